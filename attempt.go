@@ -17,23 +17,22 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// scratch is memory that the attempts of one worker use in turn, so that an
-// attempt allocates no envelopes. The context of a handler may outlive its
-// attempt, so its scope is used once, and what keeps it keeps those that were made
-// with it; its access to the delivery ends with the attempt.
+// scratch is memory that the attempts of one worker use in turn, so that an attempt allocates
+// no envelopes. A handler's context may outlive its attempt, so a scope is used only once, and
+// keeping one keeps all that were allocated with it. Access to the delivery ends with the
+// attempt.
 type scratch struct {
 	delivery  Delivery
 	envelopes []Envelope
 	events    []*Envelope
-	scopes    []scope // for attempts to come
+	scopes    []scope // unused
 	decoder   wire.Decoder
 }
 
-// scopesAtOnce is for how many attempts of a worker scopes are made at once: about
-// 2 KiB.
+// scopesAtOnce is the number of scopes allocated together: about 2 KiB.
 const scopesAtOnce = 16
 
-// scope returns a scope that was not used yet.
+// scope returns an unused scope.
 func (m *scratch) scope() *scope {
 	if len(m.scopes) == 0 {
 		m.scopes = make([]scope, scopesAtOnce)
@@ -60,7 +59,8 @@ func scratchFor(a *engine.Attempt, n int) *scratch {
 	return m
 }
 
-// handling is a subscription's handler with all middleware, and what its options say.
+// handling is a subscription's handler with all its middleware, and the policies of its
+// options.
 type handling struct {
 	handler Handler
 	kind    kind
@@ -72,7 +72,7 @@ type handling struct {
 // records that are not events fail alone; the others are still handled.
 func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attempt) error {
 	m := scratchFor(a, len(a.Records))
-	// A worker that waits for its next attempt is not to keep fetched memory.
+	// A worker waiting for its next attempt must not keep fetched memory.
 	defer func() { clear(m.envelopes) }()
 	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: h.kind == batched, derive: h.derive}
 	signals := g.signals.Topics[m.delivery.Topic]
@@ -104,8 +104,8 @@ func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attem
 	return nil
 }
 
-// handleRest handles a batch without the records in failed, and maps the
-// handler's errors to the indexes of the whole batch.
+// handleRest handles a batch without the records in failed, and maps the handler's errors to
+// the indexes of the whole batch.
 func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Delivery, h *handling, failed map[int]*attemptError, late *lateReceipts) error {
 	rest := *d
 	rest.Events = nil
@@ -127,7 +127,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 			}
 		case err.verdict.Kind == engine.Retry || err.verdict.Kind == engine.Wait:
 			return err
-		default: // final for what the handler was given, which is not all
+		default: // final for the events passed to the handler, not for the others
 			for _, i := range at {
 				failed[i] = err
 			}
@@ -136,8 +136,8 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 	return newMarks(failed, len(d.Events), fmt.Sprintf("%d of %d records are not handled", len(failed), len(d.Events)))
 }
 
-// observed calls the handler once and reports the attempt. Telemetry only
-// watches: the handler is called here.
+// observed calls the handler once and reports the attempt. The handler is called here, not by
+// telemetry, which only watches.
 func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attemptError {
 	t, values := signals.Start(s.Context, s)
 	if values != nil {
@@ -145,7 +145,7 @@ func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attempt
 	}
 	returned := false
 	defer func() {
-		if !returned { // the handler ended its goroutine, which goes on here
+		if !returned { // the handler called runtime.Goexit, which is under way
 			err := engine.NewGoexit()
 			t.End(err, letter.ReasonPanic, err.Stack)
 		}
@@ -166,14 +166,13 @@ func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attempt
 	return err
 }
 
-// attemptError is the outcome of a failed attempt. Everything that the bus needs
-// to know of the user's error is taken from it once, while panics are caught:
-// its methods may panic, block or return something else each time, and are not
-// called later.
+// attemptError is the outcome of a failed attempt. Everything that the bus needs to know about
+// the user's error is taken from it once, while panics are caught: the error's methods may
+// panic, block or change their results, so they are not called later.
 type attemptError struct {
 	verdict engine.Verdict
 	class   string // the error.type of telemetry
-	cause   error  // what the handler returned, for those who ask in their own goroutine
+	cause   error  // what the handler returned, for callers that examine it
 	text    string
 	marks   map[int]*attemptError // of the events of a batch that failed; nil if all did
 }
@@ -181,8 +180,8 @@ type attemptError struct {
 // Error returns the text of the user's error.
 func (e *attemptError) Error() string { return e.text }
 
-// withCause returns err with the handler's own error as its cause, for a caller
-// that wants to examine it.
+// withCause returns err with the handler's own error as its cause, for callers that want to
+// examine it.
 func withCause(err error) error {
 	e, ok := errors.AsType[*attemptError](err)
 	if !ok || e.cause == nil {
@@ -191,12 +190,12 @@ func withCause(err error) error {
 	return errtree.Worded(err.Error(), e.cause)
 }
 
-// newAttemptError returns the meaning of err for the n events of an attempt, or
-// nil for a nil error.
+// newAttemptError returns the meaning of err for the n events of an attempt, or nil for a nil
+// error.
 func newAttemptError(err error, n int, k kind) *attemptError { return errorPolicy{}.of(err, n, k, 0) }
 
-// of returns the meaning of err, nil for a nil error. Its panics, those of the error's
-// methods and of the policy's functions are caught. attempt is 0 where no wait follows.
+// of returns the meaning of err, or nil for a nil error. It catches panics of the error's
+// methods and of the policy's functions. attempt is 0 if no wait follows.
 func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError) {
 	if err == nil {
 		return nil
@@ -285,8 +284,8 @@ func (p errorPolicy) marksOf(err error, n, attempt int) map[int]*attemptError {
 	return marks
 }
 
-// eachOf yields the errors of single events of a batch of n that an error marks, with
-// the marks around the whole. None of those is about an event that was not tried.
+// eachOf yields the errors of single events that an error marks in a batch of n, each wrapped
+// in the marks around the whole. Those marks don't apply to an event that was not tried.
 func eachOf(err error, n int) iter.Seq2[int, error] {
 	var batch *BatchError
 	var mark error // around it: the outer one counts
@@ -326,14 +325,14 @@ func eachOf(err error, n int) iter.Seq2[int, error] {
 	}
 }
 
-// untried reports whether an error says of an event that it was not tried, so that no
-// mark and no policy is about it.
+// untried reports whether an error says that its event was not tried, so that no mark and no
+// policy applies to it.
 func untried(err error) bool {
 	_, ok := err.(*untriedError) //nolint:errorlint // as BatchError.Of makes it: user code has not wrapped it
 	return ok
 }
 
-// judgeAttempt returns the verdict that was made with an attempt's error.
+// judgeAttempt returns the verdict stored in an attempt's error.
 func judgeAttempt(err error) engine.Verdict {
 	if e, ok := err.(*attemptError); ok { //nolint:errorlint // never wrapped
 		return e.verdict
@@ -341,13 +340,13 @@ func judgeAttempt(err error) engine.Verdict {
 	return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
 }
 
-// judge returns what the error of one event means to the engine. What steers the
-// bus counts only where it is the whole error: a Permanent that is joined with a
-// failed rollback, or a breaker that refused one of two publishes, leaves the
-// other error, which the retry policy is for.
+// judge returns what the error of one event means to the engine. A mark or sentinel that
+// directs the bus counts only if it is the whole error. A Permanent joined with a failed
+// rollback, or an open breaker that refused one of two publishes, leaves another error, and
+// that one is for the retry policy.
 //
-// The breaker counts what may be the fault of a dependency: not an event that
-// can't be read or that the handler refuses for good, and not a cancellation.
+// The breaker counts what may be a dependency's fault. That excludes a cancellation, an event
+// that can't be decoded, and one that the handler refuses permanently.
 func judge(err error) engine.Verdict {
 	mark := outerMark(err)
 	if _, ok := mark.(*discardError); ok { //nolint:errorlint // the mark itself
@@ -377,8 +376,8 @@ func judge(err error) engine.Verdict {
 	return engine.Verdict{Kind: engine.Retry, Reason: letter.ReasonHandler, Breaker: resilience.Failure}
 }
 
-// outerMark returns the mark that counts, nil if there is none: of marks around one
-// error the outer one, which is OnError's where that has set one.
+// outerMark returns the mark that counts, nil if there is none. Of several marks around one
+// error, the outermost counts: OnError's, if it has set one.
 func outerMark(err error) error {
 	for e := range errtree.Chain(err) {
 		if isMark(e) {

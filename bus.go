@@ -18,11 +18,11 @@ import (
 
 // Bus publishes and handles the events of one service on one cluster.
 //
-// Its life: New, then NewPublisher, Use and Add in any order, Start, Drain,
-// Close; or Run, which does the last three. Publishers work from New on. All
+// Create one with New; then call NewPublisher, Use and Add in any order, Start, Drain and
+// Close, or Run in place of the last three. Publishers work as soon as New returns. All
 // methods are safe for concurrent use. The bus owns its transport and closes it.
 type Bus struct {
-	// config is checked and complete. It does not change.
+	// config is checked and complete, and never changes.
 	config    resolved
 	transport transport.Transport
 	producer  transport.Producer
@@ -32,18 +32,18 @@ type Bus struct {
 	partitions partitioners
 	awaited    awaitedPool
 
-	// life has a value while Start, Drain or Close runs. It is no mutex, so that
-	// those who wait can give up when their contexts end.
+	// life holds a value while Start, Drain or Close runs. It is a channel, not a mutex,
+	// so that waiting callers can give up when their contexts end.
 	life chan struct{}
-	// closing ends when Close is called: Start gives up then.
+	// closing ends when Close is called; Start then gives up.
 	closing context.Context
 	end     context.CancelFunc
-	// state is one of the states below, and only grows.
+	// state is one of the states below and only increases.
 	state atomic.Int32
 
-	// mu guards the fields below. It is held for a look, never while waiting.
+	// mu guards the fields below. It is held briefly, never while waiting.
 	mu sync.Mutex
-	// starting says that Start is under way: nothing may be added.
+	// starting means that Start is running: nothing may be added.
 	starting   bool
 	topics     registry
 	middleware []Middleware
@@ -54,12 +54,12 @@ type Bus struct {
 	publishing brokergate.Breakers
 
 	lettersOnce sync.Once
-	// letters is the producer of dead letters, which no breaker guards. It is nil
-	// until the first.
+	// letters is the producer of dead letters, which no breaker guards. It is nil until
+	// the first dead letter.
 	letters    transport.Producer
 	lettersErr error
 
-	// background runs what StartDegraded goes on trying. stop ends it.
+	// background runs what a degraded start keeps retrying; stop ends it.
 	background sync.WaitGroup
 	stop       context.CancelFunc
 	stopped    context.Context
@@ -73,9 +73,8 @@ const (
 	stateClosed
 )
 
-// New returns a bus on a transport: kafka.New(…), or memory.New() in tests. It
-// connects to nothing yet. The error names every wrong field of the
-// configuration.
+// New returns a bus on a transport: kafka.New(…), or memory.New() in tests. It does not
+// connect yet. The error names every invalid field of the configuration.
 func New(t transport.Transport, config Config) (*Bus, error) {
 	r, err := config.resolve()
 	if err == nil && t == nil {
@@ -103,16 +102,15 @@ func New(t transport.Transport, config Config) (*Bus, error) {
 	if b.producer, err = t.NewProducer(producer); err != nil {
 		return nil, &Error{Op: "configure", Err: errors.Join(err, b.signals.Close())}
 	}
-	// The bus is complete: a watcher may use it.
+	// The bus is complete, so a watcher may use it.
 	if w, ok := t.(interface{ Watch(*Bus) }); ok {
-		w.Watch(b) // kafkatest's transports know the buses made on them
+		w.Watch(b) // kafkatest's transports know the buses created on them
 	}
 	return b, nil
 }
 
-// Use adds middleware around the handlers of all subscriptions, the first
-// outermost. It must be called before Start; calls of Use and Add may come in any
-// order.
+// Use adds middleware around the handlers of all subscriptions; the first is the
+// outermost. Call it before Start, in any order with Add.
 func (b *Bus) Use(middleware ...Middleware) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,8 +125,8 @@ func (b *Bus) Use(middleware ...Middleware) error {
 	return nil
 }
 
-// Add registers subscriptions, in any order, before Start. The error names every
-// subscription that is refused; if there is one, none is added.
+// Add registers subscriptions, in any order, before Start. The error names every refused
+// subscription; if there is one, none is added.
 func (b *Bus) Add(subscriptions ...Subscription) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,7 +143,7 @@ func (b *Bus) Add(subscriptions ...Subscription) error {
 		}
 		undo = append(undo, back)
 	}
-	// Undone in reverse, as each relies on being the last.
+	// Undo in reverse: each undo relies on its subscription being the last.
 	if len(wrong) > 0 {
 		for _, back := range slices.Backward(undo) {
 			back()
@@ -154,15 +152,14 @@ func (b *Bus) Add(subscriptions ...Subscription) error {
 	return errors.Join(wrong...)
 }
 
-// hasBegun reports whether Start was called, and has not failed. The caller holds
-// mu.
+// hasBegun reports whether Start was called and has not failed. The caller holds mu.
 func (b *Bus) hasBegun() bool { return b.starting || b.state.Load() != stateNew }
 
-// Start checks that the cluster answers and the topics exist, and joins the
-// groups. It returns before partitions are assigned; Health reports ready once
-// they are. ctx bounds only the start, and Close ends it.
+// Start checks that the cluster answers and the topics exist, and joins the groups. It
+// returns before partitions are assigned; Health reports the bus ready once they are.
+// ctx bounds the start only. Close interrupts it.
 //
-// It fails if no broker answers within ctx or a topic is missing. With
+// Start fails if no broker answers within ctx or a topic is missing. With
 // Config.StartDegraded it keeps trying in the background instead.
 func (b *Bus) Start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -185,11 +182,11 @@ func (b *Bus) Start(ctx context.Context) error {
 		return &Error{Op: "start", Err: errors.New("the bus has been started already")}
 	}
 	groups, err := b.prepareGroups()
-	// After a start that failed subscriptions may be added again.
+	// If the start fails, subscriptions may be added again.
 	defer func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.starting = false // from here on the state says it
+		b.starting = false // from here on, state says so
 	}()
 	if err != nil {
 		return &Error{Op: "start", Err: err}
@@ -204,7 +201,7 @@ func (b *Bus) Start(ctx context.Context) error {
 		b.config.Logger.Warn("started degraded", "cluster", b.config.Name, "error", err)
 		b.background.Go(func() { b.readyLater(b.stopped) })
 	}
-	// The state changes before the groups join: Close drains those that did.
+	// Set the state before the groups join: Close drains those that did.
 	b.state.Store(stateStarted)
 	for _, g := range groups {
 		if err := g.start(); err != nil {
@@ -214,9 +211,10 @@ func (b *Bus) Start(ctx context.Context) error {
 	return nil
 }
 
-// enter begins a step of the bus's life, one at a time. It waits within ctx.
+// enter begins a step of the bus's life; one runs at a time. It waits as long as ctx
+// allows.
 func (b *Bus) enter(ctx context.Context) error {
-	// A free bus is entered even if ctx has ended: Close must always work.
+	// Enter a free bus even if ctx has ended: Close must always work.
 	select {
 	case b.life <- struct{}{}:
 		return nil
@@ -244,8 +242,8 @@ func (b *Bus) ready(ctx context.Context) error {
 	return b.startCodecs(ctx)
 }
 
-// readyLater repeats what a degraded start could not do, until it succeeds or
-// the bus ends.
+// readyLater retries what a degraded start could not do, until it succeeds or the bus
+// ends.
 func (b *Bus) readyLater(ctx context.Context) {
 	for attempt := 1; ; attempt++ {
 		wait, _ := resilience.Unlimited().Next(attempt, 0)
@@ -263,11 +261,10 @@ func (b *Bus) readyLater(ctx context.Context) {
 	}
 }
 
-// Drain ends handling, also of replays: fetching stops, running handlers finish
-// within ctx, their progress is committed, and the groups are left. Publishing
-// still works. Handlers that still run near the end of ctx are cancelled; their
-// events are handled again elsewhere, and Health counts them. Draining a bus
-// that was not started is not an error.
+// Drain ends handling, including replays: it stops fetching, lets running handlers finish
+// within ctx, commits their progress and leaves the groups. Publishing still works.
+// Handlers still running near the end of ctx are cancelled; their events are handled again
+// elsewhere, and Health counts them. Draining a bus that was not started is not an error.
 func (b *Bus) Drain(ctx context.Context) error {
 	if err := b.enter(ctx); err != nil {
 		return &Error{Op: "drain", Err: err}
@@ -276,8 +273,8 @@ func (b *Bus) Drain(ctx context.Context) error {
 	return b.drain(ctx)
 }
 
-// drain is Drain for callers that have entered. It ends replays also of a bus that
-// was not started.
+// drain is Drain for callers that have entered. It ends replays even if the bus was not
+// started.
 func (b *Bus) drain(ctx context.Context) error {
 	started := b.state.CompareAndSwap(stateStarted, stateDrained)
 	b.mu.Lock()
@@ -293,7 +290,7 @@ func (b *Bus) drain(ctx context.Context) error {
 	return nil
 }
 
-// drainGroups drains groups side by side, as ctx is the time of all of them.
+// drainGroups drains groups concurrently, as ctx bounds all of them together.
 func drainGroups(ctx context.Context, groups []*group) error {
 	errs := make([]error, len(groups))
 	var wait sync.WaitGroup
@@ -304,10 +301,10 @@ func drainGroups(ctx context.Context, groups []*group) error {
 	return errors.Join(errs...)
 }
 
-// Close drains, flushes the events published within ctx, and closes the
-// transport. A later publish returns ErrClosed. Closing twice is not an error. It
-// ends a Start that is under way; if that, or a Drain, does not end within ctx, the
-// bus is left as it is, and the error is ctx's.
+// Close drains the bus, flushes published events within ctx, and closes the transport.
+// Publishing then returns ErrClosed. Closing twice is not an error. Close interrupts a
+// running Start; if that, or a Drain, does not end within ctx, the bus stays as it is and
+// Close returns ctx's error.
 func (b *Bus) Close(ctx context.Context) error {
 	b.end()
 	if err := b.enter(ctx); err != nil {
@@ -315,16 +312,16 @@ func (b *Bus) Close(ctx context.Context) error {
 	}
 	defer b.leave()
 	drained := b.drain(ctx)
-	// The second Close finds everything closed.
+	// A second Close has nothing to do.
 	if b.state.Swap(stateClosed) == stateClosed {
 		return nil
 	}
-	drained = errors.Join(drained, b.drain(ctx)) // a replay that began meanwhile
+	drained = errors.Join(drained, b.drain(ctx)) // a replay may have begun meanwhile
 	b.stop()
-	// What runs in the background uses the transport, which closes below.
+	// Background work uses the transport, which is closed below.
 	b.background.Wait()
 	errs := []error{drained, b.producer.Close(ctx)}
-	// A letter that fails from now on gets ErrClosed and makes no producer.
+	// A dead letter that comes from now on gets ErrClosed and creates no producer.
 	b.lettersOnce.Do(func() { b.lettersErr = ErrClosed })
 	if b.letters != nil {
 		errs = append(errs, b.letters.Close(ctx))
@@ -343,7 +340,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	if err == nil {
 		<-ctx.Done()
 	} else if ctx.Err() != nil {
-		err = nil // stopped while it was starting: that is no failure
+		err = nil // stopped while starting: not a failure
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.config.DrainTimeout)
 	defer cancel()
@@ -355,8 +352,8 @@ func (b *Bus) publishBreakerChanged(broker int32, from, to resilience.State, use
 	b.breakerChanged(telemetry.PublishBreakerName(broker), from, to, user)
 }
 
-// breakerChanged reports a change of a breaker, also to the users' OnChange, whose
-// panics end nothing. A nil one is none.
+// breakerChanged reports a change of a breaker to logs, metrics and the users' OnChange
+// callbacks, whose panics are only logged. A nil callback is ignored.
 func (b *Bus) breakerChanged(name string, from, to resilience.State, users ...func(from, to resilience.State)) {
 	b.config.Logger.Warn("circuit breaker changed", "breaker", name, "from", from.String(), "to", to.String())
 	b.signals.BreakerChanged(name, to)
@@ -379,20 +376,20 @@ func notify(user func(from, to resilience.State), from, to resilience.State) (er
 
 func (b *Bus) closed() bool { return b.state.Load() == stateClosed }
 
-// letterBytes is the largest dead letter in bytes, before compression: the largest
-// record that is read, and 64 KiB of what is added to it.
+// letterBytes is the largest dead letter in bytes, before compression: the largest record
+// that is read, plus 64 KiB for added headers.
 const letterBytes = 128<<20 + 64<<10
 
-// letterProducer returns the producer of dead letters, made with the first one:
+// letterProducer returns the producer of dead letters. It is created for the first one:
 // most services never write any.
 func (b *Bus) letterProducer() (transport.Producer, error) {
 	b.lettersOnce.Do(func() {
-		// Compressed, so that a record that was as large as allowed still fits
-		// with the headers that say why it failed.
+		// Compressed, so that a record of the largest allowed size still fits with the
+		// headers that say why it failed.
 		config := b.config.Producer
 		config.Gate, config.Partitioner, config.Compression = nil, nil, "gzip"
-		// What the publisher may send bounds no letter: the source topic's limit does,
-		// which its dead-letter topic has too. Others may publish larger records.
+		// The publisher's limit doesn't apply to dead letters, since others may publish
+		// larger records. The source topic's limit does, and its dead-letter topic has it too.
 		config.BatchBytes = max(config.BatchBytes, letterBytes)
 		config.BufferBytes = max(config.BufferBytes, letterBytes)
 		b.letters, b.lettersErr = b.transport.NewProducer(config)

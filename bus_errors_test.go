@@ -77,9 +77,9 @@ func TestTopicMissingWithProvisioningOff(t *testing.T) {
 		bus, topic := newBus(t, cluster, c), orders(t)
 		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
 		wantError(t, bus.Start(t.Context()), eventbus.ErrTopicMissing,
-			"Topics do not exist and auto-creation is disabled", ordersName+", "+ordersName+".sales-api-test.dlq, "+ordersName+".sales-api-test.retry", "AutoProvision")
+			"topics do not exist and auto-creation is disabled", ordersName+", "+ordersName+".sales-api-test.dlq, "+ordersName+".sales-api-test.retry", "AutoProvision")
 		err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1})
-		wantError(t, err, eventbus.ErrTopicMissing, "eventbus: publish "+ordersName+" (event 0", "Topic does not exist and auto-creation is disabled")
+		wantError(t, err, eventbus.ErrTopicMissing, "eventbus: publish "+ordersName+" (event 0", "topic does not exist and auto-creation is disabled")
 		closeBus(t, bus)
 	})
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
-// typeTable is the topics of Config.Topics by the Go types of their events. It is
-// not changed once it is made.
+// typeTable has the topics of Config.Topics by the Go types of their events. It never changes.
 type typeTable map[reflect.Type]AnyTopic
 
-// newTypeTable returns the table of topics. A type that two of them declare has no
-// one place to go to.
+// newTypeTable returns the table of topics. If two of them declare the same type, events of
+// that type have no single topic, which is an error.
 func newTypeTable(topics []AnyTopic) (typeTable, error) {
 	table := make(typeTable, len(topics))
 	var wrong []error
@@ -36,11 +35,10 @@ func newTypeTable(topics []AnyTopic) (typeTable, error) {
 	return table, errors.Join(wrong...)
 }
 
-// subjectOf names a declaration by its topic and type.
+// subjectOf returns a declaration's topic and type, for errors.
 func subjectOf(d *declare.Topic) string { return d.Suffix + " " + d.Typ }
 
-// of returns the topic of a Go type. An event may also be published by a pointer to
-// it.
+// of returns the topic of a Go type.
 func (t typeTable) of(goType reflect.Type) (AnyTopic, error) {
 	if goType == nil {
 		return nil, errors.New("the event is nil")
@@ -64,9 +62,9 @@ func (t typeTable) of(goType reflect.Type) (AnyTopic, error) {
 	return nil, fmt.Errorf("no topic of Config.Topics declares %s%s: declare one, or use a Publisher and On", goType, text)
 }
 
-// Publish publishes an event to the topic that [Config].Topics declares for its Go
-// type, or for the type that it points to, as Publisher.PublishWith does. A service
-// that publishes one type uses a Publisher: it can't be called with another.
+// Publish publishes an event to the topic that [Config].Topics declares for its Go type, or, if
+// it is a pointer, for the type it points to. Otherwise it is Publisher.PublishWith. A service
+// that publishes one type should use a Publisher, which rejects other types at compile time.
 func Publish(ctx context.Context, bus *Bus, event any, options ...PublishOption) error {
 	if bus == nil {
 		return &Error{Op: "publish", Err: errors.New("the bus is nil")}
@@ -89,9 +87,8 @@ func (t *Topic[T]) publish(ctx context.Context, bus *Bus, event any, options []P
 	return NewPublisher(bus, t).PublishWith(ctx, event.(T), options...)
 }
 
-// Handle subscribes a handler to the topic that [Config].Topics of its bus declares
-// for T, as On does for one that is named. A type that no topic declares is an error
-// of Bus.Add.
+// Handle subscribes a handler to the topic that the bus's [Config].Topics declares for T; On
+// names the topic instead. If no topic declares T, Bus.Add returns an error.
 func Handle[T any](handler func(context.Context, T) error, options ...SubscribeOption) Subscription {
 	s := &subscription{options: options}
 	s.resolve = func(table typeTable) error {
@@ -106,8 +103,8 @@ func Handle[T any](handler func(context.Context, T) error, options ...SubscribeO
 	return Subscription{s}
 }
 
-// complete finds the topic of a subscription that names none, and returns why a
-// subscription can't be added.
+// complete finds the topic of a subscription that has none yet, and returns why a subscription
+// can't be added, or nil.
 func (b *Bus) complete(s *subscription) error {
 	if s.resolve != nil {
 		if err := s.resolve(b.byType); err != nil {

@@ -16,31 +16,31 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// ErrSerialization is the error for a value that can't be encoded as the data of
-// an event. Its text names the Go type and the field.
+// ErrSerialization is the error for a value that can't be encoded as an event's data. Its
+// text names the Go type and the field.
 var ErrSerialization = wire.ErrSerialization
 
-// Codec turns Go values into the data of events and back. One codec serves many
-// goroutines at once.
+// Codec turns Go values into the data of events and back. It must be safe for concurrent
+// use.
 //
-// v is always a pointer to the event's type, one level deep, whether the topic
-// is declared for the type or for a pointer to it; in Decode it points to a zero
-// value. A codec keeps neither v nor e nor e.Data after it returns: all three
-// are used again. e carries the topic, the key and every attribute that is known by
-// then: in Encode the trace and what an event inherits from the one being handled
-// come later, so does an id by [DerivedIDs] where no codec wraps another, and
-// [Topic.Encode], which has no bus, leaves Topic and Source empty.
-// Encode may set e.DataContentType and e.DataSchema, append to e.Headers, and put a
-// map of its own in the place of e.Extensions; Decode may set e.Shredded. They change
-// nothing else. A header's value may be shared between events and is never
-// changed afterwards.
+// v is always a pointer to the event's type, one level deep, whether the topic is declared
+// for the type or for a pointer to it. In Decode it points to a zero value. A codec must not
+// keep v, e or e.Data after it returns: all three are reused.
 //
-// An error means that the value or the data is invalid, and trying again is
-// useless: the event is refused, or goes to the dead-letter topic. Where the
-// trouble is somebody else's and may pass (a schema registry is down), return
-// [Unavailable], and it is retried.
+// e has the topic, the key and every attribute known so far. In Encode, the trace and what
+// an event inherits from the one being handled are set later, and so is an id by
+// [DerivedIDs] if no codec wraps another. [Topic.Encode] has no bus, so it leaves Topic and
+// Source empty.
+//
+// Encode may set e.DataContentType and e.DataSchema, append to e.Headers, and replace
+// e.Extensions by a map of its own; Decode may set e.Shredded. They change nothing else. The
+// value of a header may be shared between events, so it must never change.
+//
+// An error means that the value or the data is invalid and retrying is useless: the event is
+// refused, or goes to the dead-letter topic. If the cause lies elsewhere and may pass (a
+// schema registry is down), return [Unavailable], and the event is retried.
 type Codec interface {
-	// ContentType is the datacontenttype of what Encode makes.
+	// ContentType returns the datacontenttype of what Encode produces.
 	ContentType() string
 	// Encode appends the data of v to dst and returns the extended slice.
 	Encode(ctx context.Context, dst []byte, e *Envelope, v any) ([]byte, error)
@@ -48,26 +48,26 @@ type Codec interface {
 	Decode(ctx context.Context, e *Envelope, v any) error
 }
 
-// CodecStarter is a Codec that has something to make ready before its first event,
-// as a schema that its registry has to know.
+// CodecStarter is a Codec that must prepare something before its first event, such as
+// registering a schema.
 type CodecStarter interface {
 	Codec
-	// Start is called by [Bus.Start], once for each topic that is declared with
-	// the codec, with the topic's full name. Its error is one of the bus's start;
-	// with Config.StartDegraded it is tried again in the background.
+	// Start is called by [Bus.Start], once for each topic declared with the codec, with the
+	// topic's full name. Its error fails the start; with Config.StartDegraded it is retried in
+	// the background.
 	Start(ctx context.Context, topic string) error
 }
 
-// CodecWrapper is a Codec around another, such as one that encrypts. Catalogues
-// describe the data of the innermost one.
-// A wrapper that is no [CodecStarter] itself has the one inside started.
+// CodecWrapper is a Codec around another, such as one that encrypts. Catalogues describe the
+// data of the innermost codec. If the wrapper is not a [CodecStarter], the codec inside is
+// started.
 type CodecWrapper interface {
 	Codec
 	// Unwrap returns the codec inside, never nil.
 	Unwrap() Codec
 }
 
-// starterOf returns the outermost codec that has to be started, nil if none has.
+// starterOf returns the outermost codec that needs a start, nil if none does.
 func starterOf(c Codec) CodecStarter {
 	for {
 		if s, ok := c.(CodecStarter); ok {
@@ -126,9 +126,8 @@ func isUnavailable(err error) bool {
 	return errtree.Contains[*unavailableError](err)
 }
 
-// encodeError returns a publisher's error for a value that its codec refuses. An
-// unavailable codec says nothing about the value, so its error is no
-// ErrSerialization.
+// encodeError returns a publisher's error for a value that its codec refuses. An unavailable
+// codec says nothing about the value, so that error is not an ErrSerialization.
 func encodeError(goType string, err error) error {
 	if isUnavailable(err) {
 		return fmt.Errorf("event data of %s can't be encoded now: %w", goType, err)
@@ -141,10 +140,10 @@ func decodeError(goType string, err error) error {
 	return fmt.Errorf("event data can't be read into %s: %w", goType, err)
 }
 
-// Bytes returns the codec of events that are bytes already: a Topic of []byte, or of a
-// named type of bytes. The data is what the bytes are, and the handler's bytes are its
-// own. The content type is application/octet-stream, and catalogues call the schema
-// opaque. Nil and empty bytes are an event with empty data, never a tombstone.
+// Bytes returns the codec of events that are bytes already: for a Topic of []byte, or of a
+// named type of it. The data is the bytes as they are; a handler owns the bytes it gets. The
+// content type is application/octet-stream, and catalogues call the schema opaque. Nil and
+// empty slices are events with empty data, never tombstones.
 func Bytes() Codec { return bytesCodec{} }
 
 type bytesCodec struct{}
@@ -158,7 +157,7 @@ func (bytesCodec) Encode(_ context.Context, dst []byte, _ *Envelope, v any) ([]b
 	return append(dst, reflect.ValueOf(v).Elem().Bytes()...), nil
 }
 
-// Decode copies: the envelope's data is used again.
+// Decode copies: the envelope's data is reused.
 func (bytesCodec) Decode(_ context.Context, e *Envelope, v any) error {
 	data := append([]byte{}, e.Data...)
 	if b, ok := v.(*[]byte); ok {
@@ -183,18 +182,17 @@ func (bytesCodec) fault(t reflect.Type) string {
 	return "is Bytes and " + t.String() + " is no []byte: declare the topic for []byte or a named type of it"
 }
 
-// typeChecker is a codec that not every type fits.
+// typeChecker is a codec that does not accept every type.
 type typeChecker interface{ fault(t reflect.Type) string }
 
-// JSON returns the default codec, application/json. It means what encoding/json
-// means, to the letter, at about three times its speed. One thing it refuses that
-// encoding/json takes: null as the data of an event whose type has no value for it
-// (a struct, a string, a number). Its handler would get an event that nobody
-// published. Types with an UnmarshalJSON of their own decide themselves.
+// JSON returns the default codec, application/json. It behaves exactly as encoding/json does,
+// at about three times its speed, with one exception: it refuses null as the data of an event
+// whose type has no value for it (a struct, a string, a number), since the handler would get
+// an event that nobody published. A type with its own UnmarshalJSON decides for itself.
 //
-// github.com/goccy/go-json encodes and decodes; types that it would treat
-// otherwise, and values and data that it refuses, go to encoding/json, whose word
-// (the bytes, the value, or the error) counts.
+// github.com/goccy/go-json does the work. Types that it would treat differently, and values
+// and data that it refuses, go to encoding/json, whose result (the bytes, the value, or the
+// error) counts.
 func JSON() Codec { return jsonCodec{} }
 
 type jsonCodec struct{}
@@ -253,7 +251,7 @@ func (jsonCodec) Decode(_ context.Context, e *Envelope, v any) error {
 		if fastjson.Unmarshal(e.Data, v) == nil {
 			return nil
 		}
-		reflect.ValueOf(v).Elem().SetZero() // it may be filled in part
+		reflect.ValueOf(v).Elem().SetZero() // it may be partly filled
 	}
 	if err := json.Unmarshal(e.Data, v); err != nil {
 		return jsonsame.DecodeFault(reflect.TypeOf(v), e.Data, err)

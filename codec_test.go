@@ -72,14 +72,14 @@ func TestSerializationFaultsNameTheField(t *testing.T) {
 func TestDecodingFaultsShowNoData(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string]string{
-		`{"customerId":4711}`:       `field "customerId": a JSON number is no string`,
+		`{"customerId":4711}`:       `field "customerId": a JSON number can't be decoded into string`,
 		`{"createdAt":"secret"}`:    `field "createdAt": the time is not in RFC 3339`,
 		`{"customerId":"secret`:     "the JSON is cut off at byte 21",
-		`[4711]`:                    "a JSON array is no eventbus.customerCreated",
+		`[4711]`:                    "a JSON array can't be decoded into eventbus.customerCreated",
 		``:                          "the event has no data",
 		" \n":                       "the event has no data",
 		` null `:                    "the event's data is null",
-		`{"customerId":"secret"} {`: "it is no valid JSON at byte 25",
+		`{"customerId":"secret"} {`: "it is not valid JSON at byte 25",
 	} {
 		topic := NewTopic(TopicConfig[customerCreated]{Domain: "a", Name: "b"})
 		v, err := topic.Decode(&Envelope{Data: []byte(data)})

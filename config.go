@@ -18,96 +18,96 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Config configures a Bus. Service and Environment are required; every other
-// zero value is a default that loses nothing.
+// Config configures a Bus. Service and Environment are required. The zero value of every
+// other field is a default that loses no event.
 type Config struct {
-	// Service is the name of the service that uses the bus. It names the
-	// consumer group, {service}-{env}, and by default the Source.
+	// Service is the name of the service that uses the bus. It names the consumer group,
+	// {service}-{env}, and by default Source.
 	Service string
-	// Environment is the first part of every topic name: Development, Test,
-	// Staging and Production are shortened to dev, test, stag and prod, any
-	// other name is lower-cased.
+	// Environment is the first part of every topic name. Development, Test, Staging and
+	// Production are shortened to dev, test, stag and prod; any other name is
+	// lower-cased.
 	Environment string
-	// Source is the CloudEvents source of what is published, a URI-reference
+	// Source is the CloudEvents source of published events, a URI-reference
 	// (CloudEvents 1.0.2, section 3.1.1). Default "urn:{service}".
 	Source string
-	// Name of the cluster in logs, health and metrics, where a service talks
-	// to several. Default "kafka".
+	// Name is the cluster's name in logs, health and metrics, for services that talk to
+	// several. Default "kafka".
 	Name string
 
-	// Topics are the topics whose events Publish and Handle find by their Go types, as
-	// the contracts packages list them. Naming a topic here neither publishes nor
-	// handles it. A type that two of them declare is an error.
+	// Topics are the topics that Publish and Handle look up by the Go types of their
+	// events, as contracts packages list them. Listing a topic neither publishes to nor
+	// handles it. It is an error if two of them declare the same type.
 	Topics []AnyTopic
 
-	// AutoProvision says whether the bus creates topics that are missing.
-	// Default: not in Production.
+	// AutoProvision says whether the bus creates missing topics. By default it does,
+	// except in Production.
 	AutoProvision Provisioning
-	// StartDegraded lets Start succeed without a broker, or without a topic:
-	// the bus goes on trying, and health says so.
+	// StartDegraded lets Start succeed without a broker or a topic. The bus keeps trying
+	// in the background, and health reports it.
 	StartDegraded bool
 	// Structured publishes structured-mode CloudEvents (one JSON document)
 	// instead of binary mode (attributes in headers).
 	Structured bool
 
-	// Producer bounds what is accepted and not yet acknowledged, and for how
-	// long it is retried.
+	// Producer bounds the events that are accepted and not yet acknowledged, and how long
+	// they are retried.
 	Producer transport.ProducerConfig
 	// PublishBreaker is the circuit breaker of publishing, one per broker.
 	PublishBreaker resilience.BreakerConfig
 
-	// InstanceID makes the bus a static member of its groups (KIP-345): a
-	// restart shorter than SessionTimeout moves no partitions.
+	// InstanceID makes the bus a static member of its groups (KIP-345): a restart shorter
+	// than SessionTimeout moves no partitions.
 	InstanceID string
-	// SessionTimeout, HeartbeatInterval and RebalanceTimeout are the group
-	// membership's. Defaults 45 s, 3 s and 60 s.
+	// SessionTimeout, HeartbeatInterval and RebalanceTimeout configure group membership.
+	// Defaults 45 s, 3 s and 60 s.
 	SessionTimeout, HeartbeatInterval, RebalanceTimeout time.Duration
-	// FetchBytes bounds what each group has fetched ahead. Default 16 MiB.
+	// FetchBytes bounds what each group fetches ahead, in bytes. Default 16 MiB.
 	FetchBytes int
 	// Bounds limit what each group holds in memory.
 	Bounds Bounds
 	// CommitInterval is the time between commits. Default one second.
 	CommitInterval time.Duration
 
-	// HandlerGrace is how long events of a type are held after the last member of
-	// the group that handled it has left, before the policy for unknown types
-	// applies to them: so that a deployment which is rolled back, or a restart in
-	// which an older member comes up first, loses none. Default 10 minutes.
+	// HandlerGrace is how long events of a type are held after the last member that
+	// handled the type has left the group, before the policy for unknown types applies to
+	// them. A deployment that is rolled back, or a restart in which an older member comes
+	// up first, then loses none. Default 10 minutes.
 	HandlerGrace time.Duration
 
-	// Handling holds what subscriptions do that say nothing else.
+	// Handling lists default options for all subscriptions. A subscription's own options
+	// override them.
 	Handling []SubscribeOption
-	// PublishMiddleware is what every event that is published passes through, in order.
+	// PublishMiddleware runs on every published event, in order.
 	PublishMiddleware []PublishMiddleware
 
 	// DrainTimeout bounds the shutdown of Run. Default 30 s.
 	DrainTimeout time.Duration
-	// StuckAfter is how long a partition may hold unfinished events without
-	// any progress before the bus is not ready. Default 5 minutes.
+	// StuckAfter is how long a partition may have unfinished events without any progress
+	// before the bus reports that it is not ready. Default 5 minutes.
 	StuckAfter time.Duration
 
-	// Logger; default slog.Default().
+	// Logger is where the bus logs. Default slog.Default().
 	Logger *slog.Logger
-	// TracerProvider, MeterProvider and Propagator; the OpenTelemetry globals
-	// by default (W3C trace context where no global propagator is set).
+	// TracerProvider, MeterProvider and Propagator default to the OpenTelemetry globals,
+	// and to W3C trace context if no global propagator is set.
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
 	Propagator     propagation.TextMapPropagator
 }
 
-// Bounds limit what a group holds in memory; the zero value takes the defaults.
-// At a bound the partitions concerned stop fetching. They stay assigned, and the
-// member keeps heartbeating.
+// Bounds limits what a group holds in memory. A zero field means its default. When a bound
+// is reached, the partitions concerned stop fetching; they stay assigned, and the member
+// keeps heartbeating.
 type Bounds struct {
-	// Records and Bytes bound what is fetched and not finished. Defaults
-	// 20,000 and 64 MiB.
+	// Records and Bytes bound what is fetched and not finished. Defaults 20,000 and
+	// 64 MiB.
 	Records int
 	Bytes   int64
-	// MinRecords is what each partition may hold whatever the others do.
-	// Default 100.
+	// MinRecords is what each partition may hold regardless of the others. Default 100.
 	MinRecords int
-	// ParkedKeys bounds the keys that wait for a retry, a breaker or a dead
-	// letter; their events may take half of Bytes. Default 5,000.
+	// ParkedKeys bounds the keys that wait for a retry, a breaker or a dead letter. Their
+	// events may take half of Bytes. Default 5,000.
 	ParkedKeys int
 }
 
@@ -117,16 +117,16 @@ var _ = engine.Bounds(Bounds{})
 type Provisioning int8
 
 const (
-	// ProvisionByEnvironment creates topics everywhere but in Production.
+	// ProvisionByEnvironment creates missing topics, except in Production.
 	ProvisionByEnvironment Provisioning = iota
-	// ProvisionAlways creates them.
+	// ProvisionAlways creates missing topics.
 	ProvisionAlways
-	// ProvisionNever makes a missing topic ErrTopicMissing.
+	// ProvisionNever returns ErrTopicMissing for a missing topic.
 	ProvisionNever
 )
 
-// Validate tells everything that is wrong with the configuration at once, and
-// what to write instead. New calls it.
+// Validate returns an error that names every fault of the configuration, and what to write
+// instead, or nil. New calls it.
 func (c Config) Validate() error {
 	_, err := c.resolve()
 	return err

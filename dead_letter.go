@@ -17,31 +17,32 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DeadLetterTopic sets the name of the topic that the group's failures on the topic
-// are written to, in place of {topic}.{group}.dlq. It is a full name, in which {env}
-// stands for the environment's part of names, {topic} for the full name of the topic
-// that is handled, and {group} for the group: DeadLetterTopic("{topic}-dlt").
+// DeadLetterTopic sets the name of the topic to which the group's failures on the topic are
+// written, in place of {topic}.{group}.dlq. It is a full name in which {env} stands for the
+// environment's segment, {topic} for the full name of the handled topic, and {group} for the
+// group: DeadLetterTopic("{topic}-dlt").
 //
-// Several groups and topics may share one: a letter says whose it is, and by which
-// retry topic it comes back. It is created, and demanded, as the derived one is.
+// Several groups and topics may share one: each letter says whose it is and through which
+// retry topic it comes back. The bus creates and requires it as it does the derived one.
 // Subscriptions of one topic and group must agree.
 func DeadLetterTopic(name string) SubscribeOption {
 	return lettersIn("DeadLetterTopic", name, func(s *subscribeSettings) **string { return &s.dead })
 }
 
 // RetryTopic sets the name of the topic through which the group's dead letters are
-// redelivered, in place of {topic}.{group}.retry, in the form of [DeadLetterTopic].
+// redelivered, in place of {topic}.{group}.retry, with the same placeholders as
+// [DeadLetterTopic].
 //
-// It belongs to the topic that is handled, since the member that has a partition of
-// that reads the partition of the same number here. The groups of one topic may share it
-// if all of them choose it: each handles what is redelivered to itself. Subscriptions of
-// one topic and group must agree.
+// A retry topic belongs to one handled topic, since the member that owns a partition of
+// that topic reads the partition of the same number here. The groups of one topic may share
+// it if all of them choose it: each handles only what is redelivered to itself.
+// Subscriptions of one topic and group must agree.
 //
-// Before another name is chosen, or none, replay or skip the letters that are open or in
-// quarantine, and have the group handle the former retry topic to its end: letters go
-// where they said when they were written, those of before a name was chosen to the derived
-// one, and nobody reads that afterwards. Update the tool and consoles before a name is chosen: earlier
-// versions take the derived one.
+// Before changing or removing the name, replay or skip all letters that are open or in
+// quarantine, and let the group handle the former retry topic to its end. Letters return
+// through the topic chosen when they were written, or through the derived one if none was
+// chosen, and nobody reads the former topic afterwards. Update the tool and consoles before
+// choosing a name for the first time: earlier versions assume the derived one.
 func RetryTopic(name string) SubscribeOption {
 	return lettersIn("RetryTopic", name, func(s *subscribeSettings) **string { return &s.retryTopic })
 }
@@ -56,14 +57,14 @@ func lettersIn(option, name string, setting func(*subscribeSettings) **string) S
 	})
 }
 
-// letterTopics are the topics of a group's failures on one topic.
+// letterTopics are the topics for a group's failures on one topic.
 type letterTopics struct {
 	naming.Letters
-	chosen bool // not the derived names: letters say where they come back
+	chosen bool // not the derived names, so letters say where they come back
 }
 
-// checkLetters returns the topics of a group's failures on a topic, and an error that
-// names all that is wrong with them. The caller holds mu.
+// checkLetters returns the topics for a group's failures on a topic, and an error that names
+// everything wrong with them. The caller holds mu.
 func (b *Bus) checkLetters(topic, group string, shared *sharedSettings) (naming.Letters, error) {
 	own := naming.ChosenLetters(b.config.env, topic, group, shared.dead.value, shared.retry.value)
 	wrong := []error{own.Check(topic, group)}
@@ -106,8 +107,8 @@ func (b *Bus) checkLetters(topic, group string, shared *sharedSettings) (naming.
 	return own, errors.Join(append(wrong, naming.CheckCollisions(append(taken, own.Dead), own.Dead, own.Retry))...)
 }
 
-// refuseLetterName returns an error if a topic of events has the name that was chosen for
-// letters. The caller holds mu.
+// refuseLetterName returns an error if name, of a topic of events, was chosen for letters.
+// The caller holds mu.
 func (b *Bus) refuseLetterName(name string) error {
 	for _, g := range b.groups {
 		for _, t := range g.topics {
@@ -119,8 +120,8 @@ func (b *Bus) refuseLetterName(name string) error {
 	return nil
 }
 
-// deadLetter writes a failed record to the dead-letter topic, with its key,
-// value and headers unchanged. done is called with the outcome of the write.
+// deadLetter writes a failed record to the dead-letter topic, with its key, value and headers
+// unchanged. It calls done with the outcome of the write.
 func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
 	t := g.routes[f.Record.Topic]
 	r, err := g.letter(ctx, t, f)
@@ -130,15 +131,15 @@ func (g *group) deadLetter(ctx context.Context, f *engine.Failure, done func(err
 	}
 	g.writeLetter(ctx, f, r, func(err error) {
 		if err != nil {
-			t.letterPartitions.Store(0) // the topic may be another one by now
+			t.letterPartitions.Store(0) // the topic may have been recreated
 		}
 		if !errors.Is(err, ErrTooLarge) {
 			done(err)
 			return
 		}
-		// Larger than the topic takes, with all that was added: once more
-		// with what is needed to find the origin. On a goroutine of its own,
-		// since this is the producer's.
+		// With the added headers it is larger than the topic allows: write it once more
+		// with only those needed to find the origin. This is the producer's goroutine, so
+		// use another.
 		small := *r
 		small.Headers = nil
 		for _, h := range r.Headers {
@@ -168,8 +169,8 @@ func (c *letterCompletion) Done(p transport.Position, err error) {
 	c.done(err)
 }
 
-// writeLetter hands a letter to the producer. done is called with the outcome, by
-// the producer's goroutine, or before writeLetter returns if the letter is refused.
+// writeLetter passes a letter to the producer. done is called with the outcome by the
+// producer's goroutine, or before writeLetter returns if the letter is refused.
 func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport.Record, done func(error)) {
 	producer, err := g.bus.letterProducer()
 	if err != nil {
@@ -183,15 +184,15 @@ func (g *group) writeLetter(ctx context.Context, f *engine.Failure, r *transport
 	}
 }
 
-// letter returns the record of a dead letter. Its partition corresponds to its
-// origin's, so that the letters of a key stay in one partition, in order.
+// letter returns the record of a dead letter. Its partition follows from its origin's, so
+// that the letters of a key stay in one partition, in order.
 func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*transport.Record, error) {
 	n, err := g.bus.letterPartitions(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	r := f.Record
-	// Room for the headers that are added below: one allocation.
+	// Leave room for the headers added below: one allocation.
 	headers := make([]transport.Header, 0, len(r.Headers)+12)
 	for _, h := range r.Headers {
 		// A redelivered record has the headers of its earlier letter.
@@ -199,11 +200,11 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 			headers = append(headers, h)
 		}
 	}
-	var failure, written, bytes, count, missing, retry, stack []byte // nil where there is no such header
+	var failure, written, bytes, count, missing, retry, stack []byte // nil: no such header
 	if f.Err != nil {
 		failure = []byte(telemetry.Clipped(f.Err.Error(), telemetry.MaxErrorText))
 	}
-	if wire.CheckTime(r.Time) == nil && !r.Time.IsZero() { // a foreign timestamp may be any
+	if wire.CheckTime(r.Time) == nil && !r.Time.IsZero() { // a foreign timestamp may be anything
 		written = stamp(r.Time)
 	}
 	if x := r.Excess; x != nil {
@@ -246,16 +247,16 @@ func (g *group) letter(ctx context.Context, t *groupTopic, f *engine.Failure) (*
 	return &transport.Record{Topic: t.letters.Dead, Partition: r.Partition % n, Key: r.Key, Value: r.Value, Headers: headers}, nil
 }
 
-// number and stamp are how headers of dead letters hold numbers and times.
+// number and stamp format numbers and times for the headers of dead letters.
 func number(n int64) []byte { return strconv.AppendInt([]byte{}, n, 10) }
 
 func stamp(t time.Time) []byte { return t.UTC().AppendFormat([]byte{}, time.RFC3339Nano) }
 
-// letterPartitions returns the number of partitions of a dead-letter topic, which it
-// asks for once, and again after a letter could not be written.
+// letterPartitions returns the number of partitions of a dead-letter topic. It asks the
+// cluster once, and again after a letter could not be written.
 func (b *Bus) letterPartitions(ctx context.Context, to *groupTopic) (int32, error) {
-	// Topics keep their partitions, or get more: an old number is still valid, unless the
-	// topic was deleted and created again with fewer.
+	// A topic keeps its partitions or gets more, so an old number stays valid unless the topic
+	// was deleted and created again with fewer.
 	if n := to.letterPartitions.Load(); n > 0 {
 		return n, nil
 	}
@@ -275,5 +276,5 @@ func (b *Bus) letterPartitions(ctx context.Context, to *groupTopic) (int32, erro
 	return infos[0].Partitions, nil
 }
 
-// letterLookup bounds the question for the letter topic, which holds up a key.
+// letterLookup bounds the request for the letter topic, during which a key waits.
 const letterLookup = 10 * time.Second

@@ -15,27 +15,27 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// Delivery is one attempt to handle one event, or a batch of events of one
-// partition. It and its envelopes are valid until the handler returns; their
-// memory then serves the next attempt.
+// Delivery is one attempt to handle one event, or a batch of events of one partition. A
+// Delivery and its envelopes are valid until the handler returns; their memory is then
+// reused for the next attempt.
 type Delivery struct {
 	Topic   string // the full name
 	Group   string
 	Attempt int // from 1
-	// Replay says that the events are read again by [Bus.Replay].
+	// Replay reports whether the events are read again by [Operator.Replay].
 	Replay bool
 	Events []*Envelope
 
-	batch  bool    // for an OnBatch handler, however many events it has
-	derive deriver // of the subscription's option DerivedIDs; nil without it
+	batch  bool    // for an OnBatch handler, even with a single event
+	derive deriver // from the option DerivedIDs; nil without it
 }
 
-// Handler handles a delivery; an error steers what comes next as a typed
-// handler's does.
+// Handler handles a delivery. Its error decides what happens next, as a typed handler's
+// does.
 type Handler func(context.Context, *Delivery) error
 
-// Middleware wraps a Handler. It runs once per attempt, inside the attempt's
-// timeout, its panics caught.
+// Middleware wraps a Handler. It runs once per attempt, within the attempt's timeout; its
+// panics are caught.
 type Middleware func(Handler) Handler
 
 // chain wraps h so that the first middleware is the outermost.
@@ -49,7 +49,7 @@ func chain(h Handler, middleware ...Middleware) (_ Handler, err error) {
 	return h, nil
 }
 
-// checkMiddleware says which middleware is nil.
+// checkMiddleware returns an error that names the first nil middleware.
 func checkMiddleware(middleware []Middleware) error {
 	for i, m := range middleware {
 		if m == nil {
@@ -59,9 +59,9 @@ func checkMiddleware(middleware []Middleware) error {
 	return nil
 }
 
-// EnvelopeFrom returns the envelope of the event that a handler's context
-// belongs to, and false outside of handlers, when the handler has returned, and
-// in batch handlers, whose Delivery has them all, even if there is only one.
+// EnvelopeFrom returns the envelope of the event that a handler's context belongs to. It
+// returns false outside of handlers, once the handler has returned, and in batch handlers,
+// even for a batch of one: their Delivery has all envelopes.
 func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
 	d, ok := DeliveryFrom(ctx)
 	if !ok || d.batch || len(d.Events) != 1 {
@@ -70,10 +70,10 @@ func EnvelopeFrom(ctx context.Context) (*Envelope, bool) {
 	return d.Events[0], true
 }
 
-// DeliveryFrom returns the delivery that a handler's context belongs to, and
-// false outside of handlers and when the handler has returned. In a handler it is
-// the one that the last middleware passed on: what Idempotent has taken out of a
-// batch is not in it.
+// DeliveryFrom returns the delivery that a handler's context belongs to. It returns false
+// outside of handlers and once the handler has returned. In a handler the delivery is the one
+// that the last middleware passed on, without the events that Idempotent has taken out of a
+// batch.
 func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
 	s := scopeFrom(ctx)
 	if s == nil {
@@ -89,8 +89,8 @@ func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
 
 type scopeKey struct{}
 
-// scope is what a handler's context carries: the delivery, and the receipts of
-// what the handler publishes without waiting.
+// scope is what a handler's context carries: the delivery, and the receipts of events that
+// the handler publishes asynchronously.
 type scope struct {
 	context.Context
 	delivery *Delivery
@@ -113,9 +113,8 @@ type scope struct {
 	derived  map[eventid.Sum]int // how many events with derived ids were published, of each sum
 }
 
-// cause is what events inherit from the event whose handler publishes them: its
-// id becomes their causation id, its correlation id theirs. Ids are derived from its
-// origin.
+// cause is what events inherit from the event whose handler publishes them: its id becomes
+// their causation id, its correlation id becomes theirs, and ids are derived from its origin.
 type cause struct {
 	id, correlation string
 	origin          eventid.Origin
@@ -143,7 +142,7 @@ func newScope(ctx context.Context, d *Delivery, late *lateReceipts) *scope {
 	return s
 }
 
-// begin makes a new scope that of a delivery.
+// begin makes a new scope the scope of a delivery.
 func (s *scope) begin(ctx context.Context, d *Delivery, late *lateReceipts) {
 	s.Context, s.delivery, s.shown, s.late, s.group, s.replay = ctx, d, d, late, d.Group, d.Replay
 	if !d.Replay {
@@ -184,7 +183,7 @@ func (s *scope) causeOf(p parent) cause {
 	return cause{inheritable(p.id), inheritable(p.correlation), eventid.Origin{Group: s.group, Source: p.source, ID: p.id}}
 }
 
-// maxInherited bounds what events inherit from foreign ones, in bytes.
+// maxInherited bounds each attribute inherited from a foreign event, in bytes.
 const maxInherited = 1 << 10
 
 func inheritable(id string) string {
@@ -194,9 +193,8 @@ func inheritable(id string) string {
 	return id
 }
 
-// passOn makes d, which a middleware has passed to the typed handler, the
-// delivery that the handler's context shows, until the returned function is
-// called.
+// passOn makes d, which a middleware has passed to the typed handler, the delivery shown by
+// the handler's context until the returned function is called.
 func (s *scope) passOn(d *Delivery) (back func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +208,7 @@ func (s *scope) passOn(d *Delivery) (back func()) {
 	}
 }
 
-// part returns the delivery of the events at indexes of the one that is shown.
+// part returns a delivery of the events at the given indexes of the shown one.
 func (s *scope) part(at []int) *Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,8 +231,8 @@ func (s *scope) Value(key any) any {
 	return s.Context.Value(key)
 }
 
-// AfterFunc passes on the method that package context looks for in a parent.
-// With it a context derived from a handler's costs no goroutine.
+// AfterFunc implements the method that package context looks for in a parent. With it, a
+// context derived from a handler's costs no goroutine.
 func (s *scope) AfterFunc(f func()) func() bool {
 	if c, ok := s.Context.(interface{ AfterFunc(func()) func() bool }); ok {
 		return c.AfterFunc(f)
@@ -249,9 +247,9 @@ func scopeFrom(ctx context.Context) *scope {
 	return s
 }
 
-// addReceipt makes the receipt a part of the attempt, which fails if its event
-// does. An attempt that has ended can't fail any more: then the receipt is one of
-// its group's, which waits for it before the last commit.
+// addReceipt adds a receipt to the attempt, which fails if the receipt's event does. An
+// attempt that has ended can't fail any more, so the receipt is then added to the group's
+// late ones, which are waited for before the last commit.
 func (s *scope) addReceipt(r *receipt) {
 	s.mu.Lock()
 	late := s.late
@@ -271,14 +269,13 @@ func (s *scope) addReceipt(r *receipt) {
 	}
 }
 
-// lateReceipts are the receipts of events that goroutines of a group's handlers
-// published, in the handlers' contexts, after the handlers had returned. It is safe
-// for concurrent use. It keeps no more than twice what is not acknowledged, which
-// the producer's buffer bounds.
+// lateReceipts are the receipts of events that goroutines of a group's handlers published, in
+// the handlers' contexts, after the handlers had returned. It is safe for concurrent use. It
+// keeps at most twice as many as are unacknowledged, which the producer's buffer bounds.
 type lateReceipts struct {
 	mu      sync.Mutex
 	pending []*receipt
-	full    int // drop the finished ones when there are so many
+	full    int // length at which finished receipts are dropped
 }
 
 // lateLeast is how many receipts are kept before finished ones are looked for, here and
@@ -295,8 +292,8 @@ func (l *lateReceipts) add(r *receipt) {
 	l.pending = append(l.pending, r)
 }
 
-// wait waits, within ctx, until every receipt that was added before the call is
-// done, and returns the errors of the events that failed.
+// wait waits, as long as ctx allows, for every receipt added before the call, and returns the
+// errors of the events that failed.
 func (l *lateReceipts) wait(ctx context.Context) error {
 	l.mu.Lock()
 	pending := l.pending

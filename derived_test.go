@@ -155,7 +155,7 @@ func TestDerivedIDsOfEveryPublish(t *testing.T) {
 	}
 	for _, id := range attempts[0] {
 		if id[14] != '8' {
-			t.Errorf("%s is no UUID of version 8", id)
+			t.Errorf("%s is not a UUID of version 8", id)
 		}
 	}
 }

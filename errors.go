@@ -15,36 +15,36 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// What can go wrong, for errors.Is. ErrSerialization is beside the codecs.
+// Errors of the bus, for errors.Is. ErrSerialization is declared beside the codecs.
 var (
 	// ErrClosed: the bus is closed.
 	ErrClosed = transport.ErrClosed
-	// ErrCircuitOpen: the publishing circuit breaker of the partition's broker
-	// is open. Nothing was written.
+	// ErrCircuitOpen: the publishing circuit breaker of the partition's broker is open.
+	// Nothing was written.
 	ErrCircuitOpen = resilience.ErrOpen
 	// ErrTopicMissing: the topic does not exist, and the bus may not create it.
 	ErrTopicMissing = transport.ErrTopicMissing
-	// ErrTooLarge: the event is larger than the cluster or the bus allows. The
-	// text has both sizes. Nothing was written.
+	// ErrTooLarge: the event is larger than the cluster or the bus allows. The text has
+	// both sizes. Nothing was written.
 	ErrTooLarge = transport.ErrTooLarge
-	// ErrBufferFull: the buffer of what is accepted and not acknowledged had no room
-	// until the context ended. Nothing was written.
+	// ErrBufferFull: the buffer of accepted, unacknowledged events had no room before
+	// the context ended. Nothing was written.
 	ErrBufferFull = transport.ErrBufferFull
-	// ErrOutcomeUnknown: the event may or may not have been written. Publishing
-	// it again makes a second event.
+	// ErrOutcomeUnknown: the event may or may not have been written. Publishing it again
+	// publishes a second event.
 	ErrOutcomeUnknown = transport.ErrOutcomeUnknown
 )
 
-// Error is the error of an operation of the bus. Its cause is intact for
-// errors.Is and errors.As, and it never holds data of an event.
+// Error is the error of an operation of the bus. Its cause is intact for errors.Is and
+// errors.As, and it never holds data of an event.
 type Error struct {
 	Op      string // "publish", "subscribe", "start", "drain", "close", …
-	Topic   string // the full name, where one topic is concerned
-	EventID string // where one event is
+	Topic   string // the full name, if one topic is concerned
+	EventID string // if one event is concerned
 	Err     error
 }
 
-// Error is "eventbus: publish dev.sales.public.customers.v1 (event 0192…): cause".
+// Error returns "eventbus: publish dev.sales.public.customers.v1 (event 0192…): cause".
 func (e *Error) Error() string {
 	if e == nil {
 		return "eventbus: no error"
@@ -76,26 +76,26 @@ func publishError(topic, id string, err error) error {
 	return &Error{Op: "publish", Topic: topic, EventID: id, Err: err}
 }
 
-// missingTopic is the error of topics that do not exist, and that the bus may not
-// create. Its cause says no more, so its text is left out.
+// missingTopic is the error of missing topics that the bus may not create. Its cause
+// adds nothing to the text, so that is left out.
 type missingTopic struct {
 	topics []string
 	cause  error
 }
 
-// Error says what to do.
+// Error names the topics and says what to do.
 func (e *missingTopic) Error() string {
 	if len(e.topics) == 1 {
-		return "Topic does not exist and auto-creation is disabled: create " + e.topics[0] + ", or set AutoProvision"
+		return "topic does not exist and auto-creation is disabled: create " + e.topics[0] + ", or set AutoProvision"
 	}
-	return "Topics do not exist and auto-creation is disabled: create " + strings.Join(e.topics, ", ") + ", or set AutoProvision"
+	return "topics do not exist and auto-creation is disabled: create " + strings.Join(e.topics, ", ") + ", or set AutoProvision"
 }
 
 // Unwrap returns the cause.
 func (e *missingTopic) Unwrap() error { return e.cause }
 
-// Permanent marks an error that no retry can change: the event goes to the
-// dead-letter topic at once. Permanent(nil) is nil.
+// Permanent marks an error that no retry can change: the event goes to the dead-letter
+// topic at once. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -109,8 +109,8 @@ func (e *permanentError) Error() string { return e.err.Error() }
 
 func (e *permanentError) Unwrap() error { return e.err }
 
-// RetryAfter asks for the next attempt after d, in place of the policy's
-// backoff; the policy still bounds attempts and time. RetryAfter(d, nil) is nil.
+// RetryAfter marks an error to be retried after d instead of the policy's backoff; the
+// policy still bounds attempts and time. RetryAfter(d, nil) is nil.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		return nil
@@ -127,14 +127,16 @@ func (e *retryAfterError) Error() string { return e.err.Error() }
 
 func (e *retryAfterError) Unwrap() error { return e.err }
 
-// Discard marks an error whose event is given up without a dead letter: it is
-// finished at once, counted in the metric eventbus.discarded and by Inspect, and the
-// first of each kind of error is logged. Nothing keeps it, so it is for events that
-// nobody will miss. In a [BatchError] it holds for the events that it marks, and as the
-// error of a whole batch for all of them, as [Permanent] does; of two marks around one
-// error the outer one counts, and joined with another error neither does. The circuit
-// breaker does not count such an attempt. Middleware sees a failed attempt, so a
-// transaction is rolled back. Discard(nil) is nil.
+// Discard marks an error whose event is to be given up without a dead letter. The event
+// is finished at once, counted in the metric eventbus.discarded and by Inspect, and the
+// first one of each kind of error is logged. Nothing keeps the event, so use Discard only
+// for events that nobody will miss.
+//
+// As with [Permanent], a mark in a [BatchError] concerns the events that it marks, and a
+// mark around the error of a whole batch concerns all of them. Of two marks around one
+// error the outer one counts; a mark joined with another error doesn't count. The circuit
+// breaker ignores the attempt. Middleware sees it fail, so a transaction is rolled back.
+// Discard(nil) is nil.
 func Discard(err error) error {
 	if err == nil {
 		return nil
@@ -148,35 +150,34 @@ func (e *discardError) Error() string { return e.err.Error() }
 
 func (e *discardError) Unwrap() error { return e.err }
 
-// BatchError is the error of an OnBatch handler that handled a part of its batch:
-// it marks the events that failed by their index. Events that it does not mark
-// are handled, also those behind a marked one of the same key; a handler that
-// stops at an event says so with [StoppedAt]. An event marked Permanent goes to
-// the dead-letter topic at once, any other is tried again by itself.
+// BatchError is the error of an OnBatch handler that handled part of its batch: it marks
+// the events that failed by their index. Unmarked events are handled, even those behind a
+// marked one of the same key; a handler that stops at an event returns [StoppedAt]
+// instead. An event marked Permanent goes to the dead-letter topic at once; any other is
+// retried alone.
 //
-// It marks events only when it is the handler's error or the one error that this
-// wraps. Joined with another error, or without an index of the batch, it fails
-// the whole batch, as every other error does. The error of PublishBatch is a
-// [PublishBatchError]: what became of published events says nothing of the
-// events handled.
+// The marks count only if the BatchError is the handler's error or the only error that
+// it wraps. Joined with another error, or without an index of the batch, a BatchError
+// fails the whole batch, as any other error does. PublishBatch returns a
+// [PublishBatchError] instead: the outcome of published events says nothing about the
+// events being handled.
 type BatchError struct {
-	// Errors has the errors of the failed events by index. Nil errors count
-	// for nothing.
+	// Errors has the errors of the failed events by index. Nil errors are ignored.
 	Errors map[int]error
 
 	stopped *stop
 }
 
-// stop is where a handler stopped.
+// stop is the event at which a handler stopped.
 type stop struct {
 	at  int
 	err error
 }
 
-// StoppedAt is the error of an OnBatch handler that handled the events before
-// index i, failed at i with err, and did not try those behind it: the event at i
-// follows err, and those behind it are handled again, one by one. StoppedAt(i,
-// nil) is nil.
+// StoppedAt returns the error of an OnBatch handler that handled the events before index
+// i, failed at i with err, and did not try the rest. The event at i is retried or
+// dead-lettered according to err; those behind it are handled again, one by one.
+// StoppedAt(i, nil) is nil.
 func StoppedAt(i int, err error) error {
 	if err == nil {
 		return nil
@@ -184,7 +185,7 @@ func StoppedAt(i int, err error) error {
 	return &BatchError{stopped: &stop{i, err}}
 }
 
-// Of returns the error of the event at index i, or nil if the event is handled.
+// Of returns the error of the event at index i, or nil if the event was handled.
 func (e *BatchError) Of(i int) error {
 	switch {
 	case e == nil:
@@ -197,14 +198,14 @@ func (e *BatchError) Of(i int) error {
 	return &untriedError{e.stopped.at}
 }
 
-// untriedError is the error of an event behind the one that its batch stopped at.
+// untriedError is the error of an event behind the one at which its batch stopped.
 type untriedError struct{ stopped int }
 
 func (e *untriedError) Error() string {
 	return fmt.Sprintf("not handled yet: the handler stopped at event %d of its batch", e.stopped)
 }
 
-// Error names the first few.
+// Error names the first few failed events.
 func (e *BatchError) Error() string {
 	if e == nil {
 		return "no event of the batch failed"
@@ -226,14 +227,14 @@ func (e *BatchError) Unwrap() []error {
 	return inOrder(e.Errors)
 }
 
-// PublishBatchError is the error of PublishBatch and PublishEnvelopes: it says
-// which of the events were not published, by their index. All others were.
+// PublishBatchError is the error of PublishBatch and PublishEnvelopes: it has, by index,
+// the events that were not published. All others were.
 type PublishBatchError struct {
 	// Errors has the *Error of each event that failed, by index.
 	Errors map[int]error
 }
 
-// Error names the first few.
+// Error names the first few failed events.
 func (e *PublishBatchError) Error() string {
 	if e == nil {
 		return "no event of the batch failed"
@@ -270,17 +271,17 @@ func inOrder(errs map[int]error) []error {
 	return ordered
 }
 
-// PanicError is a handler's panic as an error, or that of another function that the
-// bus was given.
+// PanicError is a panic of a handler, or of another function given to the bus, as an
+// error.
 type PanicError struct {
-	Value any    // what panic was called with
+	Value any    // passed to panic
 	Stack []byte // of the goroutine that panicked
 
 	text string // what Error returns
 }
 
-// Error says which function panicked, in which line, and with what value. It has not
-// the whole stack.
+// Error says which function panicked, in which line, and with what value. It does not
+// include the stack.
 func (e *PanicError) Error() string {
 	if e == nil || e.text == "" {
 		return "handler panicked"
@@ -288,7 +289,7 @@ func (e *PanicError) Error() string {
 	return e.text
 }
 
-// Unwrap returns the value, if it is an error.
+// Unwrap returns the panic's value if that is an error, nil otherwise.
 func (e *PanicError) Unwrap() error {
 	if e == nil {
 		return nil
@@ -297,19 +298,19 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// rescue turns a panic of the function that what names into err.
+// rescue turns a panic of the named function into err.
 func rescue(err *error, what string) {
 	v := recover()
 	if v == nil {
 		return
 	}
 	panicked := &PanicError{Value: v, Stack: debug.Stack()}
-	// The value may change after this, so its text is taken now.
+	// The value may change later, so take its text now.
 	panicked.text = fmt.Sprintf("%s panicked at %s: %s", what, stack.Origin(panicked.Stack), stack.Value(v))
 	*err = panicked
 }
 
-// undecodableError is a record that no attempt can ever handle.
+// undecodableError marks a record that no attempt can ever handle.
 type undecodableError struct {
 	err    error
 	reason string // of its dead letter: malformed or undecodable
@@ -319,11 +320,11 @@ func (e *undecodableError) Error() string { return e.err.Error() }
 
 func (e *undecodableError) Unwrap() error { return e.err }
 
-// errorPolicy is what the options OnError and RetryWait say about errors. The zero
-// errorPolicy leaves them as they are. The options make the functions, so that a program
-// without them does not link what is around them.
+// errorPolicy is what the options OnError and RetryWait decide about errors. The zero
+// errorPolicy decides nothing. The options create the functions, so that programs without
+// them don't link that code.
 type errorPolicy struct {
-	decide func(error) error // returns the error with its mark
+	decide func(error) error // returns the marked error
 	wait   func(attempt int, err error) (wait time.Duration, panicked error)
 }
 
@@ -368,8 +369,8 @@ func OnError(decide func(err error) error) SubscribeOption {
 // leastWait is that of RetryWait: a function that returns nothing must not spin.
 const leastWait = time.Millisecond
 
-// decided returns the error with the mark that decide, of OnError, gives it. A panic says nothing
-// about the event, so it is retried, and its dead letter has both errors.
+// decided returns err with the mark that decide, from OnError, gives it. A panic says
+// nothing about the event, so the event is retried, and its dead letter has both errors.
 func decided(decide func(error) error, err error) error {
 	if errtree.Only(err, ErrCircuitOpen) {
 		return err

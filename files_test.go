@@ -63,7 +63,7 @@ func TestFilesAreSmall(t *testing.T) {
 	const most = 512 << 10 // bytes; the flights of the example are 374 kB
 	listed, err := exec.CommandContext(t.Context(), "git", "ls-files", "-z").Output()
 	if err != nil {
-		t.Skipf("this is no checkout: %v", err)
+		t.Skipf("this is not a checkout: %v", err)
 	}
 	for name := range strings.SplitSeq(strings.TrimRight(string(listed), "\x00"), "\x00") {
 		if info, err := os.Stat(name); err == nil && info.Size() > most {

@@ -38,7 +38,7 @@ func TestForeignHeaders(t *testing.T) {
 		"hyphen": "neither ce_ headers nor", "http style": "neither ce_ headers nor", "structured upper": `"specversion" is missing`,
 		"structured batch": "no batch mode", "not utf8 value": "is not UTF-8", "not utf8 subject": "is not UTF-8", "not utf8 id": "is not UTF-8",
 		"not utf8 type": `"type" is not UTF-8`, "correlation huge": "is not UTF-8", "content type twice": `"datacontenttype" occurs twice`,
-		"time 0": "no RFC 3339 time", "time year 10000": "no RFC 3339 time", "type twice same": `"type" occurs twice`,
+		"time 0": "not an RFC 3339 time", "time year 10000": "not an RFC 3339 time", "type twice same": `"type" occurs twice`,
 	}
 	for name, headers := range map[string][]string{
 		"upper prefix":            renamed(strings.ToUpper),

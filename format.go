@@ -14,38 +14,37 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Format is the form of a topic's records: how one becomes an envelope and back.
-// Topics have CloudEvents unless [TopicConfig] has a Format; package format has
-// those of other programs. A Format serves many goroutines at once, and its value
-// must be comparable, since the topics of one Kafka name share it.
+// Format is the form of a topic's records: how a record becomes an envelope, and back. Topics
+// use CloudEvents unless [TopicConfig] has a Format; package format has those of other
+// programs. A Format must be safe for concurrent use. Its value must be comparable, since
+// the topics of one Kafka name share it.
 //
 // A record that does not fit, by an error or a panic of Type or Decode, goes to the
 // dead-letter topic as it is. Retries don't change that, so a Format reads nothing
 // but the record. Tombstones belong to every format: Decode may see one, and its
 // error does not count then.
 type Format interface {
-	// Name names the format in catalogues and errors, as "plain".
+	// Name returns the format's name in catalogues and errors, such as "plain".
 	Name() string
-	// Type returns the CloudEvents type of a record, which chooses the handler. Where
-	// records name none it returns "": they have the one type that the topic is
-	// declared with. The record is the caller's, and not to be changed.
+	// Type returns the CloudEvents type of a record, which chooses the handler, or "" if
+	// records name none: they then have the one type that the topic is declared with. It
+	// must not change the record, which belongs to the caller.
 	Type(r *transport.Record) (string, error)
-	// Decode sets ID, Source, Time, Data and the other attributes in e, as far as the
-	// record has them. Key, Headers and the record's place are there already, and Data
-	// is the record's value. An empty ID becomes the record's place and timestamp, an
-	// empty Source "urn:kafka:{topic}", an empty Time the record's. Data may share
-	// r's memory.
+	// Decode sets ID, Source, Time, Data and the other attributes in e, as far as the record
+	// has them. On entry Key, Headers and the record's position are set, and Data is the
+	// record's value. By default ID becomes the record's position and timestamp, Source
+	// "urn:kafka:{topic}", and Time the record's. Data may share r's memory.
 	//
-	// The record's place is where it was read first, also when it came back from the
-	// dead-letter topic, so that what is made of it stays the same.
+	// The record's position is the one at which it was first read, even if it came back from
+	// the dead-letter topic, so that what is derived from it stays the same.
 	Decode(r *transport.Record, e *Envelope) error
-	// Encode sets r.Value and r.Headers, which are e.Data and e.Headers before. Topic
-	// and key are set by the bus. An error refuses the publish: say what the format
-	// has no place for rather than leave it out.
+	// Encode sets r.Value and r.Headers, which are e.Data and e.Headers on entry. The bus sets
+	// topic and key. An error refuses the publish: return one for what the format can't
+	// represent, rather than dropping it.
 	Encode(e *Envelope, r *transport.Record) error
 }
 
-// formOf returns a format as the packages below know it, nil for CloudEvents.
+// formOf returns a format as the lower layers know it, nil for CloudEvents.
 func formOf(f Format, typ string, wrong *declare.Faults) *wire.Form {
 	if f == nil {
 		return nil
@@ -69,8 +68,8 @@ func formOf(f Format, typ string, wrong *declare.Faults) *wire.Form {
 	}
 }
 
-// checkAddress checks the full name that a declaration has in place of the parts of
-// one, and sets the declaration's.
+// checkAddress checks the full names that a declaration has in place of name parts, and sets
+// its suffix.
 func checkAddress(wrong *declare.Faults, d *declare.Topic, parts bool) {
 	if parts {
 		wrong.Add("Address", "is set beside parts of a name: remove Domain, Name, Plural, Scope, Version and Unversioned")
@@ -88,8 +87,8 @@ func checkAddress(wrong *declare.Faults, d *declare.Topic, parts bool) {
 	}
 }
 
-// checkForm returns an error if two declarations of one Kafka topic differ in the
-// form of its records, or in where its keys go.
+// checkForm returns an error if two declarations of one Kafka topic differ in the form of its
+// records or in the partitions of its keys.
 func checkForm(name string, a, b *declare.Topic) error {
 	var wrong []error
 	if x, y := idOf(a.Form), idOf(b.Form); x != y {
@@ -108,38 +107,36 @@ func idOf(f *wire.Form) any {
 	return f.ID
 }
 
-// Partitioner chooses the partition of a record by its key. All that write to a
-// topic have to agree, or the order of a key is lost; see [TopicConfig]. The zero
-// value is Murmur2.
+// Partitioner chooses the partition of a record by its key. All writers of a topic must agree
+// on it, or the order of a key is lost; see [TopicConfig]. The zero value is Murmur2.
 type Partitioner = declare.Partitioner
 
-// Murmur2 returns the partitioner of Kafka's Java client, and so of franz-go,
-// Kafka Streams and Spring: the default.
+// Murmur2 returns the default partitioner, that of Kafka's Java client, and so of franz-go,
+// Kafka Streams and Spring.
 func Murmur2() Partitioner { return declare.Murmur2 }
 
-// FNV1a returns the partitioner of kafka-go's Hash and of sarama's default, which
-// Watermill uses: FNV-1a with a signed remainder.
+// FNV1a returns the partitioner of kafka-go's Hash and sarama's default, which Watermill
+// uses: FNV-1a with a signed remainder.
 func FNV1a() Partitioner { return declare.FNV1a }
 
-// CRC32 returns the partitioner that librdkafka has by default, and with it
-// Confluent's clients for .NET, Python, Go and Node.js.
+// CRC32 returns the default partitioner of librdkafka, and so of Confluent's clients for
+// .NET, Python, Go and Node.js.
 func CRC32() Partitioner { return declare.CRC32 }
 
-// KnowsPartitioner reports whether an Envelope.Partitioner is one that this version
-// can publish with.
+// KnowsPartitioner reports whether this version can publish with an Envelope.Partitioner.
 func KnowsPartitioner(name string) bool {
 	_, ok := declare.PartitionerNamed(name)
 	return ok
 }
 
-// PartitionBy returns a partitioner of one's own. choose is called concurrently, for
-// keys that are not nil, and returns a number from 0 to below partitions.
+// PartitionBy returns a custom partitioner. choose is called concurrently, for keys that are
+// not nil, and must return a number in [0, partitions).
 func PartitionBy(name string, choose func(key []byte, partitions int32) int32) Partitioner {
 	return declare.PartitionBy(name, choose)
 }
 
-// partitioners has the partitioners of topics, by full name, that are not the
-// default. The zero value has none. It is safe for concurrent use.
+// partitioners has the topics, by full name, whose partitioner is not the default. The zero
+// value has none. It is safe for concurrent use.
 type partitioners struct {
 	mu sync.Mutex
 	by atomic.Pointer[map[string]Partitioner] // replaced, never changed
@@ -163,7 +160,7 @@ func (p *partitioners) set(topic string, to Partitioner) {
 	p.by.Store(&next)
 }
 
-// Of returns the partition of a key in a topic of n partitions.
+// Of returns the partition of a key in a topic with n partitions.
 func (p *partitioners) Of(topic string, key []byte, n int32) int32 {
 	if by := p.by.Load(); by != nil {
 		return (*by)[topic].Of(key, n)

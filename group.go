@@ -24,9 +24,9 @@ type group struct {
 	name string
 	// engine is nil until the group is started.
 	engine atomic.Pointer[engine.Engine]
-	// subs are in the order in which they were added. undo of addTo relies on that.
+	// subs are in the order of adding, which addTo's undo relies on.
 	subs []*engine.Subscription
-	// declared are the subscriptions that subs were made of, for a replay.
+	// declared are the subscriptions that subs were made from, for a replay.
 	declared []*subscription
 	// chains make the subscriptions' handlers, one for each of subs, within the bus's
 	// middleware. They run at the start.
@@ -38,17 +38,17 @@ type group struct {
 
 	signals *telemetry.GroupSignals
 	hooks   callback.Group // nil without any
-	// late has the receipts of events that handlers published without waiting.
+	// late has the receipts of events published asynchronously after their handlers
+	// returned.
 	late lateReceipts
-	// replay says that the group reads a window of the log, and is a member of
-	// nothing.
+	// replay is set if the group reads a window of the log and joins no Kafka group.
 	replay bool
 }
 
 var errNoSubscription = errors.New("the zero Subscription: make one with On, OnBatch, OnDelete or OnAny")
 
-// add registers one subscription. undo takes it back, as long as nothing was added
-// after it. The caller holds mu.
+// add registers one subscription. undo removes it, provided nothing was added after it. The
+// caller holds mu.
 func (b *Bus) add(s *subscription) (undo func(), err error) {
 	if s == nil {
 		return nil, &Error{Op: "subscribe", Err: errNoSubscription}
@@ -77,8 +77,8 @@ func (b *Bus) settingsOf(s *subscription) subscribeSettings {
 	return settings
 }
 
-// addTo adds a subscription to its group. Nothing is changed if it returns an
-// error, so that Add can be called again; undo changes everything back.
+// addTo adds a subscription to its group. If it returns an error nothing has changed, so Add
+// can be called again. undo reverts all changes.
 func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (undo func(), err error) {
 	settings := b.settingsOf(s)
 	if len(settings.faults) > 0 {
@@ -97,7 +97,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	if t.taken(s) != nil {
 		return nil, fmt.Errorf("group %q handles %s already: give one of the two another Group(name)", name, s.name())
 	}
-	// shared is a copy: a setting that is refused must not change the others.
+	// Work on a copy: a refused setting must not change the others.
 	before, shared := t.shared, t.shared
 	if err := errors.Join(
 		shared.order.set("Ordered", settings.order, s.name()),
@@ -122,8 +122,7 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	t.put(s, sub)
 	g.topics[topic], groups[name] = t, g
 	g.subs, g.declared = append(g.subs, sub), append(g.declared, s)
-	// Undo runs in reverse order of adding, so the last elements are this
-	// subscription's.
+	// Undo runs in reverse order of adding, so the last elements are this subscription's.
 	return func() {
 		t.shared, t.letters = before, former
 		t.put(s, nil)
@@ -138,8 +137,8 @@ func (b *Bus) addTo(groups map[string]*group, s *subscription, topic string) (un
 	}, nil
 }
 
-// engineSubscription returns the subscription as the engine knows it, without T,
-// topic and codec. undo takes back what it says of a shared breaker.
+// engineSubscription returns the subscription as the engine knows it, without type parameter,
+// topic and codec. undo reverts its part in a shared breaker.
 func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settings subscribeSettings) (sub *engine.Subscription, undo func(), err error) {
 	sub = &engine.Subscription{
 		Name:        s.name(),
@@ -178,15 +177,14 @@ func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settin
 		for _, hook := range settings.hooks {
 			g.hooks = hook.Join(g.hooks, topic, callback.Owner{Name: g.name, Log: b.config.Logger, Missed: func(n int) { g.signals.MissedHooks(n) }})
 		}
-		// All have been added now, so what they say of a dependency is complete.
+		// All subscriptions are added by now, so the dependency's configuration is complete.
 		if d := b.breakers[settings.breaker.name]; d != nil {
 			if d.breaker == nil {
 				d.breaker = b.newBreaker(name, d.config, d.onChange...)
 			}
 			sub.Breaker = d.breaker
 		}
-		// A replay's own breaker would take the place of the group's in the
-		// metrics.
+		// In the metrics, a replay's own breaker would replace the group's.
 		if !g.replay || settings.breaker.name != "" {
 			b.signals.Breaker(name, sub.Breaker)
 		}
@@ -196,7 +194,7 @@ func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settin
 	return sub, undo, nil
 }
 
-// newBreaker makes a breaker that reports its changes, also to the user's callbacks.
+// newBreaker returns a breaker that reports its changes, also to the user's callbacks.
 func (b *Bus) newBreaker(name string, config resilience.BreakerConfig, users ...func(from, to resilience.State)) *resilience.Breaker {
 	config.OnChange = func(from, to resilience.State) { b.breakerChanged(name, from, to, users...) }
 	return resilience.NewBreaker(name, config)
@@ -257,8 +255,7 @@ func (g *group) start() error {
 		}
 		config.Topics = append(config.Topics,
 			transport.TopicStart{Topic: t.name, Start: t.shared.start.value, OutOfRange: t.shared.beyond.value},
-			// The retry topic has its source's partitions, and goes to the same
-			// member.
+			// The retry topic has its source's partitions, and each goes to the same member.
 			transport.TopicStart{Topic: t.letters.Retry, CompanionOf: t.name})
 	}
 	g.signals = g.bus.signals.Group(g.name, config.Topics)
@@ -280,8 +277,8 @@ func (g *group) start() error {
 		settings.Moved = g.hooks.Moved
 	}
 	e := engine.New(settings)
-	// The engine is the consumer's listener, so it is made first; it starts when
-	// there is a consumer.
+	// The engine is the consumer's listener, so it is created first and started once there
+	// is a consumer.
 	config.Listener = e
 	for _, sub := range g.subs {
 		e.Attach(sub)
@@ -296,7 +293,7 @@ func (g *group) start() error {
 	return nil
 }
 
-// setForms tells the group's signals how to read the records that they report.
+// setForms tells the group's signals how to read the records that they report on.
 func (g *group) setForms() {
 	for name, t := range g.routes {
 		if h := g.signals.Topics[name]; h != nil {
@@ -325,8 +322,8 @@ func (g *group) drain(ctx context.Context) error {
 	return nil
 }
 
-// route returns the subscription of a record by its topic and CloudEvents type.
-// A record without one still has its place in the topic's order.
+// route returns the subscription for a record by its topic and CloudEvents type. A record
+// without a subscription still has its place in the topic's order.
 func (g *group) route(r *transport.Record) engine.Route {
 	t := g.routes[r.Topic]
 	to := g.routeIn(t, r)
@@ -335,11 +332,11 @@ func (g *group) route(r *transport.Record) engine.Route {
 }
 
 func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
-	if r.Topic == t.letters.Retry && letter.Elsewhere(r, g.name) { // which shares the topic
+	if r.Topic == t.letters.Retry && letter.Elsewhere(r, g.name) { // the other group shares the topic
 		return engine.Route{End: engine.Skip, Reason: "redelivered to another group"}
 	}
 	if r.Excess != nil {
-		// What is missing of it may be what it means.
+		// The missing part may be what matters.
 		return engine.Route{End: engine.DeadEnd, Reason: letter.ReasonMalformed, Err: r.Excess}
 	}
 	if r.Value == nil {
@@ -367,13 +364,13 @@ func (g *group) routeIn(t *groupTopic, r *transport.Record) engine.Route {
 	return g.routeUnknown(t, typ)
 }
 
-// routeUnknown returns what becomes of events of a type that no member of the group
-// handles. That this one does not is all that is known here.
+// routeUnknown returns the route of events whose type this member does not handle. Whether
+// another member of the group does is not known here.
 func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 	to := engine.Route{Topic: t.name, Type: typ, Reason: letter.ReasonUnknownType}
 	if short := telemetry.ClippedName(typ); short != typ {
-		// No topic is declared with a type of such a name, and what it takes is not to be kept: if a
-		// member handles it, then as it handles any.
+		// No topic is declared with such a long type, and its memory is not kept. If a member
+		// handles it, it is one that handles any type.
 		typ, to.Type = short, grouptypes.Any
 		g.warnUnhandled(t.name, typ)
 	}
@@ -389,9 +386,9 @@ func (g *group) routeUnknown(t *groupTopic, typ string) engine.Route {
 	return to
 }
 
-// warnUnhandled logs that nobody in the group handles a type, once for each.
+// warnUnhandled logs once per type that nobody in the group handles it.
 func (g *group) warnUnhandled(topic, typ string) {
-	// routeUnknown has warned of what is asked about as any.
+	// For types treated as any, routeUnknown has logged the warning.
 	if typ != grouptypes.Any && g.routes[topic].warned.First(typ) {
 		g.bus.config.Logger.Warn("events of a type that no subscription of the group handles", "topic", topic, "group", g.name, "type", typ)
 	}

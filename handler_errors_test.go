@@ -107,7 +107,7 @@ func TestErrorsThatLie(t *testing.T) {
 		"panics with a circle":    func(context.Context) error { panic(circle) },
 		"panics with nil":         func(context.Context) error { panic(nil) },
 		"text of a megabyte":      func(context.Context) error { return errors.New(strings.Repeat("long ", 200_000)) },
-		"text that is no text":    func(context.Context) error { return errors.New("\xff\x00\x1b[2J\n") },
+		"text that is not text":   func(context.Context) error { return errors.New("\xff\x00\x1b[2J\n") },
 		"no text":                 func(context.Context) error { return errors.New("") },
 		"its own context's end":   func(ctx context.Context) error { own, end := context.WithCancel(ctx); end(); return own.Err() },
 		"a deadline of its own": func(ctx context.Context) error {

@@ -15,24 +15,24 @@ import (
 // HealthStatus is Healthy, Degraded or Unhealthy.
 type HealthStatus string
 
-// The statuses, as .NET's health checks and their dashboards spell them.
+// The statuses, spelled as in .NET's health checks and their dashboards.
 const (
 	Healthy   HealthStatus = "Healthy"
 	Degraded  HealthStatus = "Degraded" // works, and somebody should look
 	Unhealthy HealthStatus = "Unhealthy"
 )
 
-// Health is the state of a bus as the bus itself can judge it. It contains no
-// secrets and no data of events.
+// Health is the state of a bus as far as the bus itself can judge it. It contains no secrets
+// and no data of events.
 type Health struct {
 	// Status is the worst of all checks.
 	Status HealthStatus `json:"status"`
-	// Checks are by name: the brokers' is Config.Name, a group's is "group NAME".
+	// Checks is by name: the brokers' check is Config.Name, a group's "group NAME".
 	Checks map[string]HealthCheck `json:"checks"`
-	// Live is false only where the bus itself is stuck and a restart would
-	// help: never because a broker is down.
+	// Live is false only if the bus itself is stuck and a restart would help. It is never
+	// false because a broker is down.
 	Live bool `json:"-"`
-	// Ready says that brokers answer, the groups are joined and no partition is
+	// Ready reports whether brokers answer, all groups are joined and no partition is
 	// stuck.
 	Ready bool `json:"-"`
 }
@@ -40,7 +40,7 @@ type Health struct {
 // HealthCheck is the state of one part of a bus: the brokers, or one group.
 type HealthCheck struct {
 	Status HealthStatus `json:"status"`
-	// Description is for people; Error says what is wrong, empty if nothing is.
+	// Description is for people. Error says what is wrong; empty if nothing is.
 	Description string   `json:"description"`
 	Tags        []string `json:"tags,omitempty"`
 	Error       string   `json:"error,omitempty"`
@@ -50,15 +50,14 @@ type HealthCheck struct {
 // before Kubernetes and load balancers give up on it.
 const connectivityTimeout = 3 * time.Second
 
-// Health asks the brokers for metadata and examines the groups. It returns
-// within ctx, and within a few seconds if ctx has no deadline.
+// Health asks the brokers for metadata and examines the groups. It returns within ctx, and
+// within a few seconds if ctx has no deadline.
 func (b *Bus) Health(ctx context.Context) Health {
 	h := Health{Status: Healthy, Checks: make(map[string]HealthCheck), Live: true, Ready: true}
 	h.add(b.config.Name, b.connectivity(ctx), false)
 	b.mu.Lock()
 	groups := slices.Collect(maps.Values(b.groups))
-	// Groups are examined without the lock: their snapshots take the engines'
-	// locks.
+	// Examine the groups without the lock: their snapshots take the engines' locks.
 	b.mu.Unlock()
 	for _, g := range groups {
 		check, stuck := g.health(b.config.StuckAfter)
@@ -70,8 +69,8 @@ func (b *Bus) Health(ctx context.Context) Health {
 	return h
 }
 
-// publishTrouble says what keeps events from being published: open circuit breakers,
-// and the events that were refused within the last minute.
+// publishTrouble says what prevents events from being published: open circuit breakers, and
+// events refused within the last minute.
 func (b *Bus) publishTrouble() string {
 	var trouble []string
 	if open := b.publishing.Open(); len(open) > 0 {
@@ -83,7 +82,7 @@ func (b *Bus) publishTrouble() string {
 	return strings.Join(trouble, "; ")
 }
 
-// add adds a check. The worst status of all checks is that of the whole.
+// add adds a check. The overall status is the worst of all checks.
 func (h *Health) add(name string, c HealthCheck, stuck bool) {
 	h.Checks[name] = c
 	switch {
@@ -97,8 +96,7 @@ func (h *Health) add(name string, c HealthCheck, stuck bool) {
 	}
 }
 
-// connectivity asks any broker, within connectivityTimeout. A closed bus has no
-// brokers to ask.
+// connectivity asks any broker, within connectivityTimeout. A closed bus has none to ask.
 func (b *Bus) connectivity(ctx context.Context) HealthCheck {
 	c := HealthCheck{Status: Healthy, Description: "Kafka connectivity check", Tags: []string{"messaging", "kafka"}}
 	if b.closed() {
@@ -113,8 +111,8 @@ func (b *Bus) connectivity(ctx context.Context) HealthCheck {
 	return c
 }
 
-// health returns the group's state. stuck reports whether a restart would help:
-// events are ready, and no handler has taken one for stuckAfter.
+// health returns the group's state. stuck reports whether a restart would help: events are
+// ready, and no handler has taken one for stuckAfter.
 func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	c = HealthCheck{Status: Healthy, Tags: []string{"messaging", "kafka", "consumer"}}
 	e := g.engine.Load()
@@ -125,7 +123,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 	s := e.Snapshot()
 	c.Description = fmt.Sprintf("Consumer group %s: %d partitions, %d events in hand, %d keys waiting",
 		g.name, len(s.Partitions), s.Records, s.ParkedKeys)
-	// wrong makes the group unhealthy, worth makes it degraded.
+	// Entries of wrong make the group unhealthy, entries of worth degraded.
 	var wrong, worth []string
 	if !s.Member.Joined {
 		wrong = append(wrong, "not joined: "+s.Member.State+errorSuffix(s.Member.LastError))
@@ -138,7 +136,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		}
 	}
 	for i := range s.Partitions {
-		// The most specific cause comes first: each partition is reported once.
+		// The most specific cause comes first; each partition is reported once.
 		p := &s.Partitions[i]
 		switch {
 		case p.OldestHeld:
@@ -180,7 +178,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 		if sub.Stuck > 0 {
 			wrong = append(wrong, fmt.Sprintf("%s: %d handlers ignore their timeout, the longest has run for %s", sub.Name, sub.Stuck, sub.Longest.Round(time.Second)))
 		}
-		// This alone is a fault that a restart may end: nobody takes what is ready.
+		// Only this fault might be ended by a restart: nothing takes the ready events.
 		if sub.Starved > stuckAfter {
 			wrong = append(wrong, fmt.Sprintf("%s: events have been ready for %s and find no free handler", sub.Name, sub.Starved.Round(time.Second)))
 			stuck = true
@@ -205,7 +203,7 @@ func (g *group) health(stuckAfter time.Duration) (c HealthCheck, stuck bool) {
 // maxMemberName bounds a foreign member's client id in a health check, in bytes.
 const maxMemberName = 64
 
-// errorSuffix returns an error as the end of a sentence, empty for nil.
+// errorSuffix returns ": " and the error's text, or "" for nil.
 func errorSuffix(err error) string {
 	if err == nil {
 		return ""
@@ -213,8 +211,8 @@ func errorSuffix(err error) string {
 	return ": " + err.Error()
 }
 
-// waitingFor returns what a partition's first parked key waits for, and whether
-// fetching has stopped.
+// waitingFor describes what a partition's first parked key waits for, and whether fetching has
+// stopped.
 func waitingFor(p *engine.PartitionSnapshot) string {
 	text := ""
 	if len(p.Parked) > 0 {

@@ -8,15 +8,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// OnAssigned has hook called when this member gets partitions of the subscription's
-// topic, before any event of them is handled: to load what belongs to them, say. The
-// group's retry topic goes with its topic, partition by partition, and is not named.
+// OnAssigned sets a hook that is called when this member is assigned partitions of the
+// subscription's topic, before any of their events is handled: to load state for them, say.
+// Partitions of the group's retry topic are assigned along with the topic's, and not listed.
 //
-// hook is called once for each assignment of a group, with the partitions of all topics
-// whose subscriptions have this very option (as of Config.Handling), sorted; the slice is
-// its own. Its calls come in order and never at once; those of other options run beside
-// them. It has five seconds, with its context: then it is logged, and the events are
-// handled without it. Its panic is logged, and stops nothing. A replay assigns nothing.
+// hook is called once per assignment of a group, with the partitions, sorted, of all topics
+// whose subscriptions have this same option value (such as one of Config.Handling). It owns
+// the slice. Calls of one option come in order and never overlap; hooks of other options run
+// beside them. Its context ends after five seconds; after that a warning is logged and the
+// events are handled without it. A panic is logged and stops nothing. A replay assigns no
+// partitions.
 func OnAssigned(hook func(ctx context.Context, partitions []transport.Partition)) SubscribeOption {
 	return hooked("OnAssigned", hook == nil, &callback.Moves{
 		Name: "OnAssigned", Assigned: true,
@@ -28,15 +29,15 @@ func OnAssigned(hook func(ctx context.Context, partitions []transport.Partition)
 	})
 }
 
-// OnRevoked has hook called when partitions of the subscription's topic go to another
-// member, or the bus closes: after their handlers have ended and the last commit, and
-// before any other member handles them. lost says that they are gone already, as after
-// the session has timed out: then nothing was committed, another member may have them,
-// and handlers of this one may still run.
+// OnRevoked sets a hook that is called when partitions of the subscription's topic move to
+// another member or the bus closes: after their handlers have ended and the last commit, and
+// before any other member handles them. lost means that they are already gone, such as after
+// a session timeout: then nothing was committed, another member may own them, and handlers
+// of this member may still run.
 //
-// It is called as OnAssigned's hook is. Its context ends earlier where the group waits
-// for less, or the bus is to close sooner: a bus whose time to close is over gives it one
-// second at most. A process that is killed calls nothing.
+// It is called as OnAssigned's hook is. Its context ends earlier if the group waits less or
+// the bus must close sooner; once the bus's time to close is over, the hook gets at most one
+// second. If the process is killed, the hook is not called.
 func OnRevoked(hook func(ctx context.Context, partitions []transport.Partition, lost bool)) SubscribeOption {
 	return hooked("OnRevoked", hook == nil, &callback.Moves{
 		Name: "OnRevoked",
@@ -48,31 +49,30 @@ func OnRevoked(hook func(ctx context.Context, partitions []transport.Partition, 
 	})
 }
 
-// DeadLetter describes an event that a group gave up, and its letter.
+// DeadLetter describes an event that a group gave up, and the letter written for it.
 type DeadLetter struct {
 	Group string
-	// Letter is where the letter lies, and Event where the event was read: in the
-	// group's retry topic, if it came back from an earlier letter.
+	// Letter is the letter's position. Event is where the event was read: in the group's
+	// retry topic, if it came back from an earlier letter.
 	Letter, Event transport.Position
-	EventID, Type string // shortened if they are long; empty if the record has none
+	EventID, Type string // shortened if long; empty if the record has none
 	Reason        string // as in the letter
 	Attempts      int
-	Err           error // of the last attempt; its text may have data of the event
+	Err           error // of the last attempt; the text may contain data of the event
 }
 
 var _ = DeadLetter(callback.Letter{})
 
-// OnDeadLetter has hook called after a dead letter of the subscription's topic was
-// acknowledged, to alert somebody, say. That is any letter of the topic in the group:
-// also of records that no subscription handles, and of a replay that writes letters.
+// OnDeadLetter sets a hook that is called after a dead letter of the subscription's topic was
+// acknowledged, to alert somebody, say. It is called for every letter of the topic in the
+// group, also for records that no subscription handles and for replays that write letters.
 //
-// It is told, not relied on: events don't wait for it. Up to 1,000 letters wait while it
-// runs; what comes beyond is lost, as is what was not told when the bus closes, which waits
-// for it five seconds within its time: both are logged, and counted in the metric
-// eventbus.hooks.missed. A crash loses what waits. The
-// letters themselves are in the dead-letter topic, whatever becomes of the hook. Its
-// calls come one after another, in a context that ends after five seconds; its panic is
-// logged.
+// The hook is a notification without a guarantee: events don't wait for it. Up to 1,000
+// letters are queued while it runs; further ones are not reported. Closing the bus waits up
+// to five seconds, within its context, for the queue, and drops the rest. Dropped letters are
+// logged, and counted in the metric eventbus.hooks.missed; a crash drops the queue too. The
+// letters themselves are in the dead-letter topic regardless. Calls come one after another,
+// each in a context that ends after five seconds; a panic is logged.
 func OnDeadLetter(hook func(ctx context.Context, l DeadLetter)) SubscribeOption {
 	return hooked("OnDeadLetter", hook == nil, &callback.Letters{
 		Name: "OnDeadLetter",
@@ -85,8 +85,8 @@ func OnDeadLetter(hook func(ctx context.Context, l DeadLetter)) SubscribeOption 
 	})
 }
 
-// hooked returns the option that adds a hook. Subscriptions that share the option share
-// the hook: that is how a group knows that it is one.
+// hooked returns the option that adds a hook. Subscriptions that share the option share the
+// hook: this is how a group recognizes that they have the same one.
 func hooked(option string, missing bool, h callback.Hook) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if missing {

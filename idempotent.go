@@ -15,27 +15,25 @@ import (
 	"github.com/eventbus-go/eventbus/internal/eventid"
 )
 
-// Inbox remembers which events were handled, for Idempotent. It fits a
-// database's own transaction: Once begins one, inserts the keys, calls do with a
-// context that carries the transaction, and commits; any failure rolls all of it
-// back.
+// Inbox remembers which events were handled, for Idempotent. It fits a database's own
+// transactions: Once begins one, inserts the keys, calls do with a context that carries the
+// transaction, and commits; any failure rolls everything back.
 //
-// An Inbox is used concurrently. Two calls with one key must not both call do
+// An Inbox must be safe for concurrent use. Two calls with the same key must not both call do
 // for it: the second waits for the first, or fails and is retried.
 type Inbox interface {
-	// Once calls do with the indexes of the keys that are new, or not at all if
-	// none is, and remembers all keys if do returns nil. It returns do's error
-	// unchanged.
+	// Once calls do with the indexes of the new keys, and remembers all keys if do returns
+	// nil. If no key is new it does not call do. It returns do's error unchanged.
 	Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error
 }
 
-// Idempotent is middleware that handles each event once per group, identified by
-// CloudEvents source and id. Events that a crash repeats or a producer sends
-// twice are acknowledged without calling the handler. The inbox decides for how
-// long it remembers.
+// Idempotent returns middleware that handles each event once per group, identified by
+// CloudEvents source and id. Events that a crash repeats or a producer sends twice are
+// acknowledged without calling the handler. How long an event is remembered is up to the
+// inbox.
 //
-// Within a batch an error fails the whole batch, even one that marks single
-// events: what the inbox rolled back must be handled again.
+// An error of a batch fails the whole batch, even if it marks single events: what the inbox
+// rolled back must be handled again.
 func Idempotent(inbox Inbox) Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, d *Delivery) error {
@@ -66,8 +64,8 @@ func Idempotent(inbox Inbox) Middleware {
 	}
 }
 
-// inboxKey returns the identity of an event within a group. A tombstone that is
-// not a CloudEvent has no id, so its position in the log identifies it.
+// inboxKey returns the identity of an event within a group. A tombstone that is not a
+// CloudEvent has no id, so its position in the log identifies it.
 func inboxKey(group string, e *Envelope) string {
 	parts := []string{group, e.Source, e.ID}
 	if e.ID == "" {
@@ -84,16 +82,16 @@ func inboxKey(group string, e *Envelope) string {
 	return key
 }
 
-// maxInboxKey is what every database can index, in bytes.
+// maxInboxKey is the length, in bytes, that every database can index.
 const maxInboxKey = 512
 
 type causeKey struct{}
 
-// CausedBy returns a context of a handler in which e is the cause of what is
-// published: the events get its id as their causation id, its correlation id, and ids
-// that are derived from it. It is for batch handlers, whose events have no single
-// cause: e is one of [DeliveryFrom]'s, in the order of the handler's events. Outside of
-// handlers it returns ctx.
+// CausedBy returns a handler's context in which e is the cause of published events: they get
+// e's id as causation id, inherit its correlation id, and have their derived ids derived from
+// it. It is for batch handlers, whose events have no single cause; e is one of
+// [DeliveryFrom]'s events, which are in the order of the handler's. Outside of handlers it
+// returns ctx.
 func CausedBy(ctx context.Context, e *Envelope) context.Context {
 	s := scopeFrom(ctx)
 	if s == nil {
@@ -103,12 +101,12 @@ func CausedBy(ctx context.Context, e *Envelope) context.Context {
 	return context.WithValue(ctx, causeKey{}, &c)
 }
 
-// deriver sets the id of a completed event that a handler publishes.
+// deriver sets the id of a complete event that a handler publishes.
 type deriver func(s *scope, of eventid.Origin, e *Envelope, settings *publishSettings)
 
-// deriveID derives an event's id from the handled event and from all that the handler
-// decides about it: what differs is another event, and never one that a downstream
-// inbox drops. Equal events of one attempt are counted.
+// deriveID derives an event's id from the handled event and from everything that the handler
+// decides about it. If anything differs it is another event, which a downstream inbox must
+// not drop. Equal events of one attempt are numbered.
 func deriveID(s *scope, of eventid.Origin, e *Envelope, settings *publishSettings) {
 	digest := derivedFrom(of, e.Topic, e.Type, "")
 	digest.AddBytes(e.Key)
@@ -156,7 +154,7 @@ func identifyStep(ctx context.Context, topic, typ string, settings *publishSetti
 	return nil
 }
 
-// count returns how often it was called with sum in this attempt.
+// count returns how often it was called with sum before in this attempt.
 func (s *scope) count(sum eventid.Sum) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

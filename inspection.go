@@ -13,68 +13,68 @@ import (
 	"github.com/eventbus-go/eventbus/internal/inspect"
 )
 
-// Inspection is the state of a bus at one moment, for operators. It contains
-// keys of events and texts of errors, and no other data of events.
+// Inspection is the state of a bus at one moment, for operators. It contains keys of events
+// and texts of errors, and no other data of events.
 type Inspection struct {
 	Service string            `json:"service"`
 	Groups  []GroupInspection `json:"groups"` // by name
-	// OpenBrokers are those that nothing is published to at the moment: their
-	// publishing circuit breakers are open, and do not probe yet.
+	// OpenBrokers are the brokers that nothing is published to at the moment: their
+	// publishing circuit breakers are open and not probing yet.
 	OpenBrokers []int32 `json:"openBrokers"`
 }
 
-// GroupInspection is a consumer group, as this member of it sees it.
+// GroupInspection is a consumer group as this member sees it.
 type GroupInspection struct {
 	Name string `json:"name"`
-	// State of the membership; Joined where it has partitions or waits for some,
-	// Alive while the group counts it in.
+	// State is the state of the membership. Joined reports whether the member has
+	// partitions or waits for some, Alive whether the group still counts it as a member.
 	State         string                   `json:"state"`
 	Joined        bool                     `json:"joined"`
 	Alive         bool                     `json:"alive"`
-	Error         string                   `json:"error,omitempty"` // the membership's last
-	Records       int64                    `json:"records"`         // in hand: fetched and not finished
+	Error         string                   `json:"error,omitempty"` // of the membership, the last one
+	Records       int64                    `json:"records"`         // fetched and not finished
 	Bytes         int64                    `json:"bytes"`
 	ParkedKeys    int64                    `json:"parkedKeys"`
 	ParkedBytes   int64                    `json:"parkedBytes"`
 	Held          []HeldType               `json:"held"`      // by topic and type
-	Abandoned     int64                    `json:"abandoned"` // attempts cut off at a drain bound
+	Abandoned     int64                    `json:"abandoned"` // attempts cut off when a drain ran out of time
 	Subscriptions []SubscriptionInspection `json:"subscriptions"`
-	Partitions    []PartitionInspection    `json:"partitions"` // that this member has
+	Partitions    []PartitionInspection    `json:"partitions"` // assigned to this member
 }
 
-// HeldType is a type of event that this member does not handle, and of which it
-// holds events for a member that does.
+// HeldType is a type of event that this member does not handle, and whose events it holds for
+// a member that does.
 type HeldType struct {
 	Topic     string `json:"topic"`
 	Type      string `json:"type"`
 	Keys      int64  `json:"keys"`
-	Events    int64  `json:"events"` // of those keys, of whatever type
+	Events    int64  `json:"events"` // of those keys, of any type
 	WaitingMs int64  `json:"waitingMs"`
-	// Live says that a member handles the type now: its events wait until that
-	// member has their partitions. Else its last handler has left, or this member is
-	// finding out, and the policy for unknown types applies after UntilMs more.
+	// Live reports whether a member handles the type now: its events wait until that member
+	// owns their partitions. If false, the last member that handled it has left, or this
+	// member has yet to find out, and the policy for unknown types applies after UntilMs.
 	Live    bool  `json:"live"`
 	UntilMs int64 `json:"untilMs"`
 }
 
-// SubscriptionInspection is one subscription. Until the group has started, only
-// its names and Paused are set.
+// SubscriptionInspection is one subscription. Until the group has started, only the names and
+// Paused are set.
 type SubscriptionInspection struct {
 	Name        string `json:"name"` // for Pause and Resume
 	Topic       string `json:"topic"`
-	Type        string `json:"type,omitempty"` // empty for that of the tombstones, "*" for OnAny
+	Type        string `json:"type,omitempty"` // empty for tombstones, "*" for OnAny
 	Paused      bool   `json:"paused"`
 	Limited     bool   `json:"limited"` // events wait for its RateLimit
 	Concurrency int    `json:"concurrency"`
-	Running     int    `json:"running"` // attempts under way
-	Stuck       int    `json:"stuck"`   // of which ignore their timeout
+	Running     int    `json:"running"` // running attempts
+	Stuck       int    `json:"stuck"`   // those that ignore their timeout
 	LongestMs   int64  `json:"longestMs"`
 	Breaker     string `json:"breaker,omitempty"` // closed, open or half-open
-	Discarded   int64  `json:"discarded"`         // events, since the start: see Discard
+	Discarded   int64  `json:"discarded"`         // events since the start: see Discard
 }
 
-// PartitionInspection is one assigned partition. Each offset is the next one to
-// be handled, fetched or committed.
+// PartitionInspection is one assigned partition. Each offset is the next one to be handled,
+// fetched or committed.
 type PartitionInspection struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
@@ -82,41 +82,39 @@ type PartitionInspection struct {
 	Next      int64  `json:"next"`
 	Committed int64  `json:"committed"`
 	Lag       int64  `json:"lag"`     // from the watermark to the last stable offset; −1 if unknown
-	Records   int64  `json:"records"` // in hand
-	Lanes     int    `json:"lanes"`   // keys in hand
+	Records   int64  `json:"records"` // fetched and not finished
+	Lanes     int    `json:"lanes"`   // keys with such records
 	Running   int64  `json:"running"`
 	Beyond    int64  `json:"beyond"` // finished beyond the watermark
-	Paused    bool   `json:"paused"` // its fetching, by back-pressure
-	// StalledMs is how long the first unfinished event has kept the watermark
-	// where it is.
+	Paused    bool   `json:"paused"` // fetching, by back-pressure
+	// StalledMs is how long the first unfinished event has held the watermark in place.
 	StalledMs int64 `json:"stalledMs"`
-	// BehindMs is the age of the first unfinished event in hand, by the record's time:
-	// the lag in time. 0 if nothing is in hand.
+	// BehindMs is the age of the first unfinished event, by the record's time: the lag in
+	// time. 0 if there is none.
 	BehindMs   int64 `json:"behindMs"`
 	ParkedKeys int64 `json:"parkedKeys"`
 	// Parked are the keys that have waited longest, at most 100.
 	Parked []ParkedKey `json:"parked"`
 }
 
-// ParkedKey is a key whose first event waits, and all its later events with it.
+// ParkedKey is a key whose first event waits, and with it all the key's later events.
 type ParkedKey struct {
-	Key    string `json:"key,omitempty"` // where it is text, as UTF-8
-	Raw    []byte `json:"keyBase64"`     // the same bytes in any case; null for an event without a key
-	Offset int64  `json:"offset"`        // of the event that waits
-	// State is "retry", "breaker open", "awaiting dead letter" or "held": by a
-	// type that no handler here knows.
+	Key    string `json:"key,omitempty"` // if it is valid UTF-8
+	Raw    []byte `json:"keyBase64"`     // the same bytes; null for an event without a key
+	Offset int64  `json:"offset"`        // of the waiting event
+	// State is "retry", "breaker open", "awaiting dead letter" or "held": its type has no
+	// handler here.
 	State     string `json:"state"`
 	WaitingMs int64  `json:"waitingMs"` // since the first failure
-	// DueMs is how long the next attempt, or the next write of the dead letter, is
-	// away; 0 for a key that waits for something other than a time.
+	// DueMs is the time until the next attempt, or the next write of the dead letter; 0 for a
+	// key that does not wait for a time.
 	DueMs    int64  `json:"dueMs"`
 	Attempts int    `json:"attempts"`
-	Bytes    int64  `json:"bytes"`           // of the event and of those behind it
+	Bytes    int64  `json:"bytes"`           // of the waiting event and those behind it
 	Error    string `json:"error,omitempty"` // of the last attempt, or of the dead letter's last write
 }
 
-// Inspect returns the state of the bus without asking a broker. It may be called
-// at any time, also concurrently.
+// Inspect returns the state of the bus without asking a broker. It may be called at any time.
 func (o Operator) Inspect() Inspection {
 	b := o.bus
 	all := Inspection{Service: b.config.Service, Groups: []GroupInspection{}, OpenBrokers: append([]int32{}, b.publishing.Open()...)}
@@ -135,8 +133,8 @@ func (b *Bus) sortedGroups() []*group {
 	return slices.SortedFunc(maps.Values(b.groups), func(x, y *group) int { return strings.Compare(x.name, y.name) })
 }
 
-// inspectGroup returns the state of one group from one snapshot of its engine,
-// so that its parts fit together.
+// inspectGroup returns the state of one group from a single snapshot of its engine, so that
+// its parts are consistent.
 func (b *Bus) inspectGroup(g *group) GroupInspection {
 	look := GroupInspection{Name: g.name, State: "not started", Partitions: []PartitionInspection{}, Held: []HeldType{}, Subscriptions: []SubscriptionInspection{}}
 	b.mu.Lock()
@@ -146,7 +144,7 @@ func (b *Bus) inspectGroup(g *group) GroupInspection {
 		}
 	}
 	b.mu.Unlock()
-	// Not slices.SortFunc: of that a program links 20 kB for each large type.
+	// Not slices.SortFunc: a program links 20 kB of it for each large type.
 	sort.Slice(look.Subscriptions, func(i, k int) bool { return look.Subscriptions[i].Name < look.Subscriptions[k].Name })
 	e := g.engine.Load()
 	if e == nil {
@@ -211,8 +209,7 @@ func inspectPartition(p *engine.PartitionSnapshot) PartitionInspection {
 	return look
 }
 
-// Snapshot returns the state of the bus for the test kit of this module. It never
-// waits.
+// Snapshot returns the state of the bus for this module's test kit. It never waits.
 func (o Operator) Snapshot() inspect.Bus {
 	b := o.bus
 	select {
@@ -236,8 +233,8 @@ func (o Operator) Snapshot() inspect.Bus {
 	return s
 }
 
-// Declarations returns the topics that the bus publishes and handles up to now,
-// for packages of this module.
+// Declarations returns the topics that the bus publishes and handles so far, for packages of
+// this module.
 func (o Operator) Declarations() declare.Uses {
 	b := o.bus
 	b.mu.Lock()

@@ -122,7 +122,7 @@ func licenceOf(t *testing.T, module, dir string) (name string, copyright []strin
 		}
 	}
 	if len(names) == 0 {
-		t.Errorf("the licence of %s is none that this test knows", module)
+		t.Errorf("the licence of %s is unknown to this test", module)
 	}
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), " AND "), copyright

@@ -74,7 +74,7 @@ func TestOnError(t *testing.T) {
 		{"kept though discarded", eventbus.Discard(errBoom), eventbus.Permanent, outcomes{1, 1, 0}},
 		{"retried though permanent", eventbus.Permanent(errBoom), func(err error) error { return eventbus.RetryAfter(time.Second, err) }, outcomes{3, 1, 0}},
 		{"joined with another, no mark counts", errors.Join(eventbus.Discard(errBoom), errBoom), nil, outcomes{3, 1, 0}},
-		{"an open breaker is no fault of the event", fmt.Errorf("w: %w", eventbus.Permanent(eventbus.ErrCircuitOpen)), nil, outcomes{1, 1, 0}},
+		{"an open breaker is not a fault of the event", fmt.Errorf("w: %w", eventbus.Permanent(eventbus.ErrCircuitOpen)), nil, outcomes{1, 1, 0}},
 		{"a panic of the policy is retried", errBoom, func(error) error { panic("policy") }, outcomes{3, 1, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -280,7 +280,7 @@ func TestOnErrorAndPartsOfBatches(t *testing.T) {
 }
 
 // TestDiscardSparesWhatIsNoEvent: a handler that discards its batch has not seen the
-// records in it that are no events.
+// records in it that are not events.
 func TestDiscardSparesWhatIsNoEvent(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

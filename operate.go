@@ -13,9 +13,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Operator inspects a running bus and gives it orders, for consoles, admin
-// endpoints and tools. Handlers need none of it, so it is apart from Bus. It is
-// safe for concurrent use and costs nothing to make.
+// Operator inspects a running bus and gives it orders, for consoles, admin endpoints and
+// tools. Handlers need none of it, so it is separate from Bus. It is safe for concurrent use
+// and free to create.
 type Operator struct {
 	bus      *Bus
 	who, why string
@@ -24,20 +24,20 @@ type Operator struct {
 // Operator returns the operator's view of the bus.
 func (b *Bus) Operator() Operator { return Operator{bus: b} }
 
-// Because returns an Operator whose orders are logged with who gave them and why. An
-// empty text is left out.
+// Because returns an Operator whose orders are logged with who gave them and why. Empty texts
+// are omitted.
 func (o Operator) Because(who, why string) Operator {
 	o.who, o.why = who, why
 	return o
 }
 
-// log logs an order that was carried out. Orders are rare and matter afterwards, and
-// most services keep the level Warn.
+// log logs an order that was carried out. Orders are rare and matter later, and most services
+// log from Warn up, so that is the level.
 func (o Operator) log(logger *slog.Logger, text string, fields ...slog.Attr) {
 	logger.LogAttrs(context.Background(), slog.LevelWarn, text, append(fields, o.said()...)...)
 }
 
-// said returns who gives orders and why, as fields of a log.
+// said returns who gave the order and why, as log fields.
 func (o Operator) said() (fields []slog.Attr) {
 	if o.who != "" {
 		fields = append(fields, slog.String("who", o.who))
@@ -48,20 +48,19 @@ func (o Operator) said() (fields []slog.Attr) {
 	return fields
 }
 
-// Source is a declared topic in the environment of a bus, for packages that read it
-// outside any group, such as view. It is safe for concurrent use.
+// Source is a declared topic in a bus's environment, for packages such as view that read it
+// outside any group. It is safe for concurrent use.
 type Source struct {
 	// Topic is the topic's full name.
 	Topic string
-	// Transport reads it. It stays the bus's, which closes it.
+	// Transport reads the topic. The bus owns and closes it.
 	Transport transport.Transport
 
 	bus  *Bus
 	spec transport.TopicSpec
 }
 
-// Source returns the source of a declared topic. The error is that of a wrong
-// declaration.
+// Source returns the source of a declared topic. Its error is that of an invalid declaration.
 func (o Operator) Source(topic *declare.Topic) (Source, error) {
 	b := o.bus
 	b.mu.Lock()
@@ -70,35 +69,34 @@ func (o Operator) Source(topic *declare.Topic) (Source, error) {
 	return Source{Topic: name, Transport: b.transport, bus: b, spec: topic.Spec(name)}, err
 }
 
-// Provision creates the topic if it is missing and the bus may do so, by
-// Config.AutoProvision; otherwise the error, an ErrTopicMissing, says what to do.
+// Provision creates the topic if it is missing and Config.AutoProvision allows that. Otherwise
+// a missing topic is an ErrTopicMissing that says what to do.
 func (s Source) Provision(ctx context.Context) error { return s.bus.provision(ctx, s.spec) }
 
-// ErrNotFound is the error of an order, such as Pause or Skip, that names a
-// group, a subscription, a partition or a key that this bus does not have now.
+// ErrNotFound is the error of an order, such as Pause or Skip, that names a group, a
+// subscription, a partition or a key that this bus does not have at the moment.
 var ErrNotFound = engine.ErrNotFound
 
-// Pause stops handing events to a subscription of a consumer group, by the name
-// that Inspect shows. Attempts that run may finish. The subscription's events
-// wait, in order, and so do the commits behind them; Health shows this and does
-// not treat it as a fault. Once as many events wait as Bounds allow, the
-// partition is no longer fetched, and other subscriptions of the topic wait too.
-// Pausing again is not an error.
+// Pause stops passing events to a subscription of a consumer group. Inspect shows the
+// subscription's name. Running attempts may finish. The subscription's events wait, in
+// order, and the commits behind them wait too; Health shows this and does not treat it as a
+// fault. Once the waiting events reach Bounds, the partition is no longer fetched, and other
+// subscriptions of the topic wait as well. Pausing twice is not an error.
 //
-// It acts on this member alone: other members of the group continue, also with
-// partitions that this one loses. It lasts over rebalances, until Resume or the
-// end of the program, and may be called before Start.
+// Pause affects this member alone. Other members of the group continue, also with partitions
+// that this one loses. It lasts across rebalances, until Resume or the end of the program,
+// and may be called before Start.
 func (o Operator) Pause(group, subscription string) error {
 	return o.hold("pause", group, subscription, true)
 }
 
-// Resume ends Pause. Resuming a subscription that is not paused is not an error.
+// Resume undoes Pause. Resuming a subscription that is not paused is not an error.
 func (o Operator) Resume(group, subscription string) error {
 	return o.hold("resume", group, subscription, false)
 }
 
-// hold pauses or resumes a subscription. Only a change is logged, so that an
-// order repeated by a script does not fill the log.
+// hold pauses or resumes a subscription. It logs only a change, so that an order repeated by a
+// script does not fill the log.
 func (o Operator) hold(op, group, subscription string, held bool) error {
 	sub, err := o.bus.subscription(group, subscription)
 	if err != nil {
@@ -145,10 +143,10 @@ func (b *Bus) group(name string) (*group, error) {
 	return g, nil
 }
 
-// Unpark ends the wait of a parked key at once: its first event is tried again
-// with the attempts that it has left, or its dead letter is written again. An
-// error says why a key can't continue, such as an open circuit breaker. A key
-// waits only on the member that has its partition.
+// Unpark ends the wait of a parked key: its first event is tried again at once, with the
+// attempts it has left, or its dead letter is written again. The error says why a key can't
+// continue, such as an open circuit breaker. A key waits only on the member that owns its
+// partition.
 func (o Operator) Unpark(group, topic string, partition int32, key []byte) error {
 	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}
@@ -163,12 +161,12 @@ func (o Operator) Unpark(group, topic string, partition int32, key []byte) error
 	return nil
 }
 
-// Skip gives up the event at an offset, unhandled and without a dead letter, if
-// it would hold up its key indefinitely: its dead letter can't be written, or
-// its type may be known to another member only. At an offset that can't be read, and so
-// holds up its partition, it passes over all that can't be read there; a note of it goes
-// to the dead-letter topic. An error says why any other event can't be skipped. A skip is
-// counted and logged.
+// Skip gives up the event at an offset, without handling it and without a dead letter, if the
+// event would hold up its key indefinitely: its dead letter can't be written, or its type may
+// be one that only another member knows. At an offset that can't be read, and so holds up its
+// partition, Skip passes everything unreadable there and writes a note to the dead-letter
+// topic. For any other event the error says why it can't be skipped. A skip is counted and
+// logged.
 func (o Operator) Skip(group, topic string, partition int32, offset int64) error {
 	b := o.bus
 	id := transport.Partition{Topic: topic, Partition: partition}
@@ -180,17 +178,16 @@ func (o Operator) Skip(group, topic string, partition int32, offset int64) error
 	if err != nil {
 		return &Error{Op: "skip", Err: err}
 	}
-	// A group without a name is written as its fields.
+	// slog writes a group without a name as its fields.
 	fields := slog.GroupValue(append(o.said(), slog.String(telemetry.LogReason, skipped.Reason))...)
 	g.signals.LogFailure(slog.LevelWarn, slog.Attr{}, "skipped by an operator", skipped, slog.Attr{Value: fields})
 	return nil
 }
 
-// ForgetType applies the policy for unknown types to the events of a type that this
-// member holds for another one, now and from now on: Inspect shows them as Held.
-// Once a member comes that handles the type, its events are held for that one
-// again. Others of the group need an order of their own. It is logged, and the
-// events are counted.
+// ForgetType applies the policy for unknown types to the events of a type that this member
+// holds for another one, listed by Inspect as Held, now and from now on. Once a member that
+// handles the type joins, its events are held for that member again. The order is for this
+// member alone; other members need their own. It is logged, and the events are counted.
 func (o Operator) ForgetType(group, topic, typ string) error {
 	g, err := o.bus.running(group)
 	if err == nil {

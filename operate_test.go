@@ -53,7 +53,7 @@ func TestPause(t *testing.T) {
 		if seen.String() != "" {
 			t.Error("handled while paused")
 		}
-		for range 2 { // again is no error
+		for range 2 { // again is not an error
 			if err := bus.Operator().Resume(ordersGroup, name); err != nil {
 				t.Fatal(err)
 			}

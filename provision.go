@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// specs returns every topic of the bus with the settings for its creation.
+// specs returns every topic of the bus, with the settings to create it.
 func (b *Bus) specs() []transport.TopicSpec {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -22,8 +22,8 @@ func (b *Bus) specs() []transport.TopicSpec {
 	return specs
 }
 
-// mayCreate reports whether the bus may create a topic: one whose name it did not
-// make belongs to somebody else.
+// mayCreate reports whether the bus may create a topic. A topic declared with an Address and
+// without Create belongs to somebody else.
 func (b *Bus) mayCreate(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -31,9 +31,8 @@ func (b *Bus) mayCreate(name string) bool {
 	return b.config.provision && (d == nil || !d.Existing())
 }
 
-// provision creates the missing topics, or returns an error that names them if
-// the bus may not. Existing topics are never altered: their settings may be an
-// operator's decision.
+// provision creates the missing topics, or returns an error that names them if the bus may
+// not. It never alters existing topics: their settings may be an operator's decision.
 func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error {
 	if len(specs) == 0 {
 		return nil
@@ -42,8 +41,8 @@ func (b *Bus) provision(ctx context.Context, specs ...transport.TopicSpec) error
 	return err
 }
 
-// provisionKnown does what provision does, and reports whether it has created a topic.
-// What is known of topics is not asked for again; nil if nothing is.
+// provisionKnown is provision, and reports whether it created a topic. It does not ask for
+// topics in known, which may be nil.
 func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.TopicInfo, specs []transport.TopicSpec) (created bool, err error) {
 	// Topics are asked for by name, so the answers are in the order of specs.
 	names := make([]string, len(specs))
@@ -79,7 +78,7 @@ func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.Top
 	switch len(wrong) {
 	case 0:
 	case 1:
-		// A single error is returned as it is, for provisionLetters to recognize.
+		// Return a single error as it is, so that provisionLetters recognizes it.
 		return false, wrong[0]
 	default:
 		return false, errors.Join(wrong...)
@@ -104,8 +103,8 @@ func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.Top
 	return true, nil
 }
 
-// firstCreation notes that a topic was created, and reports whether that is news: a publish
-// and the start may both find it missing, and creating it again is no error.
+// firstCreation notes that a topic was created, and reports whether that is new. A publish
+// and the start may both find it missing; creating it twice is not an error.
 func (b *Bus) firstCreation(topic string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,8 +116,8 @@ func (b *Bus) firstCreation(topic string) bool {
 	return first
 }
 
-// describe returns what is known of topics, in the order of names, and asks the cluster if
-// that lacks any of them.
+// describe returns the known infos of topics, in the order of names. If any is missing it asks
+// the cluster for all of them.
 func (b *Bus) describe(ctx context.Context, known map[string]transport.TopicInfo, names []string) ([]transport.TopicInfo, error) {
 	infos := make([]transport.TopicInfo, 0, len(names))
 	for _, name := range names {
@@ -145,13 +144,12 @@ func (b *Bus) logDifferences(spec *transport.TopicSpec, info *transport.TopicInf
 	}
 }
 
-// provisionTopics makes sure that every topic of the bus exists, with the
-// dead-letter and retry topics of what its groups handle. The error of a bus that
-// may not create them names all that are missing, so that one request to the
-// cluster's operators is enough.
+// provisionTopics makes sure that every topic of the bus exists, and the dead-letter and retry
+// topics of those that its groups handle. If the bus may not create topics, the error names
+// all that are missing, so that one request to the cluster's operators is enough.
 func (b *Bus) provisionTopics(ctx context.Context) error {
 	specs, handled := b.specs(), b.handledTopics()
-	// All in one question, since each costs a start two round trips.
+	// One request for all: each costs a start two round trips.
 	var names []string
 	for i := range specs {
 		names = append(names, specs[i].Name)
@@ -179,8 +177,8 @@ func (b *Bus) provisionTopics(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// The broker has decided what the declarations leave open, and the topics of dead letters
-		// follow that.
+		// The broker has decided what the declarations leave open, and the dead-letter topics
+		// follow from that.
 		if created {
 			known = nil
 		}
@@ -188,11 +186,10 @@ func (b *Bus) provisionTopics(ctx context.Context) error {
 	return b.provisionLetters(ctx, handled, specs, known)
 }
 
-// provisionLetters makes sure that every topic that a group handles has its
-// dead-letter topic, and the retry topic for redeliveries. Missing ones are then
-// found at the start, not at the first poisonous event. declared are the other
-// topics that have to exist: they stand in for sources that are missing. What is known of
-// topics is not asked for again.
+// provisionLetters makes sure that every topic a group handles has its dead-letter topic, and
+// its retry topic for redeliveries, so that a missing one is found at the start and not at the
+// first poisonous event. declared are the other topics that must exist; they stand in for
+// missing sources. Topics in known are not asked for again.
 func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupTopic, declared []transport.TopicSpec, known map[string]transport.TopicInfo) error {
 	var letters []transport.TopicSpec
 	retries := make(map[string]bool)
@@ -216,11 +213,11 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 			}
 		}
 	}
-	// Topics that are there already cost nothing but the question.
+	// Topics that already exist cost nothing but the request.
 	_, err := b.provisionKnown(ctx, known, slices.Concat(declared, letters))
-	missing, ok := err.(*missingTopic) //nolint:errorlint // joined with another error it does not count
+	missing, ok := err.(*missingTopic) // joined with another error it doesn't count
 	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !retries[name] }) {
-		// Nothing is lost without a retry topic until somebody replays a letter.
+		// Without a retry topic nothing is lost until somebody replays a letter.
 		b.config.Logger.Warn("dead letters can't be redelivered", "error", err)
 		return nil
 	}

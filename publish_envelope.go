@@ -13,9 +13,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// PublishEnvelope publishes an event as its envelope says: Topic is the full
-// name, ID, Source and Type are set. It is for tools, bridges and outboxes;
-// services publish through a Publisher.
+// PublishEnvelope publishes the event in an envelope. Topic is the full name; ID, Source
+// and Type must be set. It is for tools, bridges and outboxes; services publish through
+// a Publisher.
 func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 	d, err := b.forwarded(e)
 	if err != nil {
@@ -31,11 +31,10 @@ func (b *Bus) PublishEnvelope(ctx context.Context, e *Envelope) error {
 	return b.await(ctx, a, e.Topic, e.ID)
 }
 
-// PublishEnvelopeAsync is PublishEnvelope without the wait for the
-// acknowledgement; it may wait, within ctx, for room in the buffer. The envelope
-// is the caller's again when it returns. Envelopes of one key are written in the
-// order of the calls, but one that the broker refuses does not stop those behind
-// it that are on their way already.
+// PublishEnvelopeAsync is PublishEnvelope without waiting for the acknowledgement. It
+// may wait for buffer space, as long as ctx allows. The caller may reuse the envelope
+// once it returns. Envelopes of one key are written in the order of the calls, but if
+// the broker refuses one, those already on their way behind it are still written.
 func (b *Bus) PublishEnvelopeAsync(ctx context.Context, e *Envelope) Receipt {
 	r := new(receipt)
 	d, err := b.forwarded(e)
@@ -53,9 +52,8 @@ func (b *Bus) PublishEnvelopeAsync(ctx context.Context, e *Envelope) Receipt {
 	return Receipt{r}
 }
 
-// PublishEnvelopes publishes envelopes, of any topics, in order per key, and
-// waits for all of them. The error names those that failed by index, as
-// PublishBatch's does.
+// PublishEnvelopes publishes envelopes, of any topics, in order per key, and waits for
+// all of them. The error is PublishBatch's.
 func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error {
 	outcome := newBatchOutcome(len(envelopes))
 	for i, e := range envelopes {
@@ -73,7 +71,7 @@ func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error
 	return outcome.wait(ctx)
 }
 
-// forwarded returns a draft of an envelope that is published unchanged.
+// forwarded returns a draft of an envelope that is published as it is.
 func (b *Bus) forwarded(e *Envelope) (*draft, error) {
 	if err := naming.CheckTopicName(e.Topic); err != nil {
 		return nil, err
@@ -88,15 +86,15 @@ func (b *Bus) forwarded(e *Envelope) (*draft, error) {
 	d := draftPool.Get().(*draft)
 	d.form = form
 	d.envelope = *e
-	// The timestamp may be that of the record it came with.
+	// The timestamp may belong to a record that the envelope was read from.
 	d.envelope.Timestamp = time.Time{}
-	// What is appended must not land in the caller's slice.
+	// Appending must not write into the caller's slice.
 	d.envelope.Headers = slices.Clip(e.Headers)
 	return d, nil
 }
 
-// formOf returns the form in which an envelope is published: that of its topic, if
-// the bus has declared it. The envelope's partitioner becomes its topic's.
+// formOf returns the form in which an envelope is published: that of its topic, if the
+// bus has declared it. It registers the envelope's partitioner for its topic.
 func (b *Bus) formOf(e *Envelope) (*wire.Form, error) {
 	if e.Partitioner != "" {
 		p, ok := declare.PartitionerNamed(e.Partitioner)
@@ -116,8 +114,7 @@ func (b *Bus) formOf(e *Envelope) (*wire.Form, error) {
 	return nil, nil
 }
 
-// forward passes a forwarded draft to the producer, continuing the trace that it
-// came with.
+// forward passes a forwarded draft to the producer, continuing the envelope's trace.
 func (b *Bus) forward(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion) error {
 	e := (*wire.Event)(&d.envelope)
 	carryTrace(&d.envelope, f.Start(b.signals.Tracing.Forward(ctx, e), e, nil))

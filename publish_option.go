@@ -11,35 +11,35 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// PublishOption changes one event of one publish. The functions of this package
-// that begin with With make them; the set is closed.
+// PublishOption changes one publish. The functions of this package whose names begin
+// with With return them; no other package can implement one.
 //
-// What an option can't do (an invalid name, an empty id) is an error of the
-// publish, which has no effect then.
+// An invalid option (a bad name, an empty id) is an error of the publish, and nothing
+// is sent.
 type PublishOption interface {
 	applyPublish(*publishSettings)
 }
 
-// BatchOption is a PublishOption that makes sense for many events at once:
-// never an id, a key or a subject, which belong to one.
+// BatchOption is a PublishOption that applies to many events at once. An id, a key and
+// a subject belong to one event, so their options are not BatchOptions.
 type BatchOption interface {
 	PublishOption
 	batchOption()
 }
 
-// publishSettings is the sum of the options of one publish.
+// publishSettings is the result of the options of one publish.
 type publishSettings struct {
 	id            string
 	subject       string
 	key           string
-	keyed         bool // key is set, maybe to the empty key
+	keyed         bool // key is set, perhaps to the empty key
 	time          time.Time
 	correlationID string
 	causationID   string
 	extensions    map[string]string
 	headers       []transport.Header
 	step          string
-	identify      func(ctx context.Context, topic, typ string, s *publishSettings) error // sets id; nil but for a step
+	identify      func(ctx context.Context, topic, typ string, s *publishSettings) error // sets id; nil unless there is a step
 	faults        []error
 }
 
@@ -57,7 +57,7 @@ func (s *publishSettings) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Errorf(format, args...))
 }
 
-// text sets an attribute to value, if CloudEvents allows it.
+// text sets an attribute to value, if CloudEvents allows that value.
 func (s *publishSettings) text(option string, to *string, value string) {
 	if err := wire.CheckText(value); err != nil {
 		s.fault("%s: the value %w", option, err)
@@ -76,8 +76,8 @@ func (o sharedOption) applyPublish(s *publishSettings) { o(s) }
 
 func (o sharedOption) batchOption() {}
 
-// WithID sets the event's id, which is a new UUIDv7 otherwise. Source and id
-// together identify an event: give one id to one event only.
+// WithID sets the event's id, a new UUIDv7 by default. Source and id together identify
+// an event, so give an id to one event only.
 func WithID(id string) PublishOption {
 	return eventOption(func(s *publishSettings) {
 		if id == "" {
@@ -88,39 +88,39 @@ func WithID(id string) PublishOption {
 	})
 }
 
-// WithStep names the place of a handler at which it publishes the event. Its id is
-// then derived from the handled event and the name, so that every attempt, whatever it
-// decides otherwise, publishes this step under one id, and a downstream [Inbox] lets it
-// through once. Each event of an attempt has a step of its own, such as "charge", or
-// "line " and its number: the second one of a topic, a type and a step is an error.
-// Contrast [DerivedIDs], which needs no names.
+// WithStep names the step of a handler that publishes the event. The event's id is then
+// derived from the handled event and the name, so every attempt publishes this step
+// under one id, whatever else it decides, and a downstream [Inbox] lets it through once.
+// Each event of an attempt needs a step of its own, such as "charge", or "line " and its
+// number; using a step twice for one topic and type is an error. [DerivedIDs] needs no
+// names.
 //
-// In a batch handler, [CausedBy] says whose step it is. Outside of handlers and in a
-// replay the id is new.
+// In a batch handler, [CausedBy] says which event the step belongs to. Outside of
+// handlers and in a replay the id is new.
 func WithStep(name string) PublishOption {
 	return eventOption(func(s *publishSettings) {
 		if name == "" {
 			s.fault("WithStep: the name is empty")
 		}
-		// A function, so that a program without steps links nothing of them.
+		// A function, so that programs without steps don't link this code.
 		s.step, s.identify = name, identifyStep
 	})
 }
 
-// WithKey sets the record's key in place of the topic's. The empty key is a key
-// like any other: its events are in order.
+// WithKey sets the record's key in place of the topic's. The empty key is a key like
+// any other: its events are ordered.
 func WithKey(key string) PublishOption {
 	return eventOption(func(s *publishSettings) { s.key, s.keyed = key, true })
 }
 
-// WithSubject sets the event's subject: what, within its source, it is about.
+// WithSubject sets the event's subject: what it is about, within its source.
 func WithSubject(subject string) PublishOption {
 	return eventOption(func(s *publishSettings) { s.text("WithSubject", &s.subject, subject) })
 }
 
-// WithTime sets when the event happened; the time of publishing otherwise. A time
-// whose offset RFC 3339 can't write is published in UTC. The record's own timestamp
-// stays the time of publishing, which retention counts from.
+// WithTime sets when the event happened, the time of publishing by default. A time
+// whose offset RFC 3339 can't express is published in UTC. The record's own timestamp,
+// from which retention counts, is still the time of publishing.
 func WithTime(t time.Time) BatchOption {
 	return sharedOption(func(s *publishSettings) {
 		if t.IsZero() || wire.CheckTime(t) != nil {
@@ -131,7 +131,7 @@ func WithTime(t time.Time) BatchOption {
 	})
 }
 
-// WithExtension sets an extension attribute. Its name has lower-case letters
+// WithExtension sets an extension attribute. The name may contain lower-case letters
 // a-z and digits only (CloudEvents 1.0.2, section 3, naming conventions).
 func WithExtension(name, value string) BatchOption {
 	return sharedOption(func(s *publishSettings) { s.extension(name, value) })
@@ -157,7 +157,7 @@ func (s *publishSettings) extension(name, value string) {
 	}
 }
 
-// noExtension are the names that have a better place, and where it is.
+// noExtension lists the names that WithExtension refuses, and what sets them instead.
 var noExtension = map[string]string{
 	"id":              "set by WithID",
 	"subject":         "set by WithSubject",
@@ -169,21 +169,21 @@ var noExtension = map[string]string{
 	wire.PartitionKey: "the record's key, which the topic's Key or WithKey sets",
 }
 
-// WithCorrelationID sets the extension correlationid. Without it an event that
-// a handler publishes has that of the event it handles.
+// WithCorrelationID sets the extension correlationid. By default an event that a
+// handler publishes inherits it from the event being handled.
 func WithCorrelationID(id string) BatchOption {
 	return sharedOption(func(s *publishSettings) { s.text("WithCorrelationID", &s.correlationID, id) })
 }
 
-// WithCausationID sets the extension causationid. Without it an event that a
-// handler publishes has the id of the event it handles.
+// WithCausationID sets the extension causationid. By default an event that a handler
+// publishes has the id of the event being handled.
 func WithCausationID(id string) BatchOption {
 	return sharedOption(func(s *publishSettings) { s.text("WithCausationID", &s.causationID, id) })
 }
 
-// WithHeader adds a header to the record, beside CloudEvents; keys may repeat.
-// Keys that the bus itself writes are refused: content-type, those that begin
-// with ce_ or eventbus-, and the trace's.
+// WithHeader adds a header to the record, beside those of CloudEvents; keys may repeat.
+// Keys that the bus writes itself are refused: content-type, those that begin with ce_
+// or eventbus-, and those of the trace.
 func WithHeader(key, value string) BatchOption {
 	return sharedOption(func(s *publishSettings) {
 		lower := strings.ToLower(key)
@@ -200,20 +200,20 @@ func WithHeader(key, value string) BatchOption {
 	})
 }
 
-// PublishMiddleware sees every event that a [Publisher] makes, once, before it is sent
-// or, by [Publisher.Envelope], stored in an outbox. Those of [Config] run in their
-// order, in the publisher's goroutine, concurrently for concurrent publishes. An error
-// refuses the publish, and so does a panic; nothing was sent then.
+// PublishMiddleware sees every event that a [Publisher] publishes, once, before it is
+// sent or, by [Publisher.Envelope], stored in an outbox. The middleware of [Config] runs
+// in order in the publisher's goroutine, so concurrent publishes call it concurrently.
+// An error or a panic refuses the publish; nothing is sent.
 //
-// The envelope is complete but for its trace. A middleware may change what describes
-// the event and what it carries: Data, DataContentType, DataSchema, Subject, Time,
-// CorrelationID, CausationID, Extensions and Headers, of which the map and the slice
-// are the event's own. Data itself is read only: put another slice in its place. What
-// the event is and where it goes (ID, Source, Type, Topic, Key, Tombstone) stays, or
-// the publish is refused. An id that is derived from the data, by [DerivedIDs], comes
-// after the middleware, unless that has replaced the data. The envelope is valid until
-// the middleware returns. A tombstone has no data.
+// The envelope is complete except for its trace. A middleware may change the event's
+// content and description: Data, DataContentType, DataSchema, Subject, Time,
+// CorrelationID, CausationID, Extensions and Headers. The map and the slice belong to
+// the event. The bytes of Data are read only: replace the slice instead. Changing what
+// the event is or where it goes (ID, Source, Type, Topic, Key, Tombstone) refuses the
+// publish. An id that [DerivedIDs] derives from the data is set after the middleware,
+// unless the middleware has replaced the data. The envelope is valid until the
+// middleware returns. A tombstone has no data.
 //
-// What is published by [Bus.PublishEnvelope] and its kind, or by a [Transactor], is
-// not seen: it was when it was made, or it is somebody else's event.
+// Events published by [Bus.PublishEnvelope] and its variants, or by a [Transactor], are
+// not seen: they passed through here when they were made, or come from elsewhere.
 type PublishMiddleware func(ctx context.Context, e *Envelope) error

@@ -23,7 +23,7 @@ func TestEncode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(e.ID) != 36 || e.ID[14] != '7' {
-		t.Errorf("id %q is no UUIDv7", e.ID)
+		t.Errorf("id %q is not a UUIDv7", e.ID)
 	}
 	if e.Time.Before(before.Add(-time.Second)) || e.Time.Location() != time.UTC {
 		t.Errorf("time %v", e.Time)
@@ -140,7 +140,7 @@ func TestBatchOptionsAreThoseForMany(t *testing.T) {
 	t.Parallel()
 	for _, o := range []BatchOption{WithTime(time.Now()), WithExtension("a", "b"), WithCorrelationID("c"), WithCausationID("c"), WithHeader("k", "v")} {
 		if _, ok := any(o).(PublishOption); !ok {
-			t.Errorf("%T is no PublishOption", o)
+			t.Errorf("%T is not a PublishOption", o)
 		}
 	}
 	for _, o := range []PublishOption{WithID("1"), WithKey("k"), WithSubject("s")} {

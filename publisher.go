@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Publisher publishes the events of one topic. It is safe for concurrent use,
-// and needs no closing: closing the bus is enough.
+// Publisher publishes the events of one topic. It is safe for concurrent use. It needs
+// no closing: close the bus.
 type Publisher[T any] struct {
 	topic  *Topic[T]
 	sender *sender
@@ -28,18 +28,17 @@ func NewPublisher[T any](bus *Bus, topic *Topic[T]) *Publisher[T] {
 	return &Publisher[T]{topic: topic, sender: bus.sender(topic.Declaration())}
 }
 
-// Publish publishes one event and returns nil when all in-sync replicas have it.
+// Publish publishes one event and returns nil once all in-sync replicas have it.
 //
-// ctx governs the wait for room and for the acknowledgement. An event that was
-// accepted is sent even when ctx ends: the error is ErrOutcomeUnknown then.
-// Retries inside the bus neither duplicate nor reorder; calling Publish again
-// makes a new event.
+// ctx bounds the wait for buffer space and for the acknowledgement. An accepted event
+// is sent even if ctx ends: the error is then ErrOutcomeUnknown. Retries inside the bus
+// neither duplicate nor reorder; calling Publish again publishes a new event.
 func (p *Publisher[T]) Publish(ctx context.Context, event T) error {
 	return p.PublishWith(ctx, event)
 }
 
-// PublishWith is Publish with options. It is a method of its own so that a
-// service's one-method interface can have Publish's plain shape.
+// PublishWith is Publish with options. It is a separate method so that a service's
+// one-method interface can have Publish's plain signature.
 func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...PublishOption) error {
 	d := newDraft(options)
 	defer d.free()
@@ -49,12 +48,12 @@ func (p *Publisher[T]) PublishWith(ctx context.Context, event T, options ...Publ
 	return p.sender.publish(ctx, d)
 }
 
-// PublishAsync publishes one event without waiting for the acknowledgement. It
-// may wait, within ctx, for space in the buffer. A refused event is reported by
-// the Receipt too, so that callers have one place for all errors.
+// PublishAsync publishes one event without waiting for the acknowledgement. It may wait
+// for buffer space, as long as ctx allows. Errors of every kind, a refusal too, are
+// reported by the Receipt.
 //
-// In a handler's context the attempt waits for the receipt, and fails if the
-// event does.
+// In a handler's context the attempt waits for the receipt, and fails if the event
+// does.
 func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...PublishOption) Receipt {
 	d := newDraft(options)
 	defer d.free()
@@ -73,14 +72,13 @@ func (p *Publisher[T]) PublishAsync(ctx context.Context, event T, options ...Pub
 	return Receipt{r}
 }
 
-// PublishBatch publishes events, in order per key, and waits for all of them.
-// The error is a *PublishBatchError that names those that failed by index, or an *Error
-// if nothing was tried. Events behind a failed one are tried all the same, but
-// those queued behind it on its partition fail with it.
+// PublishBatch publishes events, in order per key, and waits for all of them. The error
+// is a *PublishBatchError that names the failed events by index. Events after a failed
+// one are still tried, but those queued behind it on its partition fail with it.
 func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...BatchOption) error {
 	outcome := newBatchOutcome(len(events))
 	batch := p.sender.signals.StartBatch(ctx, len(events))
-	err := errNotTried // of a codec or a key function that panics
+	err := errNotTried // if a codec or a key function panics
 	defer func() { batch.End(err) }()
 	d := newDraft(options)
 	defer d.free()
@@ -99,7 +97,7 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, events []T, options ...
 	return err
 }
 
-// errNotTried is what telemetry is told of a batch that was given up half-way.
+// errNotTried is what telemetry reports for a batch that a panic ended half-way.
 var errNotTried = errors.New("the batch was not published: encoding it panicked")
 
 // Delete publishes a tombstone for key: consumers run their OnDelete handlers,
@@ -127,13 +125,13 @@ func (p *Publisher[T]) tombstone(ctx context.Context, d *draft, key string) erro
 	return p.sender.complete(ctx, d)
 }
 
-// Envelope returns the event as Publish would send it, without sending it: its
-// id, time, source, topic, key, trace, correlation and causation are decided now.
-// An outbox stores the envelope in the caller's transaction and publishes it
-// later, by Bus.PublishEnvelope, as often as it takes: the id stays. The caller
-// owns the envelope's memory.
+// Envelope returns the event as Publish would send it, without sending it. Its id,
+// time, source, topic, key, trace, correlation and causation are decided now. An outbox
+// stores the envelope in the caller's transaction and publishes it later by
+// Bus.PublishEnvelope, as often as it takes: the id stays the same. The caller owns the
+// envelope's memory.
 //
-// The topic is not looked up: that is left to the publishing.
+// Envelope does not check that the topic exists; publishing does.
 func (p *Publisher[T]) Envelope(ctx context.Context, event T, options ...PublishOption) (*Envelope, error) {
 	d := newDraft(options)
 	defer d.free()
@@ -143,8 +141,8 @@ func (p *Publisher[T]) Envelope(ctx context.Context, event T, options ...Publish
 	return p.sender.envelope(ctx, d)
 }
 
-// DeleteEnvelope returns the tombstone that Delete would send, as Envelope does
-// for an event.
+// DeleteEnvelope returns the tombstone that Delete would send, without sending it. See
+// Envelope.
 func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options ...BatchOption) (*Envelope, error) {
 	d := newDraft(options)
 	defer d.free()
@@ -154,8 +152,8 @@ func (p *Publisher[T]) DeleteEnvelope(ctx context.Context, key string, options .
 	return p.sender.envelope(ctx, d)
 }
 
-// encode fills the draft's envelope. Codecs see where the event goes: a schema
-// registry files schemas by topic.
+// encode fills the draft's envelope. Topic and Source are set first: the codec of a
+// schema registry files schemas by topic.
 func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error) {
 	d.envelope = Envelope{Topic: p.sender.topic, Source: p.sender.bus.config.Source}
 	if d.settings.identify != nil {
@@ -169,11 +167,11 @@ func (p *Publisher[T]) encode(ctx context.Context, d *draft, event T) (err error
 	return p.sender.complete(ctx, d)
 }
 
-// draft is an event until the producer has copied it, in memory that is reused.
+// draft holds an event until the producer has copied it. Its memory is reused.
 type draft struct {
 	envelope Envelope
 	settings publishSettings
-	optional bool // something is in settings
+	optional bool // settings is not empty
 	record   transport.Record
 	form     *wire.Form // of the record; nil for CloudEvents
 	encoder  wire.Encoder
@@ -195,8 +193,8 @@ func newDraft[O PublishOption](options []O) *draft {
 	return d
 }
 
-// free returns the draft to the pool, except one with much memory: a single
-// large event would otherwise occupy it for the life of the process.
+// free returns the draft to the pool, unless it holds much memory: one large event
+// would otherwise occupy that for the life of the process.
 func (d *draft) free() {
 	if cap(d.data) > maxKept || len(d.envelope.Data) > maxKept {
 		return

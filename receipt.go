@@ -12,9 +12,8 @@ import (
 // Position is where a published event stands in the log.
 type Position = transport.Position
 
-// Receipt is the pending outcome of an event that was published without
-// waiting. It is safe for concurrent use, and may be dropped. The zero Receipt
-// is done, with no position and no error.
+// Receipt is the pending outcome of an asynchronous publish. It is safe for concurrent use and
+// may be discarded. The zero Receipt is done, with no position and no error.
 type Receipt struct{ r *receipt }
 
 // Done is closed when the outcome is known.
@@ -25,9 +24,9 @@ func (r Receipt) Done() <-chan struct{} {
 	return r.r.doneChannel()
 }
 
-// Wait returns the event's position once all in-sync replicas have it, or why
-// that failed. When ctx ends first it returns ctx's error; the event is sent all
-// the same.
+// Wait returns the event's position once all in-sync replicas have it, or the error that
+// prevented it. If ctx ends first Wait returns ErrOutcomeUnknown with ctx's error as its
+// cause; the event is still sent.
 func (r Receipt) Wait(ctx context.Context) (Position, error) {
 	if r.r == nil {
 		return Position{}, nil
@@ -35,11 +34,10 @@ func (r Receipt) Wait(ctx context.Context) (Position, error) {
 	return r.r.wait(ctx)
 }
 
-// receipt is the outcome of a record. Its channel is made only if a caller
-// waits, which most callers that use receipts in numbers do once.
+// receipt is the outcome of a record. Its channel is created only if a caller waits; callers
+// with many receipts mostly wait once.
 type receipt struct {
-	// outgoing reports on the publish. It does not change after the record is
-	// handed over.
+	// outgoing reports on the publish. It does not change once the record is handed over.
 	outgoing telemetry.Outgoing
 
 	// mu guards the fields below.
@@ -60,7 +58,7 @@ var closedChannel = func() chan struct{} {
 
 // Done implements transport.Completion.
 func (r *receipt) Done(p transport.Position, err error) {
-	// The report ends before callers are woken.
+	// End the report before waking callers.
 	r.outgoing.End(p, err)
 	if err != nil {
 		err = publishError(r.outgoing.Of.Topic, r.outgoing.ID, err)
@@ -78,7 +76,7 @@ func (r *receipt) fail(err error) *receipt {
 	r.mu.Lock()
 	r.settled, r.err = true, err
 	if r.done != nil {
-		close(r.done) // an attempt that joined it may wait already
+		close(r.done) // an attempt that has the receipt may already wait
 	}
 	r.mu.Unlock()
 	return r
@@ -111,8 +109,7 @@ func (r *receipt) isDone() bool {
 	return r.settled
 }
 
-// wait returns the outcome, or an error that says that it is unknown when ctx ends
-// first.
+// wait returns the outcome, or an ErrOutcomeUnknown if ctx ends first.
 func (r *receipt) wait(ctx context.Context) (Position, error) {
 	r.mu.Lock()
 	if r.settled {
@@ -130,14 +127,14 @@ func (r *receipt) wait(ctx context.Context) (Position, error) {
 	}
 }
 
-// waitEnded returns the error of a caller that stopped waiting: the event was
-// accepted and may still be written.
+// waitEnded returns the error of a caller that stopped waiting: the event was accepted and may
+// still be written.
 func waitEnded(ctx context.Context) error {
 	return &unknownOutcome{context.Cause(ctx)}
 }
 
-// unknownOutcome is ErrOutcomeUnknown with its cause, which is most often the
-// end of the caller's context.
+// unknownOutcome is an ErrOutcomeUnknown with its cause, most often the end of the caller's
+// context.
 type unknownOutcome struct{ err error }
 
 // Error implements error.
@@ -152,17 +149,17 @@ func (e *unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnkn
 // awaited is the outcome of a publish whose caller waits. It is reused.
 type awaited struct {
 	outgoing telemetry.Outgoing
-	// settled has one place, so that the producer never waits.
+	// settled has capacity one, so that the producer never waits.
 	settled  chan struct{}
 	position Position
 	err      error
 }
 
-// awaitedPool belongs to one bus: with a pool of the package, channels would
-// move between bubbles of testing/synctest, which forbids that.
+// awaitedPool belongs to one bus. A global pool would move channels between bubbles of
+// testing/synctest, which forbids that.
 type awaitedPool struct{ pool sync.Pool }
 
-// get returns an awaited that nobody uses.
+// get returns an unused awaited.
 func (p *awaitedPool) get() *awaited {
 	if a, ok := p.pool.Get().(*awaited); ok {
 		return a
@@ -170,8 +167,8 @@ func (p *awaitedPool) get() *awaited {
 	return &awaited{settled: make(chan struct{}, 1)}
 }
 
-// put gives one back, after its outcome was received. One whose caller gave up is
-// not put back: the producer still has it.
+// put returns an awaited to the pool once its outcome was received. If the caller gave up it
+// must not be put back: the producer still has it.
 func (p *awaitedPool) put(a *awaited) {
 	a.err = nil
 	p.pool.Put(a)
@@ -184,9 +181,8 @@ func (a *awaited) Done(p transport.Position, err error) {
 	a.settled <- struct{}{}
 }
 
-// batchOutcome gathers the outcomes of the events of one batch.
-// parts are in the order of the events. left counts those without an outcome; done
-// is closed at zero.
+// batchOutcome collects the outcomes of the events of one batch. parts are in the order of the
+// events. left counts those without an outcome; done is closed when it reaches zero.
 type batchOutcome struct {
 	parts []batchPart
 	left  atomic.Int64
@@ -195,7 +191,7 @@ type batchOutcome struct {
 
 // batchPart is the outcome of one event of a batch.
 type batchPart struct {
-	// outgoing is zero for an event that never got a topic.
+	// outgoing is zero for an event that got no topic.
 	outgoing telemetry.Outgoing
 	of       *batchOutcome
 	settled  atomic.Bool
@@ -203,7 +199,7 @@ type batchPart struct {
 	err error
 }
 
-// newBatchOutcome returns the outcome of n events. Each part is settled once.
+// newBatchOutcome returns the outcome of n events. Each part must be settled once.
 func newBatchOutcome(n int) *batchOutcome {
 	o := &batchOutcome{parts: make([]batchPart, n), done: make(chan struct{})}
 	o.left.Store(int64(n))
@@ -228,8 +224,8 @@ func (p *batchPart) settle(err error) {
 	}
 }
 
-// wait returns a *PublishBatchError with the events that failed, nil if none did. If
-// ctx ends first, events without an outcome have an unknown one.
+// wait returns a *PublishBatchError with the events that failed, or nil if none did. If ctx
+// ends first, the outcome of the remaining events is unknown.
 func (o *batchOutcome) wait(ctx context.Context) error {
 	if len(o.parts) == 0 {
 		return nil
@@ -239,7 +235,7 @@ func (o *batchOutcome) wait(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	var failed map[int]error
-	// Parts without an outcome are not waited for: the caller's time is over.
+	// Don't wait for parts without an outcome: the caller's time is over.
 	for i := range o.parts {
 		p := &o.parts[i]
 		err := waitEnded(ctx)
@@ -252,7 +248,7 @@ func (o *batchOutcome) wait(ctx context.Context) error {
 		if failed == nil {
 			failed = make(map[int]error)
 		}
-		topic := "" // an envelope that names none
+		topic := "" // for an envelope that names none
 		if p.outgoing.Of != nil {
 			topic = p.outgoing.Of.Topic
 		}

@@ -16,28 +16,26 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ReplayConfig says which events a replay reads. The zero value is everything
-// that the topics hold.
+// ReplayConfig says which events a replay reads. The zero value selects everything that the
+// topics hold.
 type ReplayConfig struct {
-	// From and To bound the window by the times at which the events were
-	// published: in each partition it begins with the first one at or after
-	// From, and ends before the first one at or after To. A zero From is the
-	// log's start. A zero To is its end when Replay is called, and so is one in
-	// the future: a replay always ends.
+	// From and To bound the window by the time at which events were published. In each
+	// partition the window begins with the first event at or after From, and ends before the
+	// first one at or after To. A zero From is the start of the log. A zero To, or one in the
+	// future, is the end of the log when Replay is called, so a replay always ends.
 	From, To time.Time
-	// FromOffsets and ToOffsets bound the window by offsets instead, in the
-	// partitions that they name. ToOffsets are not read themselves.
+	// FromOffsets and ToOffsets bound the window by offsets instead, in the partitions that
+	// they name. ToOffsets are exclusive.
 	FromOffsets, ToOffsets map[transport.Partition]int64
-	// Keys, if not empty, are the only keys whose events are handled.
+	// Keys, if not empty, limits the replay to the events of these keys.
 	Keys []string
-	// Types, if not empty, are the only CloudEvents types that are handled, of
-	// those that the subscriptions have. Tombstones have none.
+	// Types, if not empty, limits the replay to these CloudEvents types, each of which a
+	// subscription must handle. Tombstones have no type.
 	Types []string
-	// DryRun counts what would be handled, and calls no handler.
+	// DryRun counts the events that would be handled, and calls no handler.
 	DryRun bool
-	// DeadLetter writes an event whose attempts are used up to the group's
-	// dead-letter topic, beside reporting it. The event is not finished before
-	// that is acknowledged.
+	// DeadLetter also writes an event whose attempts are used up to the group's dead-letter
+	// topic. The event is not finished until that write is acknowledged.
 	DeadLetter bool
 	// MaxEvents, if not 0, refuses a window with more events for the handlers. They are
 	// counted first, and what is handled is what was counted.
@@ -47,27 +45,25 @@ type ReplayConfig struct {
 	MaxFailures int
 }
 
-// Replay runs the handlers of subscriptions, all of one group, over a window of
-// the log, and returns when it has come to the window's end.
+// Replay runs the handlers of subscriptions, all of one group, over a window of the log. It
+// returns when it has reached the end of the window.
 //
-// Events are handled as the group would: in key order, with the subscriptions'
-// own concurrency, retries, timeout and middleware; their Delivery says Replay.
-// The group does not notice it: no member joins, no offset is committed, and a
-// live bus, this one too, goes on beside it. Its order and that of the live
-// events of a key are two.
+// Events are handled as the group would handle them: in key order, with the subscriptions'
+// own concurrency, retries, timeout and middleware; Delivery.Replay is set. The group does
+// not notice: no member joins, no offset is committed, and live buses, including this one,
+// continue alongside. There is no order between a key's replayed events and its live ones.
 //
-// An event whose attempts are used up is reported and, unless the config says
-// otherwise, not dead-lettered: the live group has most likely done that before.
-// That is no error of Replay. Events of types that no subscription has are not
-// looked at.
+// An event whose attempts are used up is reported and, unless config.DeadLetter is set, not
+// dead-lettered: most likely the live group has done that before. It is not an error of
+// Replay. Events of types without a subscription are ignored.
 //
-// [Idempotent] lets nothing through that its inbox knows. To handle events again
-// that the group has handled, give the subscriptions another Group.
+// [Idempotent] drops every event that its inbox knows. To handle events again that the group
+// has already handled, give the subscriptions another Group.
 //
-// When ctx ends, or the bus is drained or closed, nothing new is handled, running
-// handlers finish within Config.DrainTimeout, and the error says why; the report
-// is then of what was done, and [ReplayConfig.After] goes on from there. Replay
-// works from New on and needs no Start. It may run beside itself.
+// If ctx ends, or the bus is drained or closed, no further event is handled, running handlers
+// finish within Config.DrainTimeout, and the error says why. The report then covers what was
+// done, and [ReplayConfig.After] continues from there. Replay works without Start, and
+// several replays may run at once.
 func (o Operator) Replay(ctx context.Context, config ReplayConfig, subscriptions ...Subscription) (ReplayReport, error) {
 	b := o.bus
 	r, err := b.newReplay(config, subscriptions)
@@ -206,7 +202,7 @@ func (c *ReplayConfig) check() error {
 	return errors.Join(wrong...)
 }
 
-// checkTypes refuses types that nothing handles: most likely they are misspelt.
+// checkTypes refuses types that nothing handles: most likely they are misspelled.
 func (r *replay) checkTypes() error {
 	var wrong []error
 	for _, typ := range r.config.Types {
@@ -221,9 +217,9 @@ func (r *replay) checkTypes() error {
 	return errors.Join(wrong...)
 }
 
-// After returns the configuration that goes on where the replay of a report
-// ended, up to the same end. What was handled beyond a failed or unfinished event
-// of another key is handled once more.
+// After returns the configuration that continues where the reported replay stopped, up to the
+// same end. Events of other keys that were handled beyond a failed or unfinished one are
+// handled once more.
 func (c ReplayConfig) After(r ReplayReport) ReplayConfig {
 	c.FromOffsets, c.ToOffsets = make(map[transport.Partition]int64), make(map[transport.Partition]int64)
 	for i := range r.Partitions {
@@ -244,32 +240,32 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 type ReplayReport struct {
 	DryRun     bool
 	Partitions []ReplayedPartition // all of the topics, by topic and number
-	// Failures are the first events whose attempts were used up, in the order
-	// in which that happened.
+	// Failures are the first events whose attempts were used up, in the order in which that
+	// happened.
 	Failures []ReplayFailure
 }
 
 // ReplayedPartition is one partition of a replay.
 type ReplayedPartition struct {
 	transport.Partition
-	// From and To are the window: offsets From and later, before To.
+	// From and To are the window, [From, To).
 	From, To int64
-	// Next is the offset below which nothing is left to do: To at the end of a
-	// replay, From of a dry run.
+	// Next is the offset below which nothing is left to do: To after a complete replay, From
+	// after a dry run.
 	Next int64
-	// Events counts what the replay has read and the handlers are for, by
-	// CloudEvents type; tombstones are under [ReplayTombstones], records that
-	// are no CloudEvents under [ReplayMalformed].
+	// Events counts the events read that the handlers are for, by CloudEvents type.
+	// Tombstones count as [ReplayTombstones], records that are not CloudEvents as
+	// [ReplayMalformed].
 	Events map[string]int64
-	// Handled counts those whose handler returned nil, Failed those whose
-	// attempts were used up. In a dry run both are 0.
+	// Handled counts the events whose handler returned nil, Failed those whose attempts were
+	// used up. Both are 0 in a dry run.
 	Handled, Failed int64
-	// Removed is how many offsets of the window retention removed while the
-	// replay was on its way to them.
+	// Removed is how many offsets of the window retention removed before the replay reached
+	// them.
 	Removed int64
 }
 
-// What ReplayedPartition.Events counts events under that have no type.
+// Keys of ReplayedPartition.Events for events without a type.
 const (
 	ReplayTombstones = "(tombstone)"
 	ReplayMalformed  = "(no CloudEvent)"
@@ -278,13 +274,13 @@ const (
 // ReplayFailure is an event whose attempts were used up.
 type ReplayFailure struct {
 	transport.Position
-	EventID, Type string // empty if the record is no CloudEvent
+	EventID, Type string // empty if the record is not a CloudEvent
 	Reason        string // as in a dead letter
 	Attempts      int
 	Err           error
 }
 
-// String is "topic/3 [10, 20) at 15: 7 events, 4 handled, 1 failed".
+// String returns text such as "topic/3 [10, 20) at 15: 7 events, 4 handled, 1 failed".
 func (p ReplayedPartition) String() string {
 	var events int64
 	for _, n := range p.Events {
@@ -293,12 +289,12 @@ func (p ReplayedPartition) String() string {
 	return fmt.Sprintf("%s [%d, %d) at %d: %d events, %d handled, %d failed", p.Partition, p.From, p.To, p.Next, events, p.Handled, p.Failed)
 }
 
-// String names the event, its place and its error; never its data.
+// String returns the event's name, place and error; never its data.
 func (f ReplayFailure) String() string {
 	return fmt.Sprintf("%s %q at %s@%d, %s after %d attempts: %v", f.Type, f.EventID, f.Partition, f.Offset, f.Reason, f.Attempts, f.Err)
 }
 
-// Events returns how many events of all partitions are for the handlers.
+// Events returns how many events of all partitions the handlers are for.
 func (r *ReplayReport) Events() (n int64) {
 	for i := range r.Partitions {
 		for _, count := range r.Partitions[i].Events {
@@ -316,8 +312,7 @@ func (r *ReplayReport) Handled() (n int64) {
 	return n
 }
 
-// Failed returns how many events of all partitions failed; Failures has the
-// first.
+// Failed returns how many events of all partitions failed. Failures lists the first of them.
 func (r *ReplayReport) Failed() (n int64) {
 	for i := range r.Partitions {
 		n += r.Partitions[i].Failed
@@ -325,10 +320,10 @@ func (r *ReplayReport) Failed() (n int64) {
 	return n
 }
 
-// replayCount is what a replay counts of a partition. The replay's mutex guards it.
+// replayCount counts the events of one partition. The replay's mutex guards it.
 type replayCount struct {
 	ReplayedPartition
-	events map[string]*int64 // pointers, since the names asked for lie in fetched memory
+	events map[string]*int64 // pointers, since the names looked up are in fetched memory
 }
 
 func (c *replayCount) event(typ string) {
@@ -340,7 +335,7 @@ func (c *replayCount) event(typ string) {
 	*n++
 }
 
-// report is what was counted.
+// report returns what was counted so far.
 func (r *replay) report() ReplayReport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -383,15 +378,15 @@ func (r *replay) handled(records []*transport.Record) {
 	}
 }
 
-// Removed implements window.Progress: it counts offsets of the window that the log lost meanwhile.
+// Removed implements window.Progress: it counts offsets of the window that retention removed.
 func (r *replay) Removed(p transport.Partition, offsets int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[p].Removed += max(offsets, 0)
 }
 
-// Moved implements window.Progress: it records the progress of partitions, and reports whether all of them have
-// reached their end.
+// Moved implements window.Progress: it records the progress of partitions, and reports whether
+// all of them have reached the end of the window.
 func (r *replay) Moved(commits []transport.Commit) (over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

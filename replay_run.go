@@ -25,17 +25,17 @@ type replay struct {
 	group  *group
 	window window.Window // the partitions with something to read
 
-	// mu guards counts' figures and failures.
+	// mu guards failures and the contents of counts.
 	mu sync.Mutex
-	// counts has every partition of the topics, those with nothing to read too.
+	// counts has every partition of the topics, including those with nothing to read.
 	counts   map[transport.Partition]*replayCount
 	failures []ReplayFailure
 }
 
-// notReplayed is why records are skipped that a replay does not look at.
+// notReplayed is the reason for skipping records that a replay ignores.
 const notReplayed = "not in the replay"
 
-// route is the group's for what the replay looks at.
+// route returns the group's route for records that the replay handles.
 func (r *replay) route(record *transport.Record) engine.Route {
 	t := r.group.routes[record.Topic]
 	if !r.takes(t, record) {
@@ -52,7 +52,7 @@ func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	}
 	typ, known := t.form.Type(record)
 	chosen := len(r.config.Types) == 0
-	// A record that lost a part is malformed for the handlers, whatever its type.
+	// A record with a missing part is malformed for the handlers, whatever its type.
 	known = known && record.Excess == nil
 	switch {
 	case record.Value == nil:
@@ -80,7 +80,7 @@ func (r *replay) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// ctx may have ended, and the reader has connections to close.
+	// ctx may have ended, but the reader has connections to close.
 	defer func() { _ = reader.Close(context.WithoutCancel(ctx)) }()
 	for {
 		batches, err := reader.Poll(ctx)
@@ -125,11 +125,10 @@ func (r *replay) bounded(ctx context.Context) error {
 // replayTick is how often a replay looks how far it came.
 const replayTick = 100 * time.Millisecond
 
-// run runs the window through an engine, as start does the group.
+// run passes the window through an engine, as group.start does for a group.
 func (r *replay) run(ctx context.Context) error {
 	b, g := r.bus, r.group
-	// Dead letters need their topics, which may be missing: the group may never
-	// have run.
+	// Dead letters need their topics, which may be missing: the group may never have run.
 	if r.config.DeadLetter {
 		handled := make(map[string][]*groupTopic)
 		g.handledTopics(handled)
@@ -177,14 +176,14 @@ func (r *replay) run(ctx context.Context) error {
 			err = ctx.Err()
 		}
 	}
-	// ctx may have ended, and handlers get their time to finish.
+	// ctx may have ended, but handlers get their time to finish.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.config.DrainTimeout)
 	defer cancel()
 	return errors.Join(err, g.drain(ending))
 }
 
-// beginReplay ends the replay with the bus. It reports false if the bus has
-// ended already.
+// beginReplay registers the replay with the bus, which ends it. It returns false if the bus
+// has already ended.
 func (b *Bus) beginReplay(g *group) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -195,15 +194,15 @@ func (b *Bus) beginReplay(g *group) bool {
 	return true
 }
 
-// endReplay forgets a replay that is over.
+// endReplay removes a finished replay.
 func (b *Bus) endReplay(g *group) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.replays, g)
 }
 
-// deadLetter reports a failed event, and writes its dead letter if the
-// configuration asks for that.
+// deadLetter finishes a failed event, and writes its dead letter if the configuration says
+// so.
 func (r *replay) deadLetter(ctx context.Context, f *engine.Failure, done func(error)) {
 	if r.config.DeadLetter {
 		r.group.deadLetter(ctx, f, done)
@@ -212,7 +211,7 @@ func (r *replay) deadLetter(ctx context.Context, f *engine.Failure, done func(er
 	done(nil)
 }
 
-// replayObserver counts what comes of a replay's events.
+// replayObserver counts the outcomes of a replay's events.
 type replayObserver struct {
 	*telemetry.GroupSignals
 	replay *replay
@@ -249,17 +248,17 @@ func (o *replayObserver) DeadLettered(f *engine.Failure) {
 	o.LogFailure(level, quiet, "failed in a replay, and reported", f, slog.String(telemetry.LogReason, f.Reason))
 }
 
-// Skipped implements engine.Observer: what a replay does not look at is no news.
+// Skipped implements engine.Observer. Records that a replay ignores are not reported.
 func (o *replayObserver) Skipped(p transport.Partition, reason string, n int64) {
 	if reason != notReplayed {
 		o.GroupSignals.Skipped(p, reason, n)
 	}
 }
 
-// Committed implements engine.Observer: nothing is.
+// Committed implements engine.Observer. A replay commits nothing.
 func (*replayObserver) Committed(transport.Partition, int64) {}
 
-// resolve turns the window into offsets, once, so that a replay always ends.
+// resolve turns the window into offsets, once, so that the replay always ends.
 func (r *replay) resolve(ctx context.Context) error {
 	c := &r.config
 	bounds := window.Bounds{From: c.From, To: c.To, FromOffsets: c.FromOffsets, ToOffsets: c.ToOffsets}

@@ -16,22 +16,21 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// sender publishes to one topic of a bus: it is a Publisher[T] without the T.
-// There is one for each declaration, so that publishers made per request cost
-// little.
+// sender publishes to one topic of a bus: it is a Publisher[T] without the T. There is one per
+// declaration, so publishers created per request are cheap.
 type sender struct {
 	bus   *Bus
 	topic string
 	decl  *declare.Topic
-	// err says why nothing can be published here, for good.
+	// err says why nothing can ever be published here.
 	err error
 
 	signals *telemetry.SendSignals
 
 	// ready is set once the topic is known to exist.
 	ready atomic.Bool
-	// turn has a value while the topic is made ready. It is no mutex, so that those
-	// who wait can give up when their contexts end.
+	// turn holds a value while the topic is being made ready. It is a channel, not a mutex,
+	// so that waiting callers can give up when their contexts end.
 	turn chan struct{}
 }
 
@@ -53,11 +52,10 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 	case <-a.settled:
 	case <-ctx.Done():
 		select {
-		// Both came at once: the outcome says more.
+		// Both are ready: prefer the outcome, which says more.
 		case <-a.settled:
 		default:
-			// The awaited is the producer's until the outcome comes, and garbage
-			// after that.
+			// The producer still has a, so it does not go back to the pool.
 			return publishError(topic, id, waitEnded(ctx))
 		}
 	}
@@ -69,9 +67,9 @@ func (b *Bus) await(ctx context.Context, a *awaited, topic, id string) error {
 	return nil
 }
 
-// complete completes the draft's envelope, all but its trace: what it inherits, what
-// the publish middleware makes of it, and an id that is derived from the outcome. It
-// comes before anything waits for the event or counts it.
+// complete completes the draft's envelope except for its trace: it sets what the event
+// inherits, runs the publish middleware, and derives the id. It runs before anything waits
+// for the event or counts it.
 func (o *sender) complete(ctx context.Context, d *draft) error {
 	e := &d.envelope
 	e.Topic, e.Source = o.topic, o.bus.config.Source
@@ -88,20 +86,20 @@ func (o *sender) complete(ctx context.Context, d *draft) error {
 		}
 		replaced = len(data) != len(e.Data) || len(data) > 0 && &data[0] != &e.Data[0]
 	}
-	// What a codec wrapper or a middleware hides must not be guessed at by its hash, and
-	// what they make differs at each attempt.
+	// What a codec wrapper or a middleware hides must not be guessed from a hash of it, and
+	// its output differs between attempts.
 	if s != nil && s.derive != nil && c.origin.ID != "" && d.settings.id == "" && !replaced && (e.Tombstone || !o.decl.Samples.Wrapped) {
 		s.derive(s, c.origin, e, &d.settings)
 	}
 	return nil
 }
 
-// runPublishing runs the middleware of all publishes on an event.
+// runPublishing runs the publish middleware on an event.
 func runPublishing(ctx context.Context, e *Envelope, middleware []PublishMiddleware) (err error) {
 	defer rescue(&err, "publish middleware")
 	before, own := *e, make(map[string]string, len(e.Extensions)+1)
-	before.Key = bytes.Clone(e.Key) // which a middleware may change in place
-	// The options' map and slice may be those of other events too.
+	before.Key = bytes.Clone(e.Key) // a middleware may change it in place
+	// The options' map and slice may be shared with other events.
 	maps.Copy(own, e.Extensions)
 	e.Extensions, e.Headers = own, slices.Clone(e.Headers)
 	for i, m := range middleware {
@@ -124,8 +122,8 @@ func runPublishing(ctx context.Context, e *Envelope, middleware []PublishMiddlew
 	return nil
 }
 
-// send turns the draft's completed envelope into a record and hands it to the
-// producer. f is a part of done; batch is nil for an event by itself.
+// send turns the draft's complete envelope into a record and passes it to the producer. f is
+// part of done. batch is nil for a single event.
 func (o *sender) send(ctx context.Context, d *draft, f *telemetry.Outgoing, done transport.Completion, batch *telemetry.OutgoingBatch) error {
 	e := &d.envelope
 	d.form = o.decl.Form
@@ -152,9 +150,8 @@ func (b *Bus) hand(ctx context.Context, d *draft, f *telemetry.Outgoing, done tr
 	return nil
 }
 
-// carryTrace writes a trace into an event, in place of the previous hop's. It is
-// done here and not by telemetry, so that only publishing code changes events. A
-// nil trace changes nothing.
+// carryTrace writes a trace into an event, replacing the previous hop's. A nil trace changes
+// nothing. It is here, and not in telemetry, so that only publishing code changes events.
 func carryTrace(e *Envelope, c *telemetry.TraceContext) {
 	if c == nil {
 		return
@@ -168,8 +165,8 @@ func carryTrace(e *Envelope, c *telemetry.TraceContext) {
 	c.Release()
 }
 
-// setHeader sets the last header of a name, which is the one that counts, or
-// appends one.
+// setHeader replaces the last header of that name, which is the one that counts, or appends
+// h.
 func setHeader(e *Envelope, h transport.Header) {
 	for i, old := range slices.Backward(e.Headers) {
 		if old.Key == h.Key {
@@ -182,20 +179,20 @@ func setHeader(e *Envelope, h transport.Header) {
 	e.Headers = append(e.Headers, h)
 }
 
-// inherit sets the causation and correlation ids of an event that a handler
-// publishes, unless its options have set them.
+// inherit sets the causation and correlation ids of an event that a handler publishes, unless
+// options have set them.
 func (c *cause) inherit(e *Envelope) {
 	if e.CausationID == "" {
 		e.CausationID = c.id
 	}
 	if e.CorrelationID == "" {
-		// An event without a correlation begins one: its own id.
+		// The event being handled has no correlation: its id begins one.
 		e.CorrelationID = cmp.Or(c.correlation, c.id)
 	}
 }
 
-// encode encodes an envelope into a record, as its topic's form, in the bus's mode.
-// A tombstone is not checked: it deletes a key, and needs no attributes for that.
+// encode encodes an envelope into a record, in its topic's form and the bus's mode. It does not
+// check a tombstone, which deletes a key and needs no attributes.
 func (b *Bus) encode(form *wire.Form, encoder *wire.Encoder, e *Envelope, r *transport.Record) error {
 	ev := (*wire.Event)(e)
 	if e.Raw {
@@ -216,8 +213,8 @@ func (b *Bus) encode(form *wire.Form, encoder *wire.Encoder, e *Envelope, r *tra
 	return nil
 }
 
-// prepare makes sure once that the topic exists. A failure is tried again by the
-// next publish. It waits within ctx for another that is at it.
+// prepare makes sure, once, that the topic exists. If that fails, the next publish tries again.
+// It waits, as long as ctx allows, for another publish that is doing so.
 func (o *sender) prepare(ctx context.Context) error {
 	if o.err != nil {
 		return o.err
@@ -242,8 +239,8 @@ func (o *sender) prepare(ctx context.Context) error {
 	return nil
 }
 
-// envelope completes the draft's envelope and returns a copy of it, with the
-// trace of a span for the event's creation.
+// envelope returns a copy of the draft's complete envelope, with the trace of a span for the
+// event's creation.
 func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	e := &d.envelope
 	if o.err != nil {
@@ -254,7 +251,7 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 			return nil, publishError(o.topic, e.ID, fmt.Errorf("%w: %w", ErrSerialization, err))
 		}
 	}
-	// The span is the event's creation; its publishing has another later.
+	// This span is the event's creation; publishing it gets another one later.
 	f := telemetry.Outgoing{Of: o.signals, ID: e.ID}
 	carryTrace(e, f.Start(ctx, (*wire.Event)(e), new(telemetry.OutgoingBatch)))
 	if o.decl.Partitioner.Custom() {
@@ -262,7 +259,7 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	}
 	e.Partitioner = partitionerName(o.decl.Partitioner)
 	if o.decl.Form != nil {
-		// The program that publishes the envelope may know no declaration.
+		// The program that publishes the envelope may not have the declaration.
 		if err := o.bus.encode(o.decl.Form, &d.encoder, e, &d.record); err != nil {
 			return nil, publishError(o.topic, e.ID, err)
 		}
@@ -271,7 +268,7 @@ func (o *sender) envelope(ctx context.Context, d *draft) (*Envelope, error) {
 	return e.Clone(), nil
 }
 
-// partitionerName returns what an envelope says of its topic's partitioner.
+// partitionerName returns the name of a topic's partitioner for an envelope.
 func partitionerName(p Partitioner) string {
 	if p == Murmur2() {
 		return ""
@@ -279,9 +276,9 @@ func partitionerName(p Partitioner) string {
 	return p.String()
 }
 
-// sender returns the sender of a declaration, and makes it on first use. A
-// contradiction is kept for Start rather than returned, so that publishers can
-// be made in variable declarations.
+// sender returns the sender of a declaration, creating it on first use. It keeps a
+// contradiction for Start rather than returning it, so that publishers can be created in
+// variable declarations.
 func (b *Bus) sender(d *declare.Topic) *sender {
 	o, isNew := b.senderOf(d)
 	// Without the lock: a log handler may publish what it is given.
@@ -315,11 +312,10 @@ func (b *Bus) senderOf(d *declare.Topic) (o *sender, isNew bool) {
 	return o, true
 }
 
-// startCodecs starts the codecs of all topics. Its error has every one that
-// failed.
+// startCodecs starts the codecs of all topics. Its error has every failure.
 func (b *Bus) startCodecs(ctx context.Context) error {
 	b.mu.Lock()
-	// Codecs may ask registries: they start without the lock.
+	// Codecs may ask registries, so start them without the lock.
 	declarations := maps.Clone(b.topics.types)
 	b.mu.Unlock()
 	var faults []error
@@ -334,8 +330,8 @@ func (b *Bus) startCodecs(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// startCodec starts the codec of a topic. It is a user's, and a start that is tried
-// again in the background must not end the process.
+// startCodec starts the codec of a topic. It catches panics: the codec is a user's, and a start
+// retried in the background must not end the process.
 func startCodec(ctx context.Context, d *declare.Topic, topic string) (err error) {
 	defer rescue(&err, "Start")
 	return d.StartCodec(ctx, topic)

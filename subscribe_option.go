@@ -11,14 +11,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// SubscribeOption changes one subscription. The functions of this package make
-// them; the set is closed.
+// SubscribeOption changes one subscription. Only functions of this package return one.
+// No other package can implement it.
 type SubscribeOption interface {
 	applySubscribe(*subscribeSettings)
 }
 
-// subscribeSettings is the sum of a subscription's options. Settings that a
-// topic has in a group as a whole are pointers, nil if no option set them.
+// subscribeSettings is the result of a subscription's options. Settings that a topic has
+// once per group are pointers, nil if no option set them.
 type subscribeSettings struct {
 	group       string
 	concurrency int
@@ -28,7 +28,7 @@ type subscribeSettings struct {
 	breaker     breakerSettings
 	batchSize   int
 	gatherer    engine.Gatherer
-	limit       func() engine.Limit // one for each bus; nil is none
+	limit       func() engine.Limit // creates one per bus; nil means no limit
 	middleware  []Middleware
 	derive      deriver
 	hooks       []callback.Hook
@@ -45,8 +45,8 @@ type subscribeSettings struct {
 type breakerSettings struct {
 	name   string // shared by name; empty: the subscription's own
 	config resilience.BreakerConfig
-	call   *byte                                                                                  // identifies the call of SharedBreaker, as an option may be used many times
-	depend func(on map[string]*dependency, s breakerSettings, by string) (undo func(), err error) // depend, where name is set
+	call   *byte                                                                                  // identifies the call of SharedBreaker: an option may be used many times
+	depend func(on map[string]*dependency, s breakerSettings, by string) (undo func(), err error) // the function depend, if name is set
 }
 
 // Defaults of a subscription.
@@ -74,7 +74,7 @@ type subscribeOption func(*subscribeSettings)
 
 func (o subscribeOption) applySubscribe(s *subscribeSettings) { o(s) }
 
-// Group puts the subscription into a consumer group of that name, in place of
+// Group puts the subscription into the named consumer group, in place of
 // {service}-{env}. Every group gets every event.
 func Group(name string) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
@@ -85,8 +85,8 @@ func Group(name string) SubscribeOption {
 	})
 }
 
-// Concurrency sets how many events of the subscription are handled at once, each
-// of another key. Default 64, which suits handlers that wait for I/O.
+// Concurrency sets how many events of the subscription are handled at once, each of a
+// different key. Default 64, which suits handlers that wait for I/O.
 func Concurrency(n int) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if s.concurrency = n; n < 1 {
@@ -98,14 +98,14 @@ func Concurrency(n int) SubscribeOption {
 // Order says which events are handled one at a time.
 type Order = engine.Order
 
-// The orders. They hold for a topic and group together.
+// The orders. One order holds for all of a topic in a group.
 const (
-	// ByKey handles the events of one key in log order: the default.
+	// ByKey handles the events of each key in log order. It is the default.
 	ByKey = engine.ByKey
-	// ByPartition handles a whole partition in log order: for logs whose order
-	// spans keys. One failing event holds up its partition.
+	// ByPartition handles each partition in log order, for logs whose order spans keys.
+	// One failing event holds up its whole partition.
 	ByPartition = engine.ByPartition
-	// Unordered handles events in any order: for events that commute.
+	// Unordered handles events in any order, for events that commute.
 	Unordered = engine.Unordered
 )
 
@@ -118,7 +118,7 @@ func Ordered(o Order) SubscribeOption {
 	})
 }
 
-// Retry sets the retry policy. The zero resilience.Retry is the default one.
+// Retry sets the retry policy. The zero resilience.Retry is the default policy.
 func Retry(policy resilience.Retry) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.retry = policy })
 }
@@ -136,18 +136,16 @@ func Timeout(d time.Duration) SubscribeOption {
 	})
 }
 
-// Breaker configures the subscription's own circuit breaker, which is on by
-// default. Behind a SharedBreaker, as of Config.Handling, it replaces that one for
-// this subscription alone.
+// Breaker configures the subscription's own circuit breaker, which is on by default. It
+// replaces a SharedBreaker, such as one of Config.Handling, for this subscription only.
 func Breaker(config resilience.BreakerConfig) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.breaker = breakerSettings{config: config} })
 }
 
-// SharedBreaker puts the subscription behind the breaker of a named dependency,
-// which all subscriptions of the bus that name it share. One of them gives its
-// configuration, or several the same; the others may leave it zero. The OnChange of
-// each call is called. One that is Disabled leaves this subscription alone without a
-// breaker.
+// SharedBreaker puts the subscription behind the circuit breaker of a named dependency,
+// which all subscriptions of the bus that name it share. Configure it in one of them, or
+// identically in several; the others may leave config zero. Every OnChange is called. With
+// config.Disabled this subscription, and no other, has no breaker.
 func SharedBreaker(dependency string, config resilience.BreakerConfig) SubscribeOption {
 	own := breakerSettings{dependency, config, new(byte), depend}
 	return subscribeOption(func(s *subscribeSettings) {
@@ -160,8 +158,8 @@ func SharedBreaker(dependency string, config resilience.BreakerConfig) Subscribe
 	})
 }
 
-// BatchSize is the most events that an OnBatch handler gets at once. Default 100.
-// It gets what is there, without waiting for more.
+// BatchSize sets the most events that an OnBatch handler gets at once. Default 100. The
+// handler gets the events that are ready; it does not wait for more.
 func BatchSize(n int) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if n < 1 {
@@ -172,12 +170,12 @@ func BatchSize(n int) SubscribeOption {
 	})
 }
 
-// BatchWait has an OnBatch handler wait for a full batch: it is called when BatchSize
-// events of a partition are there, or when the first of them has waited for d and
-// nothing but the size of its batch held it up. It costs as much delay, at most a minute.
-// Ordered ByPartition it does not wait where an event of another subscription comes next.
-// An event that is tried again does not wait, nor does a drain or a rebalance, which
-// leave what was not begun to the next owner. Handlers of single events don't wait.
+// BatchWait has an OnBatch handler wait for a full batch. It is called once BatchSize
+// events of a partition are ready, or once the first of them has waited for d with nothing
+// but the batch's size holding it up. That adds up to d of delay; d is at most a minute.
+// Ordered ByPartition, a batch does not wait if an event of another subscription comes
+// next. Retries don't wait, and neither does a drain or a rebalance: those leave events
+// that were not begun to the next owner. Handlers of single events don't wait.
 func BatchWait(d time.Duration) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if d < 0 || d > time.Minute {
@@ -199,7 +197,7 @@ func BatchWait(d time.Duration) SubscribeOption {
 // next one then waits for longer.
 func RateLimit(perSecond float64, burst int) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
-		// Not negated: no comparison with NaN is true.
+		// Not negated: every comparison with NaN is false.
 		if !(perSecond >= leastRate && perSecond <= mostRate) || burst < 1 {
 			s.fault("RateLimit(%v, %d): use %v to %.0f events a second, and a burst of 1 or more", perSecond, burst, leastRate, float64(mostRate))
 			return
@@ -208,15 +206,15 @@ func RateLimit(perSecond float64, burst int) SubscribeOption {
 	})
 }
 
-// Bounds of RateLimit. Less than one event in ten seconds would read as a partition that
-// stands still, and a service that handles so few should ask for them.
+// Bounds of RateLimit. A rate below one event in ten seconds would look like a stalled
+// partition, and a service that slow should poll for its events.
 const (
 	leastRate = 0.1
 	mostRate  = 1e9
 )
 
-// Use adds middleware around the subscription's handler, the first outermost,
-// inside of what Bus.Use added.
+// Use adds middleware around the subscription's handler, inside of what Bus.Use added. The
+// first is the outermost.
 func Use(middleware ...Middleware) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if err := checkMiddleware(middleware); err != nil {
@@ -227,28 +225,28 @@ func Use(middleware ...Middleware) SubscribeOption {
 	})
 }
 
-// DerivedIDs derives the id of each event that the handler publishes from the handled
-// event (its source and id, in its group) and from the event itself: topic, type, key,
-// data, and what the options say of subject, extensions and headers. An attempt that
-// publishes the same again after a failure does so under the same id, and a downstream
-// [Inbox] lets it through once. An attempt that decides otherwise makes another event,
-// which no inbox drops. Equal events of one attempt are counted and differ.
+// DerivedIDs derives the id of each event that the handler publishes from the handled event
+// (its source and id, in its group) and from the published event itself: topic, type, key,
+// data, and the subject, extensions and headers set by options. If an attempt fails and the
+// next one publishes the same again, it does so under the same id, and a downstream [Inbox]
+// lets it through once. If it decides differently, it publishes a different event, which no
+// inbox drops. Equal events of one attempt are numbered, so their ids differ.
 //
-// It holds for Publish, PublishAsync, PublishBatch, Delete and [Publisher.Envelope] in
-// the handler's context. An id is new where there is nothing that stays the same: in a
-// replay, in a batch without [CausedBy], for data of a [CodecWrapper] or replaced by a
-// [PublishMiddleware]. Data that tells the time of the attempt is other data each time;
-// [WithStep] is for such events.
+// It applies to Publish, PublishAsync, PublishBatch, Delete and [Publisher.Envelope] in the
+// handler's context. An id is new if there is nothing stable to derive it from: in a replay,
+// in a batch without [CausedBy], and for data of a [CodecWrapper] or replaced by a
+// [PublishMiddleware]. Data that contains the time of the attempt differs each time; use
+// [WithStep] for such events.
 func DerivedIDs() SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.derive = deriveID })
 }
 
-// StartPosition is where a group starts that has committed nothing on a topic.
+// StartPosition is where a group that has committed nothing on a topic starts reading.
 type StartPosition = transport.Start
 
-// StartAt sets the start position: Earliest (the default), Latest, or At a time.
-// It applies once, to all partitions together; those that appear later are read
-// from their beginning. Subscriptions of one topic and group must agree.
+// StartAt sets the start position: Earliest (the default), Latest, or At a time. It applies
+// once, to all partitions together; partitions added later are read from their beginning.
+// Subscriptions of one topic and group must agree.
 func StartAt(p StartPosition) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) { s.start = &p })
 }
@@ -259,19 +257,18 @@ func Earliest() StartPosition { return transport.Earliest() }
 // Latest returns the end of the log.
 func Latest() StartPosition { return transport.Latest() }
 
-// At returns the position of the first event written at or after t, by the time
-// of its record.
+// At returns the position of the first event whose record was written at or after t.
 func At(t time.Time) StartPosition { return transport.At(t) }
 
-// OutOfRange is the policy for a committed offset beyond the log's end, as after
-// a topic was deleted and created again.
+// OutOfRange is the policy for a committed offset beyond the log's end, such as after a
+// topic was deleted and created again.
 type OutOfRange = transport.OutOfRange
 
-// The policies for such offsets. None is silent: it is logged and counted.
+// The policies for offsets out of range. Each is logged and counted.
 const (
 	ToEarliest = transport.ToEarliest
 	ToLatest   = transport.ToLatest
-	// FailOutOfRange reads nothing of the partition, and the bus is not ready.
+	// FailOutOfRange stops reading the partition; the bus is then not ready.
 	FailOutOfRange = transport.StayOutOfRange
 )
 
@@ -285,19 +282,18 @@ func WhenOutOfRange(p OutOfRange) SubscribeOption {
 	})
 }
 
-// UnknownType is the policy for events of types that no subscription of the group
-// handles.
+// UnknownType is the policy for events whose type no subscription of the group handles.
 type UnknownType int8
 
 // The policies for unknown types.
 const (
-	// SkipUnknown skips and counts them.
+	// SkipUnknown skips them and counts them.
 	SkipUnknown UnknownType = iota
-	// DeadLetterUnknown dead-letters them: for topics where every type is meant for
-	// this group.
+	// DeadLetterUnknown dead-letters them: for topics on which every type is meant for this
+	// group.
 	DeadLetterUnknown
-	// FailUnknown holds them, and their keys, until a member that knows the type owns
-	// the partition: for rollouts in which a type's handler comes after its events.
+	// FailUnknown holds them, and their keys, until a member that handles the type owns the
+	// partition: for rollouts in which a type's handler is deployed after its first events.
 	FailUnknown
 )
 
@@ -311,10 +307,10 @@ func WhenUnknown(p UnknownType) SubscribeOption {
 	})
 }
 
-// dependency is what the subscriptions behind a SharedBreaker say of it, in any order.
+// dependency collects what the subscriptions behind a SharedBreaker declare, in any order.
 type dependency struct {
 	config resilience.BreakerConfig // without OnChange
-	by     string                   // the subscription that gave it, empty if none did
+	by     string                   // the subscription that configured it, empty if none did
 	calls  []*byte                  // of SharedBreaker
 	// onChange has the callback of each call that has one.
 	onChange []func(from, to resilience.State)
@@ -345,13 +341,13 @@ func depend(on map[string]*dependency, s breakerSettings, by string) (undo func(
 	}, nil
 }
 
-// join takes over what a subscription says of the dependency. The error names both
+// join merges a subscription's configuration into the dependency. The error names both
 // subscriptions that differ.
 func (d *dependency) join(s breakerSettings, by string) error {
 	config := s.config
 	config.OnChange = nil
-	// Compared as text, since the type has a function in it; package reflect's comparison
-	// would be linked for this alone.
+	// Compared as text, since the type contains a function. reflect.DeepEqual would be linked
+	// for this alone.
 	text := fmt.Sprint(config)
 	switch given := text != fmt.Sprint(resilience.BreakerConfig{}); {
 	case given && d.by != "" && text != fmt.Sprint(d.config):

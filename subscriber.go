@@ -10,20 +10,21 @@ import (
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// Subscription binds a handler to a topic. Here T ends: past this file the bus
-// knows envelopes and handlers only. It is made by On, OnBatch, OnDelete and OnAny, does
-// nothing until it is given to Bus.Add, and belongs to one bus.
+// Subscription binds a handler to a topic. On, OnBatch, OnDelete and OnAny create one. It
+// does nothing until it is passed to Bus.Add, and belongs to one bus.
 type Subscription struct{ s *subscription }
 
+// subscription is a Subscription without the type parameter: the files after this one know
+// envelopes and handlers only.
 type subscription struct {
 	decl    *declare.Topic
 	kind    kind
 	options []SubscribeOption
-	handle  Handler // decodes, and calls the typed handler
+	handle  Handler // decodes, then calls the typed handler
 	err     error   // why it can't be added
-	// resolve finds the topic by the handler's type, on the bus; nil where it is known.
+	// resolve finds the topic on the bus by the handler's type; nil if it is known.
 	resolve func(typeTable) error
-	// any says that it handles all that no other of its topic and group does.
+	// any is set if it handles everything that no other of its topic and group handles.
 	any bool
 }
 
@@ -38,10 +39,10 @@ const (
 
 // On subscribes a handler to the events of a topic, one at a time per key.
 //
-// A nil error means handled. Any other is retried by the subscription's policy,
-// while the later events of the key wait; Permanent dead-letters at once,
-// RetryAfter chooses the wait. A panic is an error. An event whose attempts are
-// used up goes to the dead-letter topic.
+// A nil error means that the event was handled. Any other error is retried by the
+// subscription's policy, while the key's later events wait; Permanent dead-letters the
+// event at once, RetryAfter chooses the wait. A panic counts as an error. An event whose
+// attempts are used up goes to the dead-letter topic.
 func On[T any](topic *Topic[T], handler func(context.Context, T) error, options ...SubscribeOption) Subscription {
 	return newSubscription(topic, handler == nil, single, options, func(ctx context.Context, d *Delivery) error {
 		event, err := topic.decode(ctx, d.Events[0])
@@ -52,13 +53,13 @@ func On[T any](topic *Topic[T], handler func(context.Context, T) error, options 
 	})
 }
 
-// OnBatch subscribes a handler to the events of a topic, up to BatchSize of one
-// partition at a time, in log order per key. All their keys wait for it.
+// OnBatch subscribes a handler to the events of a topic, up to BatchSize events of one
+// partition at a time, in log order per key. All keys in the batch wait for it.
 //
-// A nil error means that all are handled. A *BatchError marks the failed ones by
-// index, and StoppedAt says that the handler stopped at one. Any other error means
-// that all failed: they are handled one by one from then on, so that one poisonous
-// event does not spoil the rest.
+// A nil error means that all events were handled. A *BatchError marks the failed ones by
+// index, and StoppedAt says at which one the handler stopped. Any other error means that
+// all failed: they are then handled one by one, so that one poisonous event does not spoil
+// the rest.
 func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, options ...SubscribeOption) Subscription {
 	return newSubscription(topic, handler == nil, batched, options, func(ctx context.Context, d *Delivery) error {
 		events := make([]T, 0, len(d.Events))
@@ -73,9 +74,9 @@ func OnBatch[T any](topic *Topic[T], handler func(context.Context, []T) error, o
 	})
 }
 
-// inPart takes the n events of a batch, and handles those that can be taken: the
-// others fail alone. What the handler says of single events is said by their indexes
-// in the part, which is what its context shows.
+// inPart calls take for each of the n events of a batch, and handle for those that were
+// taken; the others fail alone. handle's errors of single events refer to indexes in the
+// taken part, which is what its context shows.
 func inPart(ctx context.Context, n int, take func(i int) error, handle func() error) error {
 	at := make([]int, 0, n) // indexes in the batch
 	failed := make(map[int]error)
@@ -103,9 +104,9 @@ func inPart(ctx context.Context, n int, take func(i int) error, handle func() er
 	return &BatchError{Errors: failed}
 }
 
-// spread copies what err says of single events of a part of a batch into failed,
-// at the events' indexes in the whole batch, and reports whether it did. Any other
-// error concerns the whole part: what is final for it is not so for the others.
+// spread copies the errors that err has for single events of a part of a batch into failed,
+// at the events' indexes in the whole batch, and reports whether it did. Any other error
+// concerns the whole part: even if it is final, it isn't final for the rest of the batch.
 func spread(err error, at []int, failed map[int]error) bool {
 	before := len(failed)
 	for i, e := range eachOf(err, len(at)) {
@@ -124,9 +125,9 @@ func spread(err error, at []int, failed map[int]error) bool {
 	return false
 }
 
-// settled waits for what the typed handler published without waiting, before any
-// middleware sees the handler's end: a middleware that commits a transaction must
-// not commit one whose events were refused.
+// settled waits for what the typed handler published asynchronously, before any middleware
+// sees the handler return: a middleware that commits a transaction must not commit one
+// whose events were refused.
 func settled(ctx context.Context, err error) error {
 	if s := scopeFrom(ctx); s != nil {
 		return s.settle(err)
@@ -134,33 +135,33 @@ func settled(ctx context.Context, err error) error {
 	return err
 }
 
-// OnDelete subscribes a handler to the tombstones of a topic: records with a key
-// and no value. They belong to the topic's name, so there is one OnDelete for all
-// the types on it. It keeps the key's order together with On.
+// OnDelete subscribes a handler to the tombstones of a topic: records with a key and no
+// value. Tombstones belong to the Kafka topic, so there is one OnDelete for all the types on
+// it. Together with On it keeps the key's order.
 func OnDelete[T any](topic *Topic[T], handler func(ctx context.Context, key string) error, options ...SubscribeOption) Subscription {
 	return newSubscription(topic, handler == nil, tombstones, options, func(ctx context.Context, d *Delivery) error {
 		return settled(ctx, handler(ctx, string(d.Events[0].Key)))
 	})
 }
 
-// OnAny subscribes a handler to all events on a topic, of whatever type, as they are:
-// for audits, bridges and projections. The topic may be any declaration of its name.
+// OnAny subscribes a handler to all events on a topic, of any type, undecoded: for audits,
+// bridges and projections. topic may be any declaration of the Kafka topic.
 //
 // Within its group it gets what no other subscription of the topic takes: every type
-// without an On or OnBatch, and tombstones unless there is an OnDelete. To see all of
-// them, give it a [Group] of its own. So no type is unknown to the group, whatever
-// DeadLetterUnknown or FailUnknown say. A record that is no event goes to the
-// dead-letter topic as ever.
+// without an On or OnBatch, and tombstones unless there is an OnDelete. To see every event,
+// give it a [Group] of its own. No type is then unknown to the group, so DeadLetterUnknown
+// and FailUnknown have no effect. A record that is not an event still goes to the
+// dead-letter topic.
 //
-// The envelope is valid until the handler returns; [Envelope.Clone] what is kept.
-// [Topic.Decode] reads the data of types that are known.
+// The envelope is valid until the handler returns; [Envelope.Clone] what must live longer.
+// [Topic.Decode] decodes the data of known types.
 func OnAny(topic AnyTopic, handler func(context.Context, *Envelope) error, options ...SubscribeOption) Subscription {
 	return newAny(topic, handler == nil, single, options, func(ctx context.Context, d *Delivery) error {
 		return settled(ctx, handler(ctx, d.Events[0]))
 	})
 }
 
-// OnAnyBatch is OnAny for up to BatchSize events at a time, as OnBatch has them.
+// OnAnyBatch is OnAny for up to BatchSize events at a time, as with OnBatch.
 func OnAnyBatch(topic AnyTopic, handler func(context.Context, []*Envelope) error, options ...SubscribeOption) Subscription {
 	return newAny(topic, handler == nil, batched, options, func(ctx context.Context, d *Delivery) error {
 		return settled(ctx, handler(ctx, d.Events))
@@ -177,7 +178,7 @@ func newAny(topic AnyTopic, handlerless bool, k kind, options []SubscribeOption,
 	return s
 }
 
-// Subscribe is bus.Add of On.
+// Subscribe adds On(topic, handler, options...) to the bus.
 func Subscribe[T any](bus *Bus, topic *Topic[T], handler func(context.Context, T) error, options ...SubscribeOption) error {
 	if bus == nil {
 		return &Error{Op: "subscribe", Err: errors.New("the bus is nil")}
@@ -185,7 +186,7 @@ func Subscribe[T any](bus *Bus, topic *Topic[T], handler func(context.Context, T
 	return bus.Add(On(topic, handler, options...))
 }
 
-// Upcast makes a handler of new events one of old events: On(v1, Upcast(convert,
+// Upcast turns a handler of new events into a handler of old ones: On(v1, Upcast(convert,
 // handleV2)). An event that can't be converted is dead-lettered.
 func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.Context, New) error) func(context.Context, Old) error {
 	return func(ctx context.Context, old Old) error {
@@ -197,8 +198,8 @@ func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.C
 	}
 }
 
-// UpcastBatch is Upcast for OnBatch. Events that can't be converted are dead-lettered
-// alone; the handler gets the others.
+// UpcastBatch is Upcast for OnBatch. Events that can't be converted are dead-lettered alone;
+// the handler gets the others.
 func UpcastBatch[Old, New any](convert func(Old) (New, error), handler func(context.Context, []New) error) func(context.Context, []Old) error {
 	return func(ctx context.Context, old []Old) error {
 		events := make([]New, 0, len(old))
@@ -217,11 +218,10 @@ func newSubscription[T any](topic *Topic[T], handlerless bool, k kind, options [
 	return newSubscriptionOf(topic.Declaration(), reflect.TypeFor[T]().String(), handlerless, k, options, handle)
 }
 
-// newSubscriptionOf returns the subscription of a declaration, which is nil if the
-// topic is.
+// newSubscriptionOf returns the subscription of a declaration, nil if the topic was nil.
 func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
 	s := &subscription{decl: d, kind: k, options: options, handle: func(ctx context.Context, d *Delivery) error {
-		if s := scopeFrom(ctx); s != nil && s.delivery != d { // a middleware has replaced it
+		if s := scopeFrom(ctx); s != nil && s.delivery != d { // a middleware has replaced the delivery
 			defer s.passOn(d)()
 		}
 		return handle(ctx, d)
@@ -236,8 +236,8 @@ func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, op
 	return Subscription{s}
 }
 
-// undecodable marks an error as one that no retry can change, unless the codec
-// has called it unavailable.
+// undecodable marks an error that no retry can change, unless the codec has marked it
+// Unavailable.
 func undecodable(err error) error {
 	if isUnavailable(err) {
 		return err
@@ -245,9 +245,9 @@ func undecodable(err error) error {
 	return &undecodableError{err, letter.ReasonUndecodable}
 }
 
-// Handle makes one attempt, as the bus would: decoding, the subscription's own
-// middleware, panics caught. For tests and tools; a subscription of single events
-// takes one envelope.
+// Handle makes one attempt, as the bus would: it decodes the events, runs the subscription's
+// own middleware, and catches panics. It is for tests and tools. A subscription of single
+// events takes one envelope.
 func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	if s.s == nil || len(events) == 0 {
 		return &Error{Op: "handle", Err: errors.New("no subscription or no event")}
@@ -270,15 +270,15 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	return call(newScope(ctx, d, nil), handler)
 }
 
-// call calls a handler once, and then waits for the events that it published
-// without waiting: if one of them fails, the attempt has failed too, because
-// acknowledging its event would lose the other.
+// call calls a handler once, then waits for the events that it published asynchronously. If
+// one of them fails, so does the attempt: acknowledging the handled event would lose the
+// other.
 func call(s *scope, h Handler) (err error) {
 	defer rescue(&err, "handler")
 	return s.settle(h(s, s.delivery))
 }
 
-// String names the subscription: what it handles.
+// String returns the subscription's topic and type.
 func (s Subscription) String() string {
 	if s.s == nil || s.s.decl == nil {
 		return "no subscription"
@@ -286,8 +286,8 @@ func (s Subscription) String() string {
 	return s.s.name()
 }
 
-// name returns the subscription's name in logs, metrics and an operator's
-// orders. It must stay the same over restarts.
+// name returns the subscription's name in logs, metrics and an operator's orders. It must
+// not change across restarts.
 func (s *subscription) name() string {
 	switch {
 	case s.any:
@@ -298,26 +298,26 @@ func (s *subscription) name() string {
 	return s.decl.Suffix + " " + s.decl.Typ
 }
 
-// sharedSettings are the settings that one topic has in one group, whichever of
-// its subscriptions set them: all of them read one log in one order.
+// sharedSettings are the settings that a topic has once per group, whichever subscription
+// sets them: its subscriptions read one log in one order.
 type sharedSettings struct {
 	order   agreed[Order]
 	start   agreed[StartPosition]
 	unknown agreed[UnknownType]
 	beyond  agreed[OutOfRange]
-	dead    agreed[string] // the name of DeadLetterTopic, with marks
-	retry   agreed[string] // of RetryTopic
+	dead    agreed[string] // DeadLetterTopic, before marks are replaced
+	retry   agreed[string] // RetryTopic, likewise
 }
 
-// agreed is a setting on which the subscriptions of one topic and group agree.
+// agreed is a setting that all subscriptions of one topic and group must agree on.
 type agreed[V comparable] struct {
 	value V
 	// by names the subscription that set it, empty if none did.
 	by string
 }
 
-// set takes over a value that a subscription sets; nil is not set. The error names
-// both subscriptions that differ.
+// set records the value that a subscription sets; nil means not set. The error names both
+// subscriptions that differ.
 func (a *agreed[V]) set(what string, v *V, by string) error {
 	switch {
 	case v == nil:

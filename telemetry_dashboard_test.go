@@ -178,7 +178,7 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	if sources := d.Templating.List; len(sources) == 0 || sources[0].Type != "datasource" || sources[0].Query != "prometheus" || sources[0].Name != "datasource" {
-		t.Fatalf("the first variable is no data source for Prometheus")
+		t.Fatalf("the first variable is not a data source for Prometheus")
 	}
 	for _, v := range d.Templating.List[1:] {
 		metric, last, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ")
@@ -186,7 +186,7 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("variable %s: services are those of %s", v.Name, targetInfo)
 		}
 		if !ok {
-			t.Errorf("variable %s: %s is no label_values(metric, label)", v.Name, v.Definition)
+			t.Errorf("variable %s: %s is not label_values(metric, label)", v.Name, v.Definition)
 		}
 		check("variable "+v.Name, metric, last)
 	}

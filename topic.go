@@ -16,90 +16,89 @@ import (
 )
 
 // TopicConfig declares a topic and one type of event on it. Domain and Name, or
-// Address, are required; everything else has a default that works.
+// Address, are required; every other field has a working default.
 type TopicConfig[T any] struct {
-	// Domain is the second part of the topic's name: whose events these are.
+	// Domain is the second part of the topic's name: who owns the events.
 	Domain string
-	// Name is the fourth part: what they are about, as customer or
+	// Name is the fourth part: what the events are about, such as customer or
 	// order-payment. Plural puts its last word into the plural.
 	Name   string
 	Plural bool
 	// Scope is the third part: Public, or Internal for a service's own events.
 	Scope Scope
-	// Version is the last part, v1 by default; Unversioned leaves it away.
+	// Version is the last part, v1 by default. Unversioned omits it.
 	Version     string
 	Unversioned bool
 
-	// Address is the full name of a topic that is there already, in place of all the
-	// above. {env} in it stands for the environment's segment (dev, prod), and
-	// Addresses has the names that follow no pattern, by segment. Unless Create is set
-	// the bus never creates such a topic.
+	// Address is the full name of an existing topic, in place of all the fields above.
+	// {env} in it stands for the environment's segment (dev, prod). Addresses lists, by
+	// segment, the names that follow no pattern. The bus never creates such a topic
+	// unless Create is set.
 	Address   string
 	Addresses map[string]string
 	Create    bool
 	// Format is how records are read and written, CloudEvents by default. Package
-	// format has those of other programs.
+	// format has the formats of other programs.
 	Format Format
 	// Partitioner chooses the partition of a key, as the topic's other writers do.
-	// The default is that of Kafka's Java client.
+	// The default is the one of Kafka's Java client.
 	Partitioner Partitioner
 
-	// Type is the CloudEvents type, which chooses the handler: the name of T
-	// by default. A T that is generic or has no name must set it. Several
-	// topics with one name and different types share a Kafka topic.
+	// Type is the CloudEvents type, which chooses the handler: the name of T by
+	// default. It is required if T is generic or has no name. Several topics with
+	// one name and different types share a Kafka topic.
 	Type string
-	// Key gives the key of an event: events with one key are handled in order,
-	// one at a time. Nil takes the method PartitionKey() string of T, or its
-	// fields tagged `eventbus:"key"`, or `eventbus:"key=1"`, `eventbus:"key=2"`
-	// and so on, which are joined by '|' ('|' and '\' in them are preceded by
-	// '\'). Events of a T that has none of these have no key, no order, and
-	// are spread over the partitions. The empty string is a key.
+	// Key returns the key of an event. Events with one key are handled in order, one
+	// at a time. If Key is nil, the key comes from T's method PartitionKey() string,
+	// or from its fields tagged `eventbus:"key"`, or `eventbus:"key=1"`,
+	// `eventbus:"key=2"` and so on, joined by '|' ('|' and '\' in a field are escaped
+	// by '\'). If T has none of these, its events have no key and no order, and are
+	// spread over the partitions. The empty string is a key.
 	Key func(T) string
 	// Unkeyed says that the events have no key on purpose, or that every publish
-	// sets one by WithKey. Without it a bus logs a warning when it is to publish
-	// events of a T without a key, since a forgotten tag costs their order.
+	// sets one by WithKey. Without it, making a publisher of a T without a key logs
+	// a warning, since a forgotten tag costs the events their order.
 	Unkeyed bool
 	// Codec encodes the data, JSON by default.
 	Codec Codec
-	// DataSchema is the URI of the schema that the data follows.
+	// DataSchema is the URI of the data's schema.
 	DataSchema string
 
-	// Partitions, Replication, Retention, Compacted and Configs are how the
-	// topic is created where the bus may do that. Zero means the broker's
-	// default; a negative Retention keeps records without limit. Compacted topics
-	// keep the last event of each key, and so need one. Configs are Kafka's
-	// topic configurations by name.
+	// Partitions, Replication, Retention, Compacted and Configs apply when the bus
+	// creates the topic. Zero means the broker's default; a negative Retention keeps
+	// records without limit. A compacted topic keeps the last event of each key, so
+	// its events need one. Configs are Kafka's topic configurations by name.
 	Partitions  int32
 	Replication int16
 	Retention   time.Duration
 	Compacted   bool
 	Configs     map[string]string
-	// Description and Owner are for people, and for catalogues: what the events
-	// tell, and which team answers for the topic.
+	// Description and Owner are for people and catalogues: what the events mean, and
+	// which team is responsible for the topic.
 	Description string
 	Owner       string
-	// Examples are events for catalogues and documents, which make some up where
-	// there are none. They are kept in files, so they hold no real data.
+	// Examples are events for catalogues and documents, which invent some if there
+	// are none. They end up in files, so put no real data into them.
 	Examples []T
 }
 
-// Topic is a declared topic and one type of event on it. It does no I/O and is
-// safe for concurrent use. Its identity is its pointer: declare each topic once,
-// in the package of the contract.
+// Topic is a declared topic and one type of event on it. It does no I/O and is safe
+// for concurrent use. Its identity is its pointer: declare each topic once, in the
+// contracts package.
 type Topic[T any] struct {
 	decl  declare.Topic
 	codec Codec
 	key   keypath.Func[T] // nil: no keys
-	// pointer: T is itself a pointer, which codecs see in place of one to it.
+	// pointer is set if T is itself a pointer: codecs get that pointer, not one to it.
 	pointer reflect.Type
-	// values are *T, zeroed: they spare one allocation per event on its way
+	// values holds zeroed *T. It saves one allocation for each event that passes
 	// through the codec's interface.
 	values sync.Pool
 	ids    eventid.Generator
 }
 
-// NewTopic declares a topic. It panics when the declaration can't work, and says
-// everything that is wrong with it and what to write instead.
+// NewTopic declares a topic. It panics if the declaration can't work, naming every
+// fault and what to write instead.
 func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 	d, wrong := declarationOf(&c)
 	t := &Topic[T]{codec: c.Codec}
@@ -145,8 +144,8 @@ func NewTopic[T any](c TopicConfig[T]) *Topic[T] {
 
 // In returns the topic's full name in an environment, as a bus with that
 // Config.Environment uses it: In("Development") is "dev.sales.public.customers.v1".
-// It panics where [EnvironmentSegment] has an error or the name gets longer than
-// Kafka allows, which a bus returns as errors.
+// It panics if [EnvironmentSegment] returns an error or the name is longer than Kafka
+// allows; a bus returns these as errors.
 func (t *Topic[T]) In(env string) string {
 	name, err := t.decl.Resolve(env)
 	if err != nil {
@@ -158,8 +157,8 @@ func (t *Topic[T]) In(env string) string {
 // Type returns the CloudEvents type of the topic's events.
 func (t *Topic[T]) Type() string { return t.decl.Typ }
 
-// KeyOf returns the key that an event is published with, and false if it has
-// none: its topic has no keys, or a pointer on the way to a key field is nil.
+// KeyOf returns the key that an event is published with. It returns false if the event
+// has none: the topic has no keys, or a pointer on the path to a key field is nil.
 func (t *Topic[T]) KeyOf(v T) (string, bool) {
 	if t.key == nil {
 		return "", false
@@ -168,8 +167,8 @@ func (t *Topic[T]) KeyOf(v T) (string, bool) {
 	return string(key), err == nil
 }
 
-// Encode makes the envelope of an event: what Publish would send, without what
-// only a bus knows (Source, Topic, the trace). Errors of encoding are
+// Encode returns the envelope of an event: what Publish would send, without what only
+// a bus knows (Source, Topic, the trace). A value that can't be encoded is an
 // [ErrSerialization].
 func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 	var s publishSettings
@@ -180,24 +179,23 @@ func (t *Topic[T]) Encode(v T, options ...PublishOption) (*Envelope, error) {
 	if _, err := t.encode(context.Background(), e, v, &s, nil); err != nil {
 		return nil, err
 	}
-	e.Timestamp = time.Time{} // it is no record's yet
+	e.Timestamp = time.Time{} // no record has it yet
 	return e, nil
 }
 
-// Decode reads an event out of its envelope. The value owns its memory, unless
-// the topic's codec says otherwise.
+// Decode decodes the event in an envelope. The value owns its memory, unless the
+// topic's codec says otherwise.
 func (t *Topic[T]) Decode(e *Envelope) (T, error) { return t.decode(context.Background(), e) }
 
-// Declaration returns what the topic was declared with, for packages of this
-// module.
+// Declaration returns the topic's declaration, for packages of this module.
 func (t *Topic[T]) Declaration() *declare.Topic {
-	if t == nil { // a variable that is used before it is set
+	if t == nil { // a variable used before it is set
 		return nil
 	}
 	return &t.decl
 }
 
-// AnyTopic is a Topic[T] of any T. Nothing else implements it.
+// AnyTopic is a Topic[T] of any T. No other type implements it.
 type AnyTopic interface {
 	In(env string) string
 	Type() string
@@ -206,12 +204,13 @@ type AnyTopic interface {
 	publish(ctx context.Context, bus *Bus, event any, options []PublishOption) error
 }
 
-// encode sets in e all that topic, value and settings know; Source and Topic are
-// there already where a bus publishes, and the trace comes later. Key and Data may lie in buf, whose content is lost.
-// The buffer that comes back is for the next event, when e is not needed any more.
+// encode sets the fields of e that topic, value and settings determine. Where a bus
+// publishes, Source and Topic are set before, and the trace is set later. Key and Data
+// may lie in buf, whose content is lost. The returned buffer may be reused for the next
+// event once e is no longer needed.
 //
-// An event of a keyed topic that has no key is refused: written without one it
-// would lose its place in the order without a word.
+// An event of a keyed topic that has no key is an error: written without one it would
+// silently lose its place in the order.
 func (t *Topic[T]) encode(ctx context.Context, e *Envelope, v T, s *publishSettings, buf []byte) ([]byte, error) {
 	if err := s.err(); err != nil {
 		return buf, err
@@ -251,8 +250,8 @@ func (t *Topic[T]) encodeValue(ctx context.Context, e *Envelope, p *T, s *publis
 	}
 	e.Data = nonNil(data)
 	if len(data) > cap(room) {
-		// It did not fit. What the codec returned may be memory of its own, so
-		// the room for the next event is made here.
+		// It did not fit, and the codec may have returned memory of its own: make a
+		// buffer with enough room for the next event.
 		return make([]byte, 0, 2*(len(key)+len(data))), nil
 	}
 	return buf, nil
@@ -266,7 +265,7 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// fill sets what the options say, and new ids and times where they say nothing.
+// fill sets the attributes that options have given, and new ids and times for the rest.
 func (s *publishSettings) fill(e *Envelope, ids *eventid.Generator) {
 	now := time.Now()
 	e.ID, e.Time, e.Timestamp = s.id, s.time, now
@@ -277,7 +276,7 @@ func (s *publishSettings) fill(e *Envelope, ids *eventid.Generator) {
 		e.Time = now.UTC()
 	}
 	e.Subject, e.CorrelationID, e.CausationID = s.subject, s.correlationID, s.causationID
-	// Clipped, so that a header that a codec appends is this event's alone.
+	// Clipped, so that a header appended by a codec belongs to this event alone.
 	e.Extensions, e.Headers = s.extensions, slices.Clip(s.headers)
 }
 
@@ -301,7 +300,7 @@ func (t *Topic[T]) decode(ctx context.Context, e *Envelope) (v T, err error) {
 	return v, err
 }
 
-// codecValue returns the pointer that codecs see: one level deep, also if T is a
+// codecValue returns the pointer that codecs get: one level deep, even if T is a
 // pointer.
 func (t *Topic[T]) codecValue(p *T) any {
 	if t.pointer != nil {

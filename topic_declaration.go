@@ -17,8 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// declarationOf checks a configuration and returns its declaration, without key
-// and codec.
+// declarationOf checks a configuration and returns its declaration, without key and codec.
 func declarationOf[T any](c *TopicConfig[T]) (d declare.Topic, wrong declare.Faults) {
 	t := reflect.TypeFor[T]()
 	d = declare.Topic{
@@ -45,7 +44,7 @@ func declarationOf[T any](c *TopicConfig[T]) (d declare.Topic, wrong declare.Fau
 	return d, wrong
 }
 
-// checkName checks the parts of a topic's name, and joins them.
+// checkName checks the parts of a topic's name and joins them.
 func checkName[T any](wrong *declare.Faults, d *declare.Topic, c *TopicConfig[T]) {
 	declare.CheckSegment(wrong, "Domain", c.Domain, "sales")
 	declare.CheckSegment(wrong, "Name", c.Name, "order-payment")
@@ -65,17 +64,17 @@ func checkName[T any](wrong *declare.Faults, d *declare.Topic, c *TopicConfig[T]
 	}
 }
 
-// Scope is the audience of a topic; it is the third part of its name.
+// Scope is the audience of a topic, and the third part of its name.
 type Scope int8
 
 const (
-	// Public topics carry integration events, a contract with other services.
+	// Public topics carry integration events, the contract with other services.
 	Public Scope = iota
 	// Internal topics carry the domain events of one service.
 	Internal
 )
 
-// String returns "public" or "internal", as names have it.
+// String returns "public" or "internal", as in topic names.
 func (s Scope) String() string {
 	switch s {
 	case Public:
@@ -86,23 +85,22 @@ func (s Scope) String() string {
 	return fmt.Sprintf("Scope(%d)", int8(s))
 }
 
-// EnvironmentSegment returns the first part of topic names in an environment:
-// dev, prod, test and stag for Development, Production, Test and Staging, in any
-// case of letters; any other name in lower case. A name that can't be part of a
-// topic's is an error.
+// EnvironmentSegment returns the first part of topic names in an environment: dev, prod, test
+// or stag for Development, Production, Test or Staging, in any letter case, and any other name
+// in lower case. It returns an error if the name can't be part of a topic's name.
 func EnvironmentSegment(name string) (string, error) { return naming.Environment(name) }
 
-// SchemaCodec is a Codec that knows the schema of its data, for catalogues.
+// SchemaCodec is a Codec that has a schema of its data, for catalogues.
 type SchemaCodec interface {
 	Codec
-	// SchemaText returns the schema in the format's own language: JSON for Avro and
-	// JSON Schema, {"message": name, "files": descriptors as JSON} for Protobuf. Package
-	// catalog compares these by the codec's ContentType, application/avro,
-	// application/protobuf and application/json; anything else is text to it.
+	// SchemaText returns the schema in the format's own language: JSON for Avro and JSON
+	// Schema, and {"message": name, "files": descriptors as JSON} for Protobuf. Package
+	// catalog compares schemas by the codec's ContentType if that is application/avro,
+	// application/protobuf or application/json, and as plain text otherwise.
 	SchemaText() string
 }
 
-// samples gives catalogues values of T to look at.
+// samples returns values of T for catalogues.
 func (t *Topic[T]) samples(examples []T) declare.Samples {
 	codec := innermost(t.codec)
 	s := declare.Samples{
@@ -123,21 +121,21 @@ func (t *Topic[T]) samples(examples []T) declare.Samples {
 	return s
 }
 
-// registry holds the topics that a bus publishes and handles, and the
-// contradictions between them. Bus.mu guards it.
+// registry has the topics that a bus publishes and handles, and the contradictions between
+// them. Bus.mu guards it.
 type registry struct {
 	senders map[any]*sender              // by declaration identity
 	types   map[[2]string]*declare.Topic // by Kafka name and type
-	names   map[string]*declare.Topic    // by Kafka name: the first with an opinion
-	created map[string]bool              // by Kafka name: the bus has created it
+	names   map[string]*declare.Topic    // by Kafka name: the first declaration that decides a setting
+	created map[string]bool              // by Kafka name: created by this bus
 	faults  []error
 }
 
-// err returns all contradictions, so that one failed start shows all of them.
+// err returns all contradictions, so that a failed start shows every one.
 func (r *registry) err() error { return errors.Join(r.faults...) }
 
-// acceptable returns the full name of a declaration's topic, and an error if the
-// bus can't have it beside the others. The caller holds mu.
+// acceptable returns the full name of a declaration's topic, and an error if it contradicts
+// the others. The caller holds mu.
 func (b *Bus) acceptable(d *declare.Topic) (name string, err error) {
 	r := &b.topics
 	name = d.In(b.config.env)
@@ -159,8 +157,8 @@ func (b *Bus) acceptable(d *declare.Topic) (name string, err error) {
 	return name, errors.Join(b.refuseLetterName(name), naming.CheckCollisions(b.taken(), name))
 }
 
-// taken returns the names of all topics of the bus, those of its groups among
-// them. The caller holds mu.
+// taken returns the names of all topics of the bus, including those of its groups. The caller
+// holds mu.
 func (b *Bus) taken() []string {
 	names := slices.Collect(maps.Keys(b.topics.names))
 	for _, g := range b.groups {
@@ -181,8 +179,8 @@ func (r *registry) typesOf(topic string) (n int) {
 	return n
 }
 
-// put adds a declaration under its full name. undo takes it out again, as long as
-// nothing was added after it.
+// put adds a declaration under its full name. undo removes it, provided nothing was added
+// after it.
 func (r *registry) put(name string, d *declare.Topic) (undo func()) {
 	if r.types == nil {
 		r.types = make(map[[2]string]*declare.Topic)
@@ -201,23 +199,23 @@ func (r *registry) put(name string, d *declare.Topic) (undo func()) {
 	}
 }
 
-// groupTopic is a topic as a group handles it.
+// groupTopic is a topic as one group handles it.
 type groupTopic struct {
 	name   string
 	shared sharedSettings
-	// types has a subscription for each CloudEvents type, tombstone the one for
-	// records without a value, nil if there is none. any takes what they don't.
+	// types has a subscription for each CloudEvents type, and tombstone is the one for records
+	// without a value, if any. any, if not nil, takes everything else.
 	types     map[string]*engine.Subscription
 	tombstone *engine.Subscription
 	any       *engine.Subscription
 	form      *wire.Form     // of the records; nil for CloudEvents
 	warned    telemetry.Once // of types that nobody handles
 	letters   letterTopics
-	// letterPartitions is the number of the dead-letter topic's partitions, 0 until known.
+	// letterPartitions is the dead-letter topic's number of partitions, 0 until known.
 	letterPartitions atomic.Int32
 }
 
-// of returns the subscription of a type, nil if there is none.
+// of returns the subscription for a type, nil if there is none.
 func (t *groupTopic) of(typ string) *engine.Subscription {
 	if sub := t.types[typ]; sub != nil {
 		return sub
@@ -225,8 +223,7 @@ func (t *groupTopic) of(typ string) *engine.Subscription {
 	return t.any
 }
 
-// tombstones returns the subscription of records without a value, nil if there is
-// none.
+// tombstones returns the subscription for records without a value, nil if there is none.
 func (t *groupTopic) tombstones() *engine.Subscription {
 	if t.tombstone != nil {
 		return t.tombstone
@@ -234,8 +231,7 @@ func (t *groupTopic) tombstones() *engine.Subscription {
 	return t.any
 }
 
-// all returns the subscriptions by type; that of tombstones has none, and that of any
-// event has grouptypes.Any.
+// all yields the subscriptions by type: "" for tombstones, grouptypes.Any for any event.
 func (t *groupTopic) all(yield func(typ string, sub *engine.Subscription) bool) {
 	for typ, sub := range t.types {
 		if !yield(typ, sub) {
@@ -250,7 +246,7 @@ func (t *groupTopic) all(yield func(typ string, sub *engine.Subscription) bool) 
 	}
 }
 
-// put sets the subscription that has the place of s; nil removes it.
+// put stores sub in the place of s, or removes what is there if sub is nil.
 func (t *groupTopic) put(s *subscription, sub *engine.Subscription) {
 	switch {
 	case s.any:
@@ -264,7 +260,7 @@ func (t *groupTopic) put(s *subscription, sub *engine.Subscription) {
 	}
 }
 
-// taken returns the subscription that has the place of s, nil if it is free.
+// taken returns the subscription in the place of s, nil if it is free.
 func (t *groupTopic) taken(s *subscription) *engine.Subscription {
 	switch {
 	case s.any:

@@ -10,14 +10,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Transactor publishes envelopes in transactions of the cluster under an id that
-// only one Transactor has at a time. The relay of an outbox uses one, so that a
-// predecessor that was frozen, or believes that it still leads, can't write any
-// more. Readers that must not see a part of an unfinished transaction read
-// committed records only, as subscriptions of this bus do.
+// Transactor publishes envelopes in transactions of the cluster, under an id that only one
+// Transactor has at a time. The relay of an outbox uses one, so that a predecessor that was
+// frozen, or still believes that it leads, can no longer write. Readers that must not see
+// part of an unfinished transaction read committed records only, as this bus's subscriptions
+// do.
 //
-// It must not be used concurrently and needs no Close. After an error it can't
-// be used any more: make another.
+// A Transactor must not be used concurrently. It needs no Close. After an error it can't be
+// used any more: create another.
 type Transactor struct {
 	bus      *Bus
 	tx       transport.Transactor
@@ -26,20 +26,19 @@ type Transactor struct {
 	records  []transport.Record
 }
 
-// transactorTopic is the number of a topic's partitions, and the partition of
-// the next records without a key.
+// transactorTopic is the number of a topic's partitions, and the partition for the next
+// records without a key.
 type transactorTopic struct {
 	partitions int32
 	next       int32
 	asked      time.Time
 }
 
-// partitionsAge is how long the known number of a topic's partitions is used.
+// partitionsAge is how long a known number of partitions is used.
 const partitionsAge = time.Minute
 
-// NewTransactor returns the Transactor of a transactional id, and fences every
-// other one that has it, in any process. It is an error if the bus's transport
-// has no transactions.
+// NewTransactor returns the Transactor of a transactional id, and fences every other one with
+// that id, in any process. It returns an error if the bus's transport has no transactions.
 func (b *Bus) NewTransactor(ctx context.Context, id string) (*Transactor, error) {
 	t, ok := b.transport.(transport.Transactional)
 	if !ok {
@@ -55,11 +54,10 @@ func (b *Bus) NewTransactor(ctx context.Context, id string) (*Transactor, error)
 	return &Transactor{bus: b, tx: tx, topics: make(map[string]*transactorTopic)}, nil
 }
 
-// Publish publishes all envelopes in one transaction, in order per key. When it
-// returns nil all of them are written; with an error that is ErrOutcomeUnknown
-// all or none of them are; with any other error none is, and the transaction was
-// aborted. An error that is transport.ErrFenced says that another Transactor has
-// taken the id over.
+// Publish publishes all envelopes in one transaction, in order per key. If it returns nil, all
+// are written. If the error is ErrOutcomeUnknown, either all or none are. With any other error
+// none are, and the transaction was aborted. transport.ErrFenced means that another
+// Transactor has taken over the id.
 func (t *Transactor) Publish(ctx context.Context, envelopes []*Envelope) error {
 	if len(envelopes) == 0 {
 		return nil
@@ -86,12 +84,12 @@ func (t *Transactor) publish(ctx context.Context, envelopes []*Envelope) error {
 	if !errors.Is(err, ErrOutcomeUnknown) {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_ = t.tx.Abort(ending) // the next Transactor of the id ends it otherwise
+		_ = t.tx.Abort(ending) // otherwise the id's next Transactor ends it
 	}
 	return publishError(envelopes[0].Topic, "", fmt.Errorf("transaction of %d events: %w", len(envelopes), err))
 }
 
-// encode turns the envelopes into records, in memory that is used again.
+// encode turns the envelopes into records, in memory that is reused.
 func (t *Transactor) encode(ctx context.Context, envelopes []*Envelope) error {
 	for len(t.encoders) < len(envelopes) {
 		t.encoders = append(t.encoders, make([]wire.Encoder, len(envelopes)-len(t.encoders))...)
@@ -116,8 +114,8 @@ func (t *Transactor) encode(ctx context.Context, envelopes []*Envelope) error {
 	return nil
 }
 
-// partition returns the partition of a record, as the producer would choose it.
-// Records without a key go to one partition until the topic changes.
+// partition returns the partition of a record, as the producer would choose it. Records without
+// a key share a partition until the topic changes.
 func (t *Transactor) partition(ctx context.Context, r *transport.Record, another bool) (int32, error) {
 	topic := t.topics[r.Topic]
 	if topic == nil {

@@ -17,9 +17,11 @@ import (
 
 // refused matches phrases that no comment, message or document may have, also
 // where a line break and the mark of a comment stand between their words. Plain
-// English says: reports whether, again, indefinitely, ready, the caller, for nothing.
+// English says: reports whether, again, indefinitely, ready, the caller, for nothing,
+// otherwise, resumed, your own.
 var refused = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
 	phrase("tells", "whether"), phrase("for", "ever"), phrase("at", "hand"), phrase("in", "vain"), "an" + "ew", "who" + "ever",
+	phrase("and", "else"), phrase("gone", "on", "with"), phrase("of", "one's", "own"),
 }, "|") + `)\b`)
 
 // phrase joins the words of a phrase, which are apart here so that this file
@@ -55,12 +57,16 @@ func hasProse(name, dir string) bool {
 
 func TestWordsAreFound(t *testing.T) {
 	for text, want := range map[string]bool{
-		"it tells " + "whether":            true,
-		"it tells\n\t// whether it is so":  true,
-		"# waits for\n# ever":              true,
-		"Who" + "ever comes":               true,
-		"a new one, manewer, a handful":    false,
-		"tells us whether, forever, inane": false,
+		"it tells " + "whether":                   true,
+		"it tells\n\t// whether it is so":         true,
+		"# waits for\n# ever":                     true,
+		"Who" + "ever comes":                      true,
+		"nil if it works, and" + " else why":      true,
+		"a job that can be gone\n// on " + "with": true,
+		"a name of one's " + "own":                true,
+		"a new one, manewer, a handful":           false,
+		"tells us whether, forever, inane":        false,
+		"and elsewhere, if one's own":             false,
 	} {
 		if got := refused.MatchString(text); got != want {
 			t.Errorf("%q is refused: %t, want %t", text, got, want)

@@ -11,21 +11,21 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// Config is where a handler is served, and to whom. The zero value serves
-// nothing. Printed or logged in any way, it does not show the token.
+// Config says where a handler is served, and to whom. The zero value serves nothing.
+// A Config does not show its token, in whatever way it is printed or logged.
 type Config struct {
-	// Address is host:port, and empty to serve nothing. Without a host, as in
-	// ":8081", the handler is served on a loopback address: an admin page that
-	// is open to a network by omission would be found there.
+	// Address is host:port; if it is empty, nothing is served. Without a host, as in
+	// ":8081", the address is a loopback one: an admin page must not be open to a
+	// network by omission.
 	Address string
-	// Token is the bearer token that callers must send. It must be set unless
-	// Address is a loopback address. It is read with each request, so one in a file
-	// can be replaced without a restart.
+	// Token is the bearer token that callers must send. It is required unless Address
+	// is a loopback address. It is read at each request, so a token in a file can be
+	// replaced without a restart.
 	Token secret.Value
 }
 
-// Validate returns an error that names what is wrong and what to write instead.
-// It does not show the token.
+// Validate returns an error that names what is wrong and how to fix it. The error
+// does not show the token.
 func (c Config) Validate() error {
 	if c.Address == "" {
 		return nil

@@ -1,6 +1,6 @@
-// Package admin serves the inspection of a bus, and orders to it, by HTTP and as
-// JSON, to the operators of a service. Nothing is served unless the program says
-// so.
+// Package admin serves the inspection of a bus, and takes orders for it, by HTTP and
+// JSON. It is for the operators of a service. Nothing is served unless the program
+// asks for it.
 //
 //	GET  /groups                  eventbus.Inspection: subscriptions, partitions, lag, lanes,
 //	                              parked keys, breakers
@@ -17,15 +17,15 @@
 //	GET  /log-level               {"level":"info"}, if LogLevel is given
 //	PUT  /log-level               the same
 //
-// An order acts on this member of the group alone; see [eventbus.Operator]. One
-// that was carried out is answered with {} and logged, with "who" gave it and "why",
-// which each body may have. A skip loses an event and needs "why".
+// An order affects only this member of the group; see [eventbus.Operator]. One that
+// was carried out is answered with {} and logged with "who" and "why", which every
+// body may contain. A skip loses an event and requires "why".
 //
-// A replay runs the group's handlers again, by Operator.ReplayGroup, over what this
-// member reads of the topic, whichever member has its partitions. It counts the events by type
-// and partition; with "apply": true, which needs "why", it handles what it counted, at
-// most "most" events, 10,000 by default. It ends with the request, one runs at a time,
-// and the answer is a [Replayed].
+// A replay runs the group's handlers again, by Operator.ReplayGroup, on what this
+// member reads of the topic, whichever member has its partitions. It counts the
+// events by type and partition. With "apply": true, which requires "why", it then
+// handles what it counted, at most "most" events, 10,000 by default. A replay ends
+// with its request, one runs at a time, and the answer is a [Replayed].
 //
 // A refusal is {"error":"…"}: 400 for a body that is malformed or has an unknown
 // member, 401 for a wrong or missing token, 403 for a caller from another machine
@@ -33,15 +33,15 @@
 // another method, 409 for an order that can't be carried out now, 413 for a body
 // that is too large.
 //
-// # Who may ask
+// # Access
 //
-// With [Token], every caller that sends it as a bearer token (RFC 6750). Without
-// one, only this machine: the connection must come from a loopback address and
-// must name one, so that no web page that is open in a browser here reaches the
-// handler by a host name of its own. A request that a proxy forwarded (Forwarded,
-// X-Forwarded-*, X-Real-Ip, Via) does not count as one from this machine: behind a
-// proxy give the handler a token. Answers contain keys of events and texts of
-// errors: serve them over TLS if they leave the machine.
+// With [Token], every caller that sends it as a bearer token (RFC 6750) has access.
+// Without it, only callers on this machine have: the connection must come from a
+// loopback address, and the request must name one, which keeps out web pages that
+// reach the handler by a host name of their own. A request that a proxy forwarded
+// (Forwarded, X-Forwarded-*, X-Real-Ip, Via) does not count as one from this machine:
+// behind a proxy, use a token. Answers contain keys of events and texts of errors:
+// serve them over TLS if they leave the machine.
 //
 // # Files
 //

@@ -20,9 +20,8 @@ type handler struct {
 	protobuf func(json.RawMessage) (format, text string, err error)
 }
 
-// Handler returns a handler that serves a bus; to serve it under another path,
-// wrap it in http.StripPrefix. It is safe for concurrent use and does not close
-// the bus.
+// Handler returns a handler that serves a bus. To serve it under another path, wrap
+// it in http.StripPrefix. It is safe for concurrent use and does not close the bus.
 func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	h := &handler{bus: bus}
 	for _, o := range options {

@@ -10,8 +10,8 @@ import (
 // Option configures a Handler.
 type Option func(*handler)
 
-// Token refuses every request that does not send the token, which is read with each
-// request. It panics if there is none, which would admit everyone.
+// Token refuses every request that does not send the token. The token is read at each
+// request. Token panics if there is none, because that would admit everyone.
 func Token(token secret.Value) Option {
 	if token.IsZero() {
 		panic("admin: Token needs one")
@@ -19,9 +19,9 @@ func Token(token secret.Value) Option {
 	return func(h *handler) { h.token = token }
 }
 
-// Protobuf has the AsyncAPI document with the schemas of Protobuf events as .proto text, by
-// what catalog.AsyncAPIConfig.Protobuf takes, such as Of of package schema/protosource:
-// a service that does without it does not link the printer.
+// Protobuf makes the AsyncAPI document show the schemas of Protobuf events as .proto
+// text. It takes what catalog.AsyncAPIConfig.Protobuf takes, such as Of of package
+// schema/protosource. A service that does without it does not link the printer.
 func Protobuf(source func(schema json.RawMessage) (format, text string, err error)) Option {
 	return func(h *handler) { h.protobuf = source }
 }

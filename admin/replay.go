@@ -30,9 +30,9 @@ type again struct {
 	ToOffsets   map[int32]int64 `json:"toOffsets"`
 	Keys        []string        `json:"keys"`
 	Types       []string        `json:"types"`
-	// Most is how many events may be handled; a window with more is refused.
+	// Most is how many events may be handled. A window with more is refused.
 	Most int64 `json:"most"`
-	// Apply handles them. Otherwise they are counted.
+	// Apply handles the events. Without it they are only counted.
 	Apply bool `json:"apply"`
 }
 
@@ -66,19 +66,19 @@ func (a *again) check() error {
 	return a.said.check()
 }
 
-// Replayed is the answer to POST /groups/{group}/replay: what handlers were run for or,
-// unless Applied is set, would be. It has no data of events.
+// Replayed is the answer to POST /groups/{group}/replay: the events that handlers were
+// run for or, unless Applied is set, would be. It does not contain their data.
 type Replayed struct {
 	Applied    bool                `json:"applied"`
 	Partitions []ReplayedPartition `json:"partitions"`
-	// Failures are the first events whose attempts were used up.
+	// Failures are the first events that exhausted their attempts.
 	Failures []string `json:"failures,omitempty"`
 	// Error says why a replay ended before the end of its window.
 	Error string `json:"stopped,omitempty"`
 }
 
 // ReplayedPartition is one partition of a replay, the offsets [From, To). Events counts
-// those for the handlers by type, and Next is where another replay would go on.
+// the events for the handlers by type. Next is where another replay would continue.
 type ReplayedPartition struct {
 	Partition int32            `json:"partition"`
 	From      int64            `json:"from"`

@@ -30,7 +30,7 @@ type campaign struct {
 	// quick asks for small sizes; seed decides the order within rounds.
 	quick bool
 	seed  uint64
-	// until is the time after which no measurement begins; zero is no bound.
+	// until is the time after which no measurement begins; zero means no bound.
 	until time.Time
 	// log has what was measured already; progress gets a line for each measurement.
 	log      *measurementLog
@@ -52,7 +52,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 			return missing + len(tasks) - i, nil
 		}
 		m, err := c.one(ctx, t)
-		// What an interrupt cut off is no measurement, and no failure of the peer either.
+		// What an interrupt cut off is not a measurement, and no failure of the peer either.
 		if ctx.Err() != nil {
 			return missing + len(tasks) - i, ctx.Err()
 		}
@@ -99,7 +99,8 @@ func (c *campaign) tasks() []task {
 			random := rand.New(rand.NewPCG(c.seed, mix(w.name, round)))
 			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 			for _, name := range names {
-				// After the shuffle, so that what was measured does not change the order of the rest.
+				// After the shuffle, so that what was measured does not change the order of the
+				// rest.
 				if !c.log.has(name, w.name, round) {
 					tasks = append(tasks, task{Peer: name, Workload: w.name, Round: round, Quick: c.quick})
 				}

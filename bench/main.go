@@ -43,7 +43,7 @@ type flags struct {
 	quick, growth  bool
 	// proxy is the round trip of a proxy to hold, instead of measuring; 0 is none.
 	proxy time.Duration
-	// segment is the time after which no measurement begins; 0 is no bound.
+	// segment is the time after which no measurement begins; 0 means no bound.
 	segment time.Duration
 }
 

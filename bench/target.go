@@ -111,7 +111,7 @@ func (t target) asked() (reach, beyond string) {
 		sign = "≥"
 	}
 	unit := "×"
-	// Without a second client the figure is no ratio.
+	// Without a second client the figure is not a ratio.
 	if t.to == "" {
 		unit = ""
 	}

@@ -14,21 +14,21 @@ import (
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
-// AsyncAPIConfig says what an AsyncAPI document has besides the catalogue. The
-// zero value works.
+// AsyncAPIConfig says what an AsyncAPI document has in addition to the catalogue. The
+// zero value is usable.
 type AsyncAPIConfig struct {
-	// Version of AsyncAPI: 3.1.0 by default, or 3.0.0.
+	// Version is the version of AsyncAPI: 3.1.0, which is the default, or 3.0.0.
 	Version string
-	// Title and Release are the document's title, the service by default, and its
-	// version, 1.0.0 by default.
+	// Title is the document's title, by default the service. Release is the
+	// document's version, by default 1.0.0.
 	Title, Release string
-	// Environment gives channels their address there. Without it the address has a
-	// parameter for the environment.
+	// Environment is the environment of the channels' addresses. Without it an
+	// address has a parameter for the environment.
 	Environment string
-	// Servers are Kafka's bootstrap addresses by a name for them.
+	// Servers are Kafka's bootstrap addresses, each under a name.
 	Servers map[string]string
-	// Protobuf returns the schema of a Protobuf event as .proto text, and the media type
-	// of that: package schema/protosource has one. Without it, and where it fails, a
+	// Protobuf returns the schema of a Protobuf event as .proto text, with its media
+	// type. Package schema/protosource has such a function. If it is nil or fails, a
 	// message has its schema as x-eventbus-schema.
 	Protobuf func(schema json.RawMessage) (format, text string, err error)
 }
@@ -44,11 +44,10 @@ type object = map[string]any
 // an escape: names went through key.
 func ref(parts ...string) object { return object{"$ref": "#/" + strings.Join(parts, "/")} }
 
-// AsyncAPI returns the catalogue as an AsyncAPI 3 document in JSON: a channel for
-// each topic, its dead letters and its retries; a message for each type; an
-// operation for each type that the service sends and for each group that receives.
-// The error is an *eventbus.Error: a version that is not written here, or an
-// environment that is not valid.
+// AsyncAPI returns the catalogue as an AsyncAPI 3 document in JSON: a channel for each
+// topic, its dead letters and its retries; a message for each type; an operation for
+// each type that the service sends and for each group that receives. The error is an
+// *eventbus.Error: the version is not supported, or the environment is invalid.
 func (d *Document) AsyncAPI(o AsyncAPIConfig) ([]byte, error) {
 	// Unknown versions are refused: the two known ones are written alike, a later
 	// one may not be.

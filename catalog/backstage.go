@@ -6,8 +6,8 @@ import (
 )
 
 // Backstage returns the entity file of the catalogue for Backstage: an API of type
-// asyncapi that holds the document of AsyncAPI. It is JSON, which YAML includes.
-// The owner is that of the first topic that has one: an entity has a single owner.
+// asyncapi that contains the document of AsyncAPI. The file is JSON, which is also
+// YAML. An entity has a single owner: that of the first topic that has one.
 func (d *Document) Backstage(o AsyncAPIConfig) ([]byte, error) {
 	definition, err := d.AsyncAPI(o)
 	if err != nil {
@@ -40,8 +40,8 @@ func entityName(s string) string {
 	return strings.Trim(s, "-_.")
 }
 
-// Schemas returns the schema of each type as a file: topic/type.json, .avsc for Avro, and
-// .txt for one that is no JSON.
+// Schemas returns the schema of each type as a file: topic/type.json, or .avsc for
+// Avro, or .txt if the schema is not JSON.
 func (d *Document) Schemas() (files []File) {
 	for i := range d.Topics {
 		t := &d.Topics[i]
@@ -53,7 +53,7 @@ func (d *Document) Schemas() (files []File) {
 			}
 			name, text := key(t.Name)+"/"+key(e.Type), []byte(e.Schema)
 			var whole string
-			// A schema that is no JSON was kept as a JSON string: its text is the
+			// A schema that is not JSON was kept as a JSON string: its text is the
 			// file.
 			switch {
 			case json.Unmarshal(e.Schema, &whole) == nil:

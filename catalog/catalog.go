@@ -14,46 +14,46 @@ import (
 	"github.com/eventbus-go/eventbus/internal/declare"
 )
 
-// Version is the version of the documents that this package makes, and
-// the newest that [Read] takes. It rises with every field that is added.
+// Version is the version of the documents that this package writes, and the newest
+// that [Read] accepts. It increases with every new field.
 const Version = 2
 
-// Document describes a set of topics for people and tools, as JSON. [Of] makes it
-// out of declarations, [OfBus] out of what a bus uses, [Read] out of a file. Equal
-// declarations make equal documents, byte for byte. It is plain data: concurrent
-// reading is safe, and nothing else refers to its memory.
+// Document describes a set of topics for people and tools, as JSON. [Of] makes it from
+// declarations, [OfBus] from what a bus uses, [Read] from a file. Equal declarations
+// make equal documents, byte for byte. A Document is plain data: it is safe to read
+// concurrently, and shares no memory.
 type Document struct {
-	// Version of the document's form, Version in a new one.
+	// Version is the version of the document's form; that of a new one is Version.
 	Version int `json:"catalogVersion"`
-	// Service and Environment are those of the bus that gave the document, as
-	// Config has them; empty where it comes from declarations alone.
+	// Service and Environment are the Config fields of the bus that the document was
+	// made from; empty if it was made from declarations only.
 	Service     string `json:"service,omitempty"`
 	Environment string `json:"environment,omitempty"`
 	// Topics are the Kafka topics, by name.
 	Topics []Topic `json:"topics"`
 }
 
-// Topic is one Kafka topic. How it is kept is what its declarations say
-// together; zero is the broker's default.
+// Topic is one Kafka topic. Its storage is what its declarations say together; zero
+// means the broker's default.
 type Topic struct {
-	// Name is the full name without the environment before it:
-	// sales.public.customers.v1. Its parts follow; Version is empty for a
-	// topic without one.
+	// Name is the full name without the leading environment:
+	// sales.public.customers.v1. Its parts follow. Version is empty for a topic
+	// without one.
 	Name   string `json:"name"`
 	Domain string `json:"domain"`
 	// Scope is public or internal.
 	Scope   string `json:"scope"`
 	Topic   string `json:"topic"`
 	Version string `json:"version,omitempty"`
-	// Names are the full names in the four usual environments, Development,
-	// Test, Staging and Production; In gives that of any other.
+	// Names are the full names in the four usual environments: Development, Test,
+	// Staging and Production. In returns the name in any other.
 	Names map[string]string `json:"names"`
-	// Owner is the team that answers for the topic; empty if it is not declared.
+	// Owner is the team responsible for the topic; empty if it is not declared.
 	Owner string `json:"owner,omitempty"`
 
-	// Address is the full name of a topic that is not named by its parts, which it has
-	// none of, as TopicConfig.Address is written; Addresses are its names in single
-	// environments, by segment. Unless Create is set no bus creates the topic.
+	// Address is the full name of a topic that is not named by its parts, which are
+	// then empty, in the form of TopicConfig.Address. Addresses are its names in
+	// single environments, by segment. No bus creates the topic unless Create is set.
 	Address   string            `json:"address,omitempty"`
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Create    bool              `json:"create,omitempty"`
@@ -64,21 +64,21 @@ type Topic struct {
 
 	Partitions  int32 `json:"partitions,omitempty"`
 	Replication int16 `json:"replication,omitempty"`
-	// RetentionMs is in milliseconds, and −1 without end.
+	// RetentionMs is in milliseconds; −1 means unlimited.
 	RetentionMs int64 `json:"retentionMs,omitempty"`
-	// Compacted is set if only the last event of each key has to be kept.
+	// Compacted is set if only the last event of each key must be kept.
 	Compacted bool `json:"compacted,omitempty"`
-	// Configs are the other topic configurations that are declared, by Kafka's
-	// names; Spec has those that the fields above stand for too.
+	// Configs are the other declared topic configurations, by Kafka's names. Spec
+	// includes those that the fields above stand for.
 	Configs map[string]string `json:"configs,omitempty"`
 
 	// Events are the types of event on the topic, by type.
 	Events []Event `json:"events"`
-	// Groups are the consumer groups that handle the topic, in a document that
-	// a bus gave. LetterTopics returns where their dead letters are, and what these
-	// come back through.
+	// Groups are the consumer groups that handle the topic, in a document that was
+	// made from a bus. LetterTopics returns where their dead letters are, and through
+	// which topic they come back.
 	Groups []string `json:"groups,omitempty"`
-	// Letters are of those groups that chose the names of these topics, sorted by group.
+	// Letters lists the groups that chose the names of these topics, sorted by group.
 	Letters []Letters `json:"letters,omitempty"`
 }
 
@@ -86,7 +86,7 @@ type Topic struct {
 type Event struct {
 	// Type is the CloudEvent's type.
 	Type string `json:"type"`
-	// GoType is the type of the data, as package.Type. Readers never see it.
+	// GoType is the type of the data, as package.Type. Events do not contain it.
 	GoType string `json:"goType"`
 	// Key says where the keys of the type's records come from.
 	Key Key `json:"key"`
@@ -94,30 +94,31 @@ type Event struct {
 	ContentType string `json:"contentType"`
 	// DataSchema is the CloudEvents attribute, a URI; empty if it is not declared.
 	DataSchema string `json:"dataSchema,omitempty"`
-	// Description is what the declaration says for people.
+	// Description is the declaration's text for people.
 	Description string `json:"description,omitempty"`
-	// Schema is the JSON Schema (draft 2020-12) of the data where the codec is JSON,
-	// else the codec's own schema, a JSON string if it is no JSON itself.
+	// Schema is the JSON Schema (draft 2020-12) of the data if the codec is JSON, else
+	// the codec's own schema, as a JSON string if it is not JSON.
 	Schema json.RawMessage `json:"schema,omitempty"`
-	// Example is an event as it is written, where the codec is JSON: the first of
-	// TopicConfig.Examples, or one that is made up.
+	// Example is an encoded event, if the codec is JSON: the first of
+	// TopicConfig.Examples, or a generated one.
 	Example json.RawMessage `json:"example,omitempty"`
-	// Published says that the bus that gave the document has a publisher of it.
+	// Published reports whether the bus that the document was made from has a
+	// publisher of the type.
 	Published bool `json:"published,omitempty"`
 }
 
 // Key says where the keys of a type come from.
 type Key struct {
-	// Source is the kind of place; it is never empty.
+	// Source is the kind of source. It is never empty.
 	Source KeySource `json:"source"`
 	// Fields are the tagged fields, in the order in which they are joined.
 	Fields []string `json:"fields,omitempty"`
-	// Examples are the keys of events that are made up of the type and of
-	// TopicConfig.Examples: they change when the key of an event does.
+	// Examples are the keys of generated events and of TopicConfig.Examples: they
+	// change when the key of an event changes.
 	Examples []string `json:"examples,omitempty"`
 }
 
-// KeySource is a place that the keys of a type come from.
+// KeySource is a kind of source of a type's keys.
 type KeySource string
 
 // The sources of keys, in the order in which a topic looks for them.
@@ -133,10 +134,10 @@ const (
 // environment.
 var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 
-// Of describes topics. Those that share a Kafka name become one topic with
-// several types of event; a topic that is given twice counts once. The error says
-// where they contradict each other: one type declared twice, storage or owners
-// that differ.
+// Of describes topics. Topics that share a Kafka name become one topic with several
+// types of event. A topic that is given twice counts once. The error says where
+// declarations contradict each other: one type declared twice, or different storage or
+// owners.
 func Of(topics ...eventbus.AnyTopic) (*Document, error) {
 	// A nil topic may be a package variable that is used before it is set, so
 	// its place in the list is named.
@@ -154,8 +155,8 @@ func Of(topics ...eventbus.AnyTopic) (*Document, error) {
 	return d, nil
 }
 
-// OfBus describes the topics that a bus publishes and handles up to now, with the
-// groups that handle them.
+// OfBus describes the topics that a bus publishes and handles so far, with the groups
+// that handle them.
 func OfBus(bus *eventbus.Bus) (*Document, error) {
 	// Declarations is a copy of this moment: what the bus uses later is missing, and
 	// needs another call.
@@ -214,7 +215,7 @@ func document(declarations []*declare.Topic) (*Document, error) {
 	// too.
 	for _, d := range declarations {
 		switch {
-		// The same declaration twice is no contradiction: packages export what they
+		// The same declaration twice is not a contradiction: packages export what they
 		// share.
 		case last != nil && last.ID == d.ID:
 			continue

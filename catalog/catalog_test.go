@@ -118,9 +118,9 @@ func TestReadCatalogRefuses(t *testing.T) {
 	}
 	for _, c := range []struct{ from, to, want string }{
 		{string(good), "", "it is empty"},
-		{string(good), "[]", "it is no catalogue"},
+		{string(good), "[]", "it is not a catalogue"},
 		{string(good), "{}", "catalogVersion is missing"},
-		{string(good), `{"catalogVersion":"one"}`, "it is no catalogue"},
+		{string(good), `{"catalogVersion":"one"}`, "it is not a catalogue"},
 		{`Version": 2,`, `Version": 0,`, "the first was 1"},
 		{`Version": 2,`, `Version": 3, "later": true,`, "update the reader"},
 		{`"partitions"`, `"partitons"`, `"partitons"`},
@@ -141,7 +141,7 @@ func TestReadCatalogRefuses(t *testing.T) {
 		{`"max.message.bytes"`, `"retention.ms"`, "keep Retention"},
 		{`"partitions": 6`, `"partitions": 6, "compacted": true, "compacted": true`, "duplicate"},
 		{`"retentionMs": -1`, `"compacted": true`, "no key to compact by"},
-		{string(good), string(good) + "{}", "it is no catalogue"},
+		{string(good), string(good) + "{}", "it is not a catalogue"},
 		{string(good), strings.Repeat(" ", 17<<20), "longer than"},
 	} {
 		source := strings.Replace(string(good), c.from, c.to, 1)

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Level says how much a change can hurt.
+// Level says how harmful a change can be.
 type Level string
 
-// The levels, the worst first. A change whose meaning this package does not know is
-// Undecided, and never passes for safe.
+// The levels, the worst first. A change that this package does not understand is
+// Undecided, and never counts as safe.
 const (
 	Breaking  Level = "breaking"  // somebody's events are lost, refused, misread or out of order
 	Undecided Level = "undecided" // a person has to look
-	Dangerous Level = "dangerous" // works for most, and may hurt somebody
+	Dangerous Level = "dangerous" // works for most, but may harm somebody
 	Safe      Level = "safe"
 )
 
@@ -37,12 +37,12 @@ func (l Level) rank() int {
 type Change struct {
 	// Path leads to what changed: topic, topic/type, or topic/type#/properties/x.
 	Path string `json:"path"`
-	// Rule names the kind of change, as field-removed.
+	// Rule names the kind of change, such as field-removed.
 	Rule string `json:"rule"`
-	// Level says how much the change can hurt.
+	// Level says how harmful the change can be.
 	Level Level `json:"level"`
-	// Old and New are the values before and after, for people; empty where there
-	// was or is none.
+	// Old and New are the values before and after, for people; empty if there was or
+	// is none.
 	Old string `json:"old,omitempty"`
 	New string `json:"new,omitempty"`
 	// Why says who or what breaks, and Fix what to do instead.
@@ -54,7 +54,7 @@ type Change struct {
 	Allowed string `json:"allowed,omitempty"`
 }
 
-// String returns the change in a few words, with who breaks and what to do.
+// String returns the change in a few words, with what breaks and what to do.
 func (c Change) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s %s", c.Level, c.Path, c.Rule)
@@ -82,8 +82,8 @@ func orNothing(s string) string {
 	return s
 }
 
-// Failing returns the changes of a level or a worse one that no allowance covers,
-// and always the undecided ones among them.
+// Failing returns the changes of a level or worse that no allowance covers. It always
+// includes undecided changes, and never safe ones.
 func Failing(changes []Change, level Level) (failing []Change) {
 	// Undecided changes fail at every level, since nobody knows what they break;
 	// safe ones fail at none.
@@ -96,12 +96,12 @@ func Failing(changes []Change, level Level) (failing []Change) {
 	return failing
 }
 
-// Allowance lets one change pass: the one at Path under Rule, whatever its values.
+// Allowance permits one change: the one at Path under Rule, whatever its values.
 type Allowance struct {
 	Path, Rule string
 	// Date is the day on which it was given.
 	Date time.Time
-	// Reason says why the change hurts nobody; it is shown with the change.
+	// Reason says why the change does no harm. It is shown with the change.
 	Reason string
 }
 
@@ -112,9 +112,8 @@ const maxAllowances = 1 << 20
 //
 //	sales.public.customers.v1/CustomerCreated field-removed 2026-11-26 nobody ever set it
 //
-// A line that begins with # is a comment. Reason and date are required.
-// A file that is cut at maxAllowances loses lines, so changes fail rather than
-// pass.
+// A line that begins with # is a comment. Reason and date are required. Only the first
+// MiB is read: changes whose lines come later fail rather than pass.
 func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 	lines := bufio.NewScanner(io.LimitReader(r, maxAllowances))
 	var wrong []error
@@ -133,16 +132,15 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 		date, err := time.Parse(time.DateOnly, fields[2])
 		if err != nil {
 			// All lines are read before the file is refused: one run shows every mistake.
-			wrong = append(wrong, fmt.Errorf("line %d: %q is no date: write it as 2026-11-26", n, fields[2]))
+			wrong = append(wrong, fmt.Errorf("line %d: %q is not a date: write it as 2026-11-26", n, fields[2]))
 		}
 		all = append(all, Allowance{Path: fields[0], Rule: fields[1], Date: date, Reason: strings.Join(fields[3:], " ")})
 	}
 	return all, errors.Join(append(wrong, lines.Err())...)
 }
 
-// Allow notes in changes which of them an allowance covers, and returns the
-// allowances that cover none and can be deleted. It changes the elements of changes
-// and nothing else.
+// Allow marks the changes that an allowance covers, and returns the allowances that
+// cover none and can be deleted. It modifies only the elements of changes.
 func Allow(changes []Change, allowances []Allowance) (unused []Allowance) {
 	for _, a := range allowances {
 		used := false

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Compare returns what changed between two documents, the worst first. Events are
-// written by the new declarations and read by services that were built with the old
-// ones, and the old events that a topic keeps are read by the new ones: a change is
-// safe only if both go well. Compare changes neither document.
+// Compare returns the differences between two documents, the worst first. Services
+// that were built with the old declarations read the new events, and services with
+// the new ones read the old events that a topic keeps: a change is safe only if both
+// work. Compare modifies neither document.
 func Compare(old, now *Document) []Change {
 	// Names are visited in order, so equal documents give equal lists.
 	c := new(comparison)

@@ -30,7 +30,7 @@ type avroComparison struct {
 func (c *comparison) avro(path string, old, now json.RawMessage) {
 	var a, b any
 	if json.Unmarshal(old, &a) != nil || json.Unmarshal(now, &b) != nil {
-		c.add(path, "schema-changed", Undecided, "", "", "one of the schemas is no JSON", "Allow it with a reason")
+		c.add(path, "schema-changed", Undecided, "", "", "one of the schemas is not JSON", "Allow it with a reason")
 		return
 	}
 	s := avroComparison{comparison: c, seen: make(map[[2]string]bool)}

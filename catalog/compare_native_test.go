@@ -146,7 +146,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 			t.Errorf("%s: %s → %s: %v", c[0], c[1], c[2], changes)
 		}
 	}
-	// Text that is no schema of the language is undecided.
+	// Text that is not a schema of the language is undecided.
 	for _, media := range []string{"avro", "protobuf", "xml"} {
 		changes := catalog.Compare(document("application/"+media, `"one"`), document("application/"+media, `{"files":3}`))
 		if len(catalog.Failing(changes, catalog.Breaking)) == 0 {

@@ -196,7 +196,7 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 		first, _ := choices[0].(map[string]any)
 		second, _ := choices[1].(map[string]any)
 		// Null comes second in the form that is written. A choice that is more than null
-		// alone is no nullable schema.
+		// alone is not a nullable schema.
 		if first != nil && second != nil && second["type"] == "null" && len(second) == 1 {
 			rest, name := d.resolve(first)
 			rest = maps.Clone(rest)

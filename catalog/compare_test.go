@@ -258,7 +258,7 @@ func TestAllowances(t *testing.T) {
 	if len(unused) != 1 || unused[0].Path != "x" || len(catalog.Failing(changes, catalog.Dangerous)) != 0 || !strings.Contains(changes[0].String(), "Allowed: it was empty (2026-11-26)") {
 		t.Errorf("%v, unused %v", changes, unused)
 	}
-	if _, err := catalog.ReadAllowances(strings.NewReader("a b\na b yesterday c\n")); err == nil || !strings.Contains(err.Error(), "line 1: write path") || !strings.Contains(err.Error(), `line 2: "yesterday" is no date`) {
+	if _, err := catalog.ReadAllowances(strings.NewReader("a b\na b yesterday c\n")); err == nil || !strings.Contains(err.Error(), "line 1: write path") || !strings.Contains(err.Error(), `line 2: "yesterday" is not a date`) {
 		t.Errorf("%v", err)
 	}
 }

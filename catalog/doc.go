@@ -1,4 +1,4 @@
-// Package catalog describes topics for people and tools: which there are, what
+// Package catalog describes topics for people and tools: which topics there are, what
 // events are on them, where their keys come from, who publishes and handles them.
 //
 //	catalog.go   Document and its parts; Of declarations, OfBus
@@ -10,7 +10,7 @@
 //	             Compare: what changed, and whom it breaks
 //	golden.go    Golden: the test of a package of contracts
 //
-// Documents out of it, all from the same declarations:
+// Documents made from it:
 //
 //	asyncapi.go, draft7.go
 //	             AsyncAPI 3.1 and 3.0

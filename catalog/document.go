@@ -23,9 +23,9 @@ import (
 // maxDocument bounds the bytes that Read reads: about ten thousand topics.
 const maxDocument = 16 << 20
 
-// Read reads a document. It refuses what is no catalogue, is of a later
-// version, has a field that it does not know (a misspelt one would be left out
-// in silence), or describes a topic that can't be; the error says where.
+// Read reads a document. It refuses what is not a catalogue, has a later version, has
+// an unknown field (a misspelled one would otherwise be ignored silently), or describes
+// an impossible topic. The error says where.
 func Read(r io.Reader) (*Document, error) {
 	// One byte more than is allowed: only so is a document that is too long told from
 	// one that fills the limit.
@@ -57,11 +57,11 @@ func parse(source []byte) (*Document, error) {
 		Version *int `json:"catalogVersion"`
 	}
 	if err := jsonv2.Unmarshal(source, &form); err != nil {
-		return nil, fmt.Errorf("it is no catalogue: %w", err)
+		return nil, fmt.Errorf("it is not a catalogue: %w", err)
 	}
 	switch v := form.Version; {
 	case v == nil:
-		return nil, errors.New("it is no catalogue: catalogVersion is missing")
+		return nil, errors.New("it is not a catalogue: catalogVersion is missing")
 	case *v < 1:
 		return nil, fmt.Errorf("catalogVersion is %d: the first was 1", *v)
 	case *v > Version:
@@ -201,8 +201,8 @@ func (d *Document) compact() {
 	}
 }
 
-// WriteTo writes the document as indented JSON with a newline at its end: the
-// form for a file that is kept under version control.
+// WriteTo writes the document as indented JSON with a newline at the end, for a file
+// under version control.
 func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	// Encoded whole before any of it is written: an error leaves w as it was.
 	var b bytes.Buffer
@@ -217,15 +217,15 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 }
 
 // In returns the topic's full name in an environment, by the rules of
-// [eventbus.EnvironmentSegment]; the error says what forbids it.
+// [eventbus.EnvironmentSegment]. The error says why there is none.
 func (t *Topic) In(env string) (string, error) {
 	d := t.declaration()
 	return d.Resolve(env)
 }
 
-// Spec returns how a bus would create the topic in an environment, with the
-// configurations that retention, compaction and replication stand for. Zero numbers
-// are the broker's defaults.
+// Spec returns how a bus would create the topic in an environment, including the
+// configurations that retention, compaction and replication stand for. A zero number
+// means the broker's default.
 func (t *Topic) Spec(env string) (transport.TopicSpec, error) {
 	d := t.declaration()
 	name, err := d.Resolve(env)

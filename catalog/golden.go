@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// TB is the part of testing.TB that Golden needs. It is an interface so that
-// importing this package does not link package testing into services.
+// TB is the part of testing.TB that Golden needs. It is an interface to keep package
+// testing out of services that import this package.
 type TB interface {
 	// Helper marks the caller as a helper.
 	Helper()
@@ -25,8 +25,8 @@ type TB interface {
 // UpdateVariable is the environment variable that lets Golden rewrite files.
 const UpdateVariable = "EVENTBUS_UPDATE"
 
-// Golden compares the declarations of a package of contracts with the catalogue
-// file that is kept beside it, in a test of one line:
+// Golden compares the declarations of a package of contracts with the catalogue file
+// beside it, in a test of one line:
 //
 //	func TestCatalog(t *testing.T) { catalog.Golden(t, "catalog.json", CustomerCreatedTopic) }
 //

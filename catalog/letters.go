@@ -9,16 +9,16 @@ import (
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
-// Letters are the names that a group chose for the topics of its failures on a topic,
-// as eventbus.DeadLetterTopic and eventbus.RetryTopic are written. One that is empty was
-// not chosen: it is {topic}.{group}.dlq, or {topic}.{group}.retry.
+// Letters are the names that a group chose for its dead-letter and retry topics of a
+// topic, in the form of eventbus.DeadLetterTopic and eventbus.RetryTopic. An empty name
+// was not chosen: it is {topic}.{group}.dlq, or {topic}.{group}.retry.
 type Letters struct {
 	Group           string `json:"group"`
 	DeadLetterTopic string `json:"deadLetterTopic,omitempty"`
 	RetryTopic      string `json:"retryTopic,omitempty"`
 }
 
-// LetterTopics returns the full names of the topics of a group's failures in an
+// LetterTopics returns the full names of a group's dead-letter and retry topics in an
 // environment. The error is that of an invalid name.
 func (t *Topic) LetterTopics(env, group string) (dead, retry string, err error) {
 	name, err := t.In(env)

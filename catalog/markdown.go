@@ -12,15 +12,14 @@ import (
 
 // File is one document of a set.
 type File struct {
-	// Name is a path with slashes. It has no .. and no absolute form, as it was
-	// made by key.
+	// Name is a relative path with slashes, without "..".
 	Name string
-	// Content is owned by the caller.
+	// Content is the file's content. The caller owns it.
 	Content []byte
 }
 
 // Markdown returns the catalogue as pages for people: an index, and a page for each
-// topic. Texts of declarations are shown as they are and never as markup.
+// topic. Texts of declarations are escaped: they never become markup.
 func (d *Document) Markdown() []File {
 	var index bytes.Buffer
 	title := "Events"

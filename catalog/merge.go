@@ -53,7 +53,7 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		wrong = append(wrong, fmt.Errorf("topic %s: %s is %v and %v", t.Name, what, a, b))
 	}
 	// A service that only handles a topic often declares no storage, so zero on one
-	// side is no contradiction.
+	// side is not a contradiction.
 	same(differ, "partitions", &t.Partitions, o.Partitions)
 	same(differ, "replication", &t.Replication, o.Replication)
 	same(differ, "retentionMs", &t.RetentionMs, o.RetentionMs)

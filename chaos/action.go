@@ -94,7 +94,7 @@ func (p *plan) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(p.Int64N(int64(most-least)+1))
 }
 
-// sized returns small in a quick campaign, and else full.
+// sized returns small in a quick campaign, otherwise full.
 // A plan draws the same random numbers in either, as far as both go.
 func sized[V any](quick bool, small, full V) V {
 	if quick {

@@ -179,7 +179,7 @@ func (f *finding) logOrder(log [][]logged) {
 			} else {
 				homes[r.key] = p
 			}
-			// Gaps are no disorder: events may have been refused.
+			// Gaps are not disorder: events may have been refused.
 			if before, ok := last[r.key]; ok && r.seq < before {
 				f.disorder++
 				f.note("order: key %d #%d at %d@%d follows #%d in the log", r.key, r.seq, p, o, before)
@@ -210,7 +210,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 	commits := make([]coverage, len(states))
 	for i := range e.entries {
 		line := &e.entries[i]
-		// Other entries are no handling.
+		// Other entries are not handling.
 		if line.deed < started || line.deed >= sampled {
 			continue
 		}
@@ -280,7 +280,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 // startedAgain judges a start that is not the first. An event that an
 // acknowledged commit covers must not start again. An owner that was frozen may
 // not know of the commit yet.
-// Starting again is no fault by itself: after a kill, what was not committed is repeated.
+// Starting again is not a fault by itself: after a kill, what was not committed is repeated.
 func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 	if end, cut := e.ends[line.owner]; cut && line.at > end {
 		return

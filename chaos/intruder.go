@@ -31,13 +31,13 @@ func intrusions() []intrusion {
 			r.Headers, r.Value = nil, noise(random, 300)
 		}},
 		{"no key, value and headers", deadLettered, func(r *kgo.Record, _ *rand.Rand) { r.Key, r.Value, r.Headers = nil, []byte{}, nil }},
-		{"data that is no JSON", deadLettered, func(r *kgo.Record, random *rand.Rand) { r.Value = noise(random, 100) }},
+		{"data that is not JSON", deadLettered, func(r *kgo.Record, random *rand.Rand) { r.Value = noise(random, 100) }},
 		{"data of another type", deadLettered, func(r *kgo.Record, _ *rand.Rand) { r.Value = []byte(`{"key":"text","seq":-1}`) }},
 		{"null data", deadLettered, func(r *kgo.Record, _ *rand.Rand) { r.Value = []byte("null") }},
 		{"another version of CloudEvents", deadLettered, attribute("ce_specversion", "9.9")},
 		{"no id", deadLettered, attribute("ce_id", "")},
 		{"a time that is none", deadLettered, attribute("ce_time", "the day before yesterday")},
-		{"an id that is no UTF-8", deadLettered, attribute("ce_id", "\xff\xfe\x00")},
+		{"an id that is not UTF-8", deadLettered, attribute("ce_id", "\xff\xfe\x00")},
 		{"an attribute twice", deadLettered, func(r *kgo.Record, _ *rand.Rand) {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ce_id", Value: []byte("another")})
 		}},

@@ -286,7 +286,7 @@ func (t *stage) host(i int) *child.Process { return t.members[i%len(t.members)] 
 
 // join lets a slot join as a new incarnation. The caller holds mu.
 func (t *stage) join(i int) error {
-	// Never 0: that is no owner.
+	// Never 0: that is not an owner.
 	t.last++
 	s := &t.slots[i]
 	s.joined, s.incarnation = true, t.last

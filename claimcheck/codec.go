@@ -12,9 +12,9 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// The attributes of an event whose data is elsewhere.
+// Attributes of an event whose data is elsewhere.
 const (
-	// Reference is the attribute with the reference that the Store gave
+	// Reference is the attribute with the reference returned by the Store
 	// (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/dataref.md).
 	Reference = "dataref"
 	// Digest is the attribute with the data's SHA-256, as "sha256:" and 64 hexadecimal
@@ -24,38 +24,36 @@ const (
 	Size = "datasize"
 )
 
-// ErrMissing is the error of a Store that does not have what was asked for.
+// ErrMissing is the error of a Store that does not have the data.
 var ErrMissing = errors.New("the data is not in the store")
 
-// Store keeps data by its digest. It is used by many goroutines at once.
+// Store keeps data by digest. It must be safe for concurrent use.
 type Store interface {
-	// Put keeps data under its SHA-256, durably, and returns a reference to it: an
-	// absolute or relative URI without spaces, at most 1,000 bytes. Data that is there
-	// already is kept as long as data that is new. The data is borrowed.
+	// Put durably stores data under its SHA-256, and returns a reference to it: an absolute or
+	// relative URI without spaces, of at most 1,000 bytes. Data that is already stored must be
+	// kept as long as new data. Put must not keep the slice.
 	Put(ctx context.Context, digest [sha256.Size]byte, data []byte) (reference string, err error)
-	// Get returns the data of a reference, which comes from the event and may be
-	// anything. It reads at most most+1 bytes. The error is ErrMissing if there is no such
-	// data; every other error is taken to be one that may pass.
+	// Get returns the data of a reference. The reference comes from an event, so it may be
+	// anything. Get must read at most most+1 bytes. The error is ErrMissing if there is no such
+	// data; any other error counts as temporary.
 	Get(ctx context.Context, reference string, most int) ([]byte, error)
 }
 
-// Config configures a codec. The zero value works.
+// Config configures a codec. The zero value is usable.
 type Config struct {
-	// Above is the size in bytes from which on data goes to the Store. Default 256 KiB.
-	// Negative: all data.
+	// Above is the size, in bytes, above which data goes to the Store. Default 256 KiB. If
+	// negative, all data does.
 	Above int
-	// MaxBytes bounds the data that is fetched for one event, and what is published.
-	// Default 64 MiB.
+	// MaxBytes bounds the data of one event, in bytes, when it is published and when it is
+	// fetched. Default 64 MiB.
 	MaxBytes int
 }
 
-// New returns a codec that encodes and decodes by another one, and keeps what that
-// makes in a Store where it is large. Publishers and subscribers of a topic need the
-// same Store; a subscriber without this codec finds events without data, and so
-// dead letters.
+// New returns a codec that encodes and decodes with inner, and keeps large data in store.
+// Publishers and subscribers of a topic need the same Store; a subscriber without this codec
+// finds events without data, which become dead letters.
 //
-// The codec may change Above at any time: readers go by the event. It panics if
-// inner or store is nil.
+// Above may change at any time: readers go by the event. New panics if inner or store is nil.
 func New(inner eventbus.Codec, store Store, config Config) eventbus.Codec {
 	if inner == nil || store == nil {
 		panic("claimcheck: New needs a codec and a store")
@@ -69,7 +67,7 @@ func New(inner eventbus.Codec, store Store, config Config) eventbus.Codec {
 	return codec{inner, store, config}
 }
 
-// codec is what New returns. What it wraps is a field and not embedded, so that
+// codec is the codec returned by New. The wrapped codec is a field, not embedded, so that
 // nothing is inherited by accident.
 type codec struct {
 	inner  eventbus.Codec
@@ -77,7 +75,7 @@ type codec struct {
 	config Config
 }
 
-// ContentType implements eventbus.Codec: that of the data, wherever it is.
+// ContentType implements eventbus.Codec. It is the data's, wherever that is.
 func (c codec) ContentType() string { return c.inner.ContentType() }
 
 // Unwrap implements eventbus.CodecWrapper.
@@ -101,7 +99,7 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	if err != nil {
 		return dst, eventbus.Unavailable(fmt.Errorf("keeping %d bytes in the store: %w", len(data), err))
 	}
-	// A map of this event alone: the one that is there may be shared.
+	// Use a new map: the existing one may be shared.
 	extensions := make(map[string]string, len(e.Extensions)+3)
 	maps.Copy(extensions, e.Extensions)
 	extensions[Reference] = reference
@@ -140,5 +138,5 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	return err
 }
 
-// digestText returns a digest as the attribute has it.
+// digestText returns a digest in the form of the attribute.
 func digestText(digest [sha256.Size]byte) string { return "sha256:" + hex.EncodeToString(digest[:]) }

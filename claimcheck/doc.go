@@ -1,6 +1,5 @@
-// Package claimcheck keeps large event data out of Kafka: a codec that puts data
-// above a size into a Store and publishes a reference in its place, and fetches it
-// again before the data is decoded.
+// Package claimcheck keeps large event data out of Kafka. Its codec puts data above a size into
+// a Store and publishes a reference instead, and fetches the data again before it is decoded.
 //
 //	photos := claimcheck.Dir("/mnt/claims")
 //	var PhotoTaken = eventbus.NewTopic(eventbus.TopicConfig[Photo]{
@@ -8,14 +7,14 @@
 //		Codec: claimcheck.New(eventbus.JSON(), photos, claimcheck.Config{}),
 //	})
 //
-// The reference is the extension attribute dataref of CloudEvents, with the data's
-// digest and size beside it, so an event is complete or refused: data that was
-// altered, cut short or removed makes a dead letter, which keeps the reference, and a
-// Store that does not answer is waited for by the retry policy.
+// The reference is CloudEvents' extension attribute dataref, accompanied by the data's digest
+// and size, so an event is either complete or refused. Data that was altered, cut short or
+// removed makes the event a dead letter, which keeps the reference. While a Store does not
+// answer, the retry policy retries the event.
 //
-// Data is in the Store before the event is in the log. An event that was then
-// refused leaves an object that nobody refers to; so does retention. [Folder.Sweep]
-// removes what is old.
+// Data is in the Store before the event is in the log. If the event is then refused, an object
+// remains that nobody refers to; retention of the topic leaves such objects too. [Folder.Sweep]
+// removes old ones.
 //
 // The files:
 //

@@ -14,27 +14,26 @@ import (
 	"time"
 )
 
-// Folder is a Store in a directory, such as a network file system that all services
-// mount. It is safe for concurrent use, also by several processes. Objects have the
-// names of their digests, so equal data is kept once.
+// Folder is a Store in a directory, such as a network file system that all services mount. It
+// is safe for concurrent use, even by several processes. Objects are named by their digests, so
+// equal data is stored once.
 type Folder struct{ path string }
 
-// Dir returns the store in a directory, which Put makes if it is missing.
+// Dir returns the store in a directory, which Put creates if it is missing.
 func Dir(path string) *Folder { return &Folder{path} }
 
-// referenceForm is what the references of a Folder look like. Nothing else is
-// opened: a reference comes from an event, and anybody may have written that.
+// referenceForm matches a Folder's references. Nothing else is opened: a reference comes from
+// an event, which anybody may have written.
 var referenceForm = regexp.MustCompile(`^sha256/[0-9a-f]{2}/[0-9a-f]{64}$`)
 
-// Put implements Store. The object appears under its name when all of it is on the
-// disk.
+// Put implements Store. The object appears under its name once it is completely on disk.
 func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (string, error) {
 	name := hex.EncodeToString(digest[:])
 	reference := "sha256/" + name[:2] + "/" + name
 	to := filepath.Join(f.path, filepath.FromSlash(reference))
 	now := time.Now()
 	if info, err := os.Stat(to); err == nil && info.Size() == int64(len(data)) {
-		// It is used once more, so Sweep counts from now.
+		// It is used once more, so Sweep must count from now.
 		if err := os.Chtimes(to, now, now); err == nil {
 			return reference, nil
 		}
@@ -50,7 +49,7 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	}
 	_, err = part.Write(data)
 	if err == nil {
-		// Before the name is there: after a power failure it must not stand for less.
+		// Before it gets its name: after a power failure the name must not stand for less.
 		err = part.Sync()
 	}
 	if err = errors.Join(err, part.Close()); err == nil {
@@ -84,9 +83,9 @@ func (f *Folder) Get(_ context.Context, reference string, most int) ([]byte, err
 	return io.ReadAll(io.LimitReader(file, int64(most)+1))
 }
 
-// Sweep removes objects that were put longer ago than age, and returns how many.
-// age has to exceed what any event may wait for: the topics' retention and that of
-// their dead letters. What can't be removed is passed over, and the error says so.
+// Sweep removes objects that were put longer ago than age, and returns how many. age must
+// exceed the longest time that an event may be needed: the retention of the topics and of their
+// dead letters. The error names objects that could not be removed.
 func (f *Folder) Sweep(ctx context.Context, age time.Duration) (removed int, err error) {
 	if age <= 0 {
 		return 0, errors.New("claimcheck: Sweep needs an age above zero: every object may be in use")
@@ -107,7 +106,7 @@ func (f *Folder) Sweep(ctx context.Context, age time.Duration) (removed int, err
 		if !entry.Type().IsRegular() {
 			return nil
 		}
-		// Looked at again right before: Put may just have given it another life.
+		// Check again right before removing: Put may just have renewed it.
 		info, err := os.Stat(path)
 		if err != nil || !info.ModTime().Before(before) {
 			return nil //nolint:nilerr // somebody else removed it

@@ -14,15 +14,15 @@ import (
 
 var errTombstone = errors.New("a tombstone deletes a key, and CloudEvents has no event for that")
 
-// Event returns an envelope as the CloudEvents SDK has it, with memory of its own.
+// Event converts an envelope to an event of the CloudEvents SDK, with its own memory.
 //
-// A key that is text becomes the extension partitionkey, unless the event has that
-// extension already. Other keys are left out, and so is what belongs to the record:
-// its place, timestamp and headers. Data that is not UTF-8 is marked as binary, so
-// that the SDK's JSON has it in Base64.
+// A key that is text becomes the extension partitionkey, unless the event already has that
+// extension. Other keys are omitted, and so is what belongs to the record: its position,
+// timestamp and headers. Data that is not UTF-8 is marked as binary, so that the SDK's JSON
+// encodes it in Base64.
 //
-// A tombstone is an error: made into an event without data, it would come back as
-// one. So is an envelope that Bus.PublishEnvelope would refuse.
+// A tombstone is an error: converted to an event without data, it would come back as an event.
+// So is an envelope that Bus.PublishEnvelope would refuse.
 func Event(e *eventbus.Envelope) (event.Event, error) {
 	if e.Tombstone {
 		return event.Event{}, errTombstone
@@ -34,7 +34,7 @@ func Event(e *eventbus.Envelope) (event.Event, error) {
 	ce.SetID(e.ID)
 	ce.SetSource(e.Source)
 	ce.SetType(e.Type)
-	// The SDK takes an empty optional attribute for an invalid one.
+	// The SDK considers an empty optional attribute invalid.
 	if e.Subject != "" {
 		ce.SetSubject(e.Subject)
 	}
@@ -45,7 +45,7 @@ func Event(e *eventbus.Envelope) (event.Event, error) {
 		ce.SetDataSchema(e.DataSchema)
 	}
 	if !e.Time.IsZero() {
-		ce.SetTime(wire.Writable(e.Time)) // the SDK writes any offset, also such as RFC 3339 does not know
+		ce.SetTime(wire.Writable(e.Time)) // the SDK writes any offset, even one that RFC 3339 can't express
 	}
 	if len(e.Key) > 0 && utf8.Valid(e.Key) {
 		ce.SetExtension(wire.PartitionKey, string(e.Key))
@@ -65,15 +65,15 @@ func Event(e *eventbus.Envelope) (event.Event, error) {
 	return ce, ce.Validate()
 }
 
-// Envelope returns the envelope of an event of the CloudEvents SDK, with memory of
-// its own. It is ready for Bus.PublishEnvelope once its Topic is set.
+// Envelope converts an event of the CloudEvents SDK to an envelope, with its own memory. Once
+// its Topic is set it is ready for Bus.PublishEnvelope.
 //
-// The extension partitionkey becomes the key, and stays one of Extensions. The
-// extensions correlationid, causationid, traceparent and tracestate move to their
-// fields. Extensions that are no text get CloudEvents' string form (CloudEvents
-// 1.0.2, section 3, type system): true, 5, a time in RFC 3339.
+// The extension partitionkey becomes the key, and stays in Extensions. The extensions
+// correlationid, causationid, traceparent and tracestate move to their fields. Extensions that
+// are not text get CloudEvents' string form (CloudEvents 1.0.2, section 3, type system): true,
+// 5, a time in RFC 3339.
 //
-// An event that the SDK calls invalid, or that can't be published, is an error.
+// It returns an error if the SDK considers the event invalid, or if the event can't be published.
 func Envelope(ce event.Event) (*eventbus.Envelope, error) {
 	if err := ce.Validate(); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func Envelope(ce event.Event) (*eventbus.Envelope, error) {
 	e := &eventbus.Envelope{
 		ID: ce.ID(), Source: ce.Source(), Type: ce.Type(), Subject: ce.Subject(),
 		DataContentType: ce.DataContentType(), DataSchema: ce.DataSchema(), Time: ce.Time(),
-		// An event without data has empty data, since none would be a tombstone.
+		// An event without data gets empty data, since nil would be a tombstone.
 		Data: append([]byte{}, ce.Data()...),
 	}
 	extensions := make(map[string]string, len(ce.Extensions()))

@@ -109,7 +109,7 @@ func (r *reader) handling() []eventbus.SubscribeOption {
 	r.duration("Handling:Retry:Elapsed", &retry.Elapsed)
 	r.duration("Handling:Retry:Initial", &retry.Initial)
 	r.duration("Handling:Retry:Max", &retry.Max)
-	r.ratio("Handling:Retry:Multiplier", "no growth: write a number from 1 to 100", &retry.Multiplier, 1, 100)
+	r.ratio("Handling:Retry:Multiplier", "not a growth factor: write a number from 1 to 100", &retry.Multiplier, 1, 100)
 	// The policy is one option: what is not set of it takes that option's defaults.
 	if retry != unset {
 		options = append(options, eventbus.Retry(retry))
@@ -146,7 +146,7 @@ func (r *reader) letterTopics() (options []eventbus.SubscribeOption) {
 func (r *reader) rateLimit() []eventbus.SubscribeOption {
 	var perSecond float64
 	var burst int
-	limited := r.ratio("Handling:RateLimit:PerSecond", "no rate: write a number of events from 0.1 to 1000000000", &perSecond, 0.1, 1e9)
+	limited := r.ratio("Handling:RateLimit:PerSecond", "not a rate: write a number of events from 0.1 to 1000000000", &perSecond, 0.1, 1e9)
 	bursts := count(r, "Handling:RateLimit:Burst", &burst)
 	switch {
 	case limited:
@@ -167,7 +167,7 @@ func (r *reader) breaker(section string, c *resilience.BreakerConfig) bool {
 	// others.
 	found := []bool{
 		r.flag(section+"Disabled", &c.Disabled),
-		r.ratio(section+"Ratio", "no ratio: write a number above 0, and at most 1", &c.Ratio, 0.0001, 1),
+		r.ratio(section+"Ratio", "not a ratio: write a number above 0, and at most 1", &c.Ratio, 0.0001, 1),
 		count(r, section+"MinKeys", &c.MinKeys),
 		count(r, section+"MinAttempts", &c.MinAttempts),
 		r.duration(section+"Window", &c.Window),

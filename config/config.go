@@ -10,29 +10,30 @@ import (
 )
 
 // Config is the configuration that was read, ready for kafka.New and eventbus.New.
-// No form of printing or logging it shows passwords or tokens.
+// It does not show passwords or tokens, in whatever way it is printed or logged.
 type Config struct {
-	// Kafka is the connection to the cluster, checked by kafka.Config's rules.
+	// Kafka is the connection to the cluster, validated by kafka.Config.
 	Kafka kafka.Config
-	// Bus lacks what only code can set, such as Logger and providers.
+	// Bus lacks what only code can set, such as the Logger and the providers.
 	Bus eventbus.Config
-	// LogLevel is the least level that the bus should log at; nil if none is
+	// LogLevel is the lowest level that the bus should log; nil if none is
 	// configured. It is for the code that makes Bus.Logger.
 	LogLevel slog.Leveler
-	// Admin is where the admin handler is served, nowhere if none is configured.
+	// Admin says where the admin handler is served: nowhere if none is configured.
 	Admin admin.Config
-	// Health is where health is served, nowhere if no address is configured.
+	// Health says where health is served: nowhere if no address is configured.
 	Health Health
 }
 
 // Health is the section EventBus:Health.
 type Health struct {
-	// Address is what to listen on, as ":8080": without a host, a loopback one.
+	// Address is the address to listen on, such as ":8080", which without a host is a
+	// loopback one.
 	Address string
 }
 
-// Load reads the configuration. Its error is an *Error with everything that is
-// wrong, and where; what could be read is returned beside it.
+// Load reads the configuration. Its error is an *Error that lists everything that is
+// wrong, and where. Load returns the readable rest even with an error.
 func Load(options ...Option) (Config, error) {
 	s := defaultSettings()
 	for _, o := range options {

@@ -1,9 +1,9 @@
-// Package config reads what a service needs to know of its cluster and its bus
-// from files and from the environment, under the names that .NET services use.
+// Package config reads what a service needs to know about its cluster and its bus
+// from files and the environment, under the names that .NET services use.
 //
 // # Sources
 //
-// Later ones win, key by key:
+// Later sources take precedence, key by key:
 //
 //  1. appsettings.json in the working directory,
 //  2. appsettings.{Environment}.json,
@@ -11,9 +11,9 @@
 //  4. environment variables, with "__" between the parts of a key.
 //
 // The files may be absent. [Files], or the variable EVENTBUS_CONFIG with paths
-// separated as in PATH, names others in their place; those must exist. JSON may
-// have comments and trailing commas. Letters' case does not matter in keys. An
-// empty value is an unset one, and hides what earlier sources say.
+// separated as in PATH, names others instead; those must exist. JSON may have
+// comments and trailing commas. Keys are case-insensitive. An empty value means
+// unset, and hides the values of earlier sources.
 //
 // # Keys
 //
@@ -21,7 +21,7 @@
 //	Logging:LogLevel:EventBus     Trace, Debug, Information, Warning, Error, Critical or
 //	                              None; zap's and slog's names too. Else …:Default
 //
-// and, in the section EventBus, what eventbus.Config and kafka.Config have:
+// and, in the section EventBus, the fields of eventbus.Config and kafka.Config:
 //
 //	Service Environment Source Name AutoProvision StartDegraded Structured
 //	InstanceId SessionTimeout HeartbeatInterval RebalanceTimeout FetchBytes
@@ -38,16 +38,16 @@
 //	Sasl:           Mechanism Username Password PasswordFile TokenFile SessionLifetime
 //	Admin:          Address Token TokenFile; without an address nothing is served
 //
-// [LoadSection] reads other sections into a struct, as Outbox and Inbox of module
-// postgres.
+// [LoadSection] reads other sections into a struct, such as Outbox and Inbox of
+// module postgres.
 //
-// A key of the section that is none of these is an error. Durations are Go's
-// ("30s") or .NET's ("00:00:30", "1.00:00:00"). There is no key that turns the
-// verification of certificates off: name the authority with Tls:CaFile.
+// Any other key of the section is an error. Durations are written as in Go ("30s")
+// or in .NET ("00:00:30", "1.00:00:00"). No key turns the verification of
+// certificates off: name the authority with Tls:CaFile.
 //
-// Where Service is missing, [Service] gives it, else OTEL_SERVICE_NAME; where
-// Environment is, the first of DOTNET_ENVIRONMENT, ASPNETCORE_ENVIRONMENT and
-// ENVIRONMENT. The environment has no default: .NET's, Production, would let a
-// forgotten variable publish to production's topics. ClientId is the service's
-// name by default.
+// If Service is missing, it is that of [Service], else OTEL_SERVICE_NAME. If
+// Environment is missing, it is the first of DOTNET_ENVIRONMENT,
+// ASPNETCORE_ENVIRONMENT and ENVIRONMENT. It has no default: with .NET's,
+// Production, a forgotten variable would publish to production's topics. ClientId
+// defaults to the service's name.
 package config

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Error holds everything that is wrong with a configuration. It never holds the
+// Error lists everything that is wrong with a configuration. It never contains the
 // value of a secret.
 type Error struct {
-	// Bus is what keeps eventbus.Config from being used, unreadable files and
-	// unknown keys among it; Kafka is what keeps kafka.Config from it. A program
-	// that has no use for a cluster, as a test on the memory transport, can do
-	// with an empty Bus alone.
+	// Bus lists what is wrong with eventbus.Config, including unreadable files and
+	// unknown keys. Kafka lists what is wrong with kafka.Config. A program that does
+	// not use a cluster, such as a test on the memory transport, needs only Bus to
+	// be empty.
 	Bus, Kafka []error
 }
 
-// Error lists what is wrong, one line each.
+// Error lists the errors, one per line.
 func (e *Error) Error() string {
 	wrong := e.Unwrap()
 	if len(wrong) == 1 {
@@ -30,5 +30,5 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns all of them, so that errors.Is and errors.As look into each.
+// Unwrap returns all errors, for errors.Is and errors.As.
 func (e *Error) Unwrap() []error { return slices.Concat(e.Bus, e.Kafka) }

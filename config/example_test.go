@@ -20,6 +20,6 @@ func ExampleLoad_faults() {
 	fmt.Println(err)
 	// Output:
 	// config: 2 faults:
-	//   - EventBus__StuckAfter in the environment: "300" is no duration: write 30s or 00:00:30, and more than none
+	//   - EventBus__StuckAfter in the environment: "300" is not a duration: write 30s or 00:00:30, above zero
 	//   - "EventBus__DrianTimeout" in the environment is not a setting: did you mean EventBus:DrainTimeout?
 }

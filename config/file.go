@@ -13,7 +13,7 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 )
 
-// parse reads a file by its extension. An empty file is no error and has no keys.
+// parse reads a file by its extension. An empty file is not an error and has no keys.
 func parse(path string, content []byte) (map[string]any, error) {
 	// Editors on Windows write a byte order mark.
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))

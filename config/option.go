@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Option changes where Load looks. Of two that set the same, the later wins.
+// Option changes where Load looks. Later options override earlier ones.
 type Option func(*settings)
 
 // settings is the sum of the options.
@@ -32,28 +32,28 @@ func defaultSettings() settings {
 	return settings{environ: os.Environ(), connection: "Messaging", section: "EventBus"}
 }
 
-// Files names the files to read, in this order and in place of the default ones
-// and of EVENTBUS_CONFIG. Each must exist; .json, .yaml and .yml are understood.
+// Files names the files to read, in this order, instead of the default ones and those
+// of EVENTBUS_CONFIG. Each must exist and end in .json, .yaml or .yml.
 func Files(paths ...string) Option {
 	return func(s *settings) { s.files = slices.Clone(paths) }
 }
 
-// Directory names the directory of the default files, in place of the working
+// Directory names the directory of the default files. The default is the working
 // directory.
 func Directory(path string) Option { return func(s *settings) { s.directory = path } }
 
-// Environ gives the environment, in the form of os.Environ and in its place: tests
-// that use it can run in parallel.
+// Environ replaces the environment. variables have the form of os.Environ. Tests that
+// use Environ can run in parallel.
 func Environ(variables ...string) Option {
 	return func(s *settings) { s.environ = slices.Clone(variables) }
 }
 
-// Service names the service where the configuration does not: most programs know
-// their own name.
+// Service names the service if the configuration does not: most programs know their
+// own name.
 func Service(name string) Option { return func(s *settings) { s.service = name } }
 
-// Connection names the connection string. Default "Messaging". With Section it
-// serves programs that talk to several clusters.
+// Connection names the connection string. Default "Messaging". Together with Section,
+// it is for programs that use several clusters.
 func Connection(name string) Option { return func(s *settings) { s.connection = name } }
 
 // Section names the section that configures the bus. Default "EventBus".

@@ -50,7 +50,7 @@ func (r *reader) string(key string) (string, bool) {
 	return text, ok
 }
 
-// kindOf names the kind of a value that is no text. The value itself is not shown,
+// kindOf names the kind of a value that is not text. The value itself is not shown,
 // since it may be a mistyped secret.
 func kindOf(value any) string {
 	switch value.(type) {
@@ -99,7 +99,7 @@ func scalar[V any](r *reader, name, what string, to *V, form func(any) (V, bool)
 
 // duration reads a duration of more than zero: all zero ones mean the default.
 func (r *reader) duration(name string, to *time.Duration) bool {
-	return scalar(r, name, "no duration: write 30s or 00:00:30, and more than none", to, func(value any) (time.Duration, bool) {
+	return scalar(r, name, "not a duration: write 30s or 00:00:30, above zero", to, func(value any) (time.Duration, bool) {
 		text, _ := value.(string)
 		d, ok := parseDuration(text)
 		return d, ok && d > 0
@@ -108,7 +108,7 @@ func (r *reader) duration(name string, to *time.Duration) bool {
 
 // durations reads durations of more than zero, separated by commas.
 func (r *reader) durations(name string, to *[]time.Duration) bool {
-	return scalar(r, name, "no list of durations: write 1s or 1s, 5s, 30s, each more than none", to, func(value any) (all []time.Duration, ok bool) {
+	return scalar(r, name, "not a list of durations: write 1s or 1s, 5s, 30s, each above zero", to, func(value any) (all []time.Duration, ok bool) {
 		text, _ := value.(string)
 		for part := range strings.SplitSeq(text, ",") {
 			d, ok := parseDuration(strings.TrimSpace(part))
@@ -139,7 +139,7 @@ func (r *reader) flag(name string, to *bool) bool {
 
 // count reads a whole number above zero. Files give numbers, variables give text.
 func count[I int | int64](r *reader, name string, to *I) bool {
-	return scalar(r, name, "no count: write a whole number above 0", to, func(value any) (I, bool) {
+	return scalar(r, name, "not a count: write a whole number above 0", to, func(value any) (I, bool) {
 		n, err := strconv.ParseInt(fmt.Sprint(value), 10, strconv.IntSize)
 		// JSON has no other numbers; above 2^53 they are not exact.
 		if f, ok := value.(float64); ok {

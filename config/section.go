@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// LoadSection reads a section beside that of the bus, such as "Outbox", from the
-// same sources into the struct that into points at. A key is the name of an
-// exported field that holds text, a truth value, a whole number, a
-// [time.Duration], an [encoding.TextUnmarshaler], or a struct of these, whose keys
-// are Field:Field. Fields of other kinds are set in code alone. What no source sets
-// stays as it is. The error is an *Error with everything that is wrong; a key of
-// the section that is no field is one of its faults.
+// LoadSection reads a section beside that of the bus, such as "Outbox", from the same
+// sources into the struct that into points to. A key is the name of an exported field
+// that holds text, a bool, an integer, a [time.Duration], an
+// [encoding.TextUnmarshaler], or a struct of these, whose keys are Field:Field. Fields
+// of other kinds can be set only in code. A field that no source sets stays unchanged.
+// The error is an *Error that lists everything that is wrong, including keys of the
+// section that are not fields.
 func LoadSection(section string, into any, options ...Option) error {
 	to := reflect.ValueOf(into)
 	if to.Kind() != reflect.Pointer || to.IsNil() || to.Elem().Kind() != reflect.Struct {

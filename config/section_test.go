@@ -28,7 +28,7 @@ func TestLoadSection(t *testing.T) {
 	c := relayConfig{Keep: time.Hour}
 	err := config.LoadSection("Outbox", &c, config.Directory(t.TempDir()), config.Environ(
 		"Outbox__Table__Schema=shop", "Outbox__Level=WARN", "OUTBOX__BATCH=500", "Outbox__Poll=00:00:02", "Outbox__Plain=true", "Outbox__Kind=daily",
-		"EventBus__Service=orders")) // another section's keys are no faults of this one
+		"EventBus__Service=orders")) // another section's keys are not faults of this one
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestLoadSectionFaults(t *testing.T) {
 	if !errors.As(err, &faults) || len(faults.Bus) != 5 {
 		t.Fatalf("%v", err)
 	}
-	for _, part := range []string{"did you mean Outbox:Batch?", `"fast" is no duration`, "Outbox__Level in the environment", `"Outbox__Log"`, `"Outbox__inner"`} {
+	for _, part := range []string{"did you mean Outbox:Batch?", `"fast" is not a duration`, "Outbox__Level in the environment", `"Outbox__Log"`, `"Outbox__inner"`} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%v\nlacks %s", err, part)
 		}

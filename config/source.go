@@ -52,7 +52,7 @@ type entry struct {
 }
 
 // noDelimiter stands in no key: values are flat already, as .NET keeps them, so
-// that a key that is a value in one source and a section in another is no clash.
+// that a key that is a value in one source and a section in another is not a clash.
 const noDelimiter = "\x00"
 
 // read gathers the sources, the one that wins last. What can't be read is noted in

@@ -234,7 +234,7 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 		group.Lag += p.Lag
 		group.Parked += p.Parked
 		if p.Lag > 0 && len(oldest) < maxSampled {
-			// Without a commit Committed is negative, which is no offset to read at.
+			// Without a commit Committed is negative, which is not an offset to read at.
 			oldest[transport.Partition{Topic: p.Topic, Partition: p.Partition}] = max(p.Committed, 0)
 		}
 	}

@@ -19,59 +19,58 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// Config says what a console shows, and to whom. At least one of Bus, Members and
-// Cluster is required.
+// Config says what a console shows, and to whom. It needs at least one of Bus, Members
+// and Cluster.
 type Config struct {
 	// Bus is the bus of this process.
 	Bus *eventbus.Bus
 	// Members are the admin handlers of other processes; see package admin.
 	Members []Member
-	// Cluster is asked for what members don't know: groups without members, dead
-	// letters, the stories of events, the brokers. The caller closes it after the
-	// console.
+	// Cluster answers what members don't know: groups without members, dead letters,
+	// the stories of events, the brokers. The caller closes it after the console.
 	Cluster *kafka.Transport
-	// Environment, such as Production, whose topics alone are shown; empty for all.
-	// It is that of the bus where there is one.
+	// Environment is the environment, such as Production, whose topics are shown; all
+	// are if it is empty. With a Bus it is the bus's.
 	Environment string
-	// Catalog is what topics are declared to be. Where it is nil, the members' own
-	// catalogues are shown; else the difference to it as well.
+	// Catalog is how topics should be declared. If set, the console shows the members'
+	// differences from it; otherwise their own catalogues.
 	Catalog *catalog.Document
-	// Outbox is asked for the state of an outbox's relays; nil without one.
+	// Outbox returns the state of an outbox's relays; nil if there is none.
 	Outbox Outbox
-	// Checks are the findings of a doctor beside those of the console itself; nil
-	// adds none.
+	// Checks returns findings of a doctor in addition to the console's own; nil adds
+	// none.
 	Checks func(context.Context) []Finding
 
-	// Tokens are those that users identify themselves with. Without any, only this
-	// machine may ask, by a loopback address: everyone who has an account on it.
+	// Tokens are the tokens with which users log in. Without any, only this machine has
+	// access, by a loopback address: everyone who has an account on it.
 	Tokens []Token
-	// Hosts are the names by which users reach the console, without ports, beside the
-	// loopback ones. A request that names another is refused. Without any, one with
-	// Tokens takes every name.
+	// Hosts are the names, without ports, by which users reach the console, in addition
+	// to loopback ones. Requests that name another host are refused. Without any, a
+	// console with Tokens accepts every name.
 	Hosts []string
 	// Session is how long a user stays logged in, at most until the token is replaced.
 	// Default 12 h.
 	Session time.Duration
 	// ReadOnly refuses every order.
 	ReadOnly bool
-	// ShowData shows the data of events: those whose type the catalogue knows, without
-	// the fields that are tagged as personal.
+	// ShowData shows the data of events whose type the catalogue knows, without the
+	// fields that are tagged as personal.
 	ShowData bool
-	// Schemas reads data that is no JSON, or whose type no catalogue knows, by the schema
-	// that its event names; nil reads none. It is asked where data is to be shown alone.
+	// Schemas decodes data that is not JSON, or whose type no catalogue knows, by the
+	// schema that its event names; nil decodes none. It is called only to show data.
 	Schemas Schemas
 
-	// Protobuf has the AsyncAPI document with the schemas of Protobuf events as .proto text,
-	// as catalog.AsyncAPIConfig.Protobuf has it; nil leaves them as they are.
+	// Protobuf makes the AsyncAPI document show the schemas of Protobuf events as .proto
+	// text, like catalog.AsyncAPIConfig.Protobuf; nil leaves them unchanged.
 	Protobuf func(schema json.RawMessage) (format, text string, err error)
 
-	// TraceURL leads to a trace, with {trace} in the place of its id: events link to
-	// it. Empty for no links.
+	// TraceURL is the address of a trace, with {trace} in place of its id. Events link
+	// to it. Empty means no links.
 	TraceURL string
 
 	// Title is shown on every page. Default: the service of the bus, or the environment.
 	Title string
-	// Location is the time zone of the times that are shown. Default time.Local.
+	// Location is the time zone of displayed times. Default time.Local.
 	Location *time.Location
 	// Logger receives every order with who gave it and why, and failed logins. Nil is that
 	// of the bus; where there is none they are discarded.
@@ -82,38 +81,38 @@ type Config struct {
 type Member struct {
 	// URL of the handler, http://host:port or https://…
 	URL string
-	// Token is sent to it as a bearer token. It is not sent over plain http except to
-	// this machine: New refuses that.
+	// Token is sent to the member as a bearer token. New refuses a token that would be
+	// sent over plain http to another machine.
 	Token secret.Value
-	// TLS is what https goes by, such as the authority that signed the member's
-	// certificate. Nil trusts those of the machine. It is not changed.
+	// TLS configures https, for example with the authority that signed the member's
+	// certificate. Nil uses the machine's authorities. It is not changed.
 	TLS *tls.Config
 }
 
-// Token is what a user shows to be let in, and the name by which the log knows them.
+// Token is what a user logs in with, and the name that the log shows for the user.
 type Token struct {
 	Name  string
 	Value secret.Value
 }
 
-// Schemas reads data by the schema that its event names, such as Avro of a registry's. It
-// returns nil for an event that names none, and is called concurrently. It keeps nothing
-// of the event.
+// Schemas decodes data by the schema that its event names, such as Avro in a registry.
+// It returns nil for an event that names none. It must be safe for concurrent use, and
+// must not keep the event.
 type Schemas func(context.Context, *eventbus.Envelope) (*SchemaData, error)
 
-// SchemaData is data that was read by its schema.
+// SchemaData is data that was decoded by its schema.
 type SchemaData struct {
-	// Schema is what people call the schema.
+	// Schema is the schema's name for people.
 	Schema string
-	// JSON is the data as JSON, nil if it could not be read.
+	// JSON is the data as JSON; nil if it could not be decoded.
 	JSON []byte
-	// Fields is a JSON Schema of it that marks personal fields, as the catalogue's do. What
-	// it does not describe is not shown. Nil describes nothing.
+	// Fields is a JSON Schema of the data that marks personal fields, like the
+	// catalogue's. What it does not describe is not shown. Nil describes nothing.
 	Fields map[string]any
 }
 
-// Validate returns an error that names every wrong field, or nil. It shows no token.
-// It asks nobody: an address that nothing answers at is no fault of the configuration.
+// Validate returns an error that names every wrong field, or nil. It shows no token and
+// does no I/O: an address where nothing answers is not an error.
 func (c *Config) Validate() error {
 	var wrong []error
 	// All faults are collected, so that they can be mended at once.

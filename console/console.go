@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Console is a handler that serves the pages. It is safe for concurrent use. It keeps
-// watching its members until it is closed.
+// Console is a handler that serves the pages. It is safe for concurrent use. It
+// watches its members until it is closed.
 type Console struct {
 	config  Config
 	desk    *desk
@@ -31,9 +31,9 @@ type Console struct {
 // It is for all users together, so that streams can't use up the process's files.
 const maxStreams = 64
 
-// New returns a console. Its URLs are relative, so it may be served under any path
-// that ends in a slash, by http.StripPrefix. The caller closes it, before the bus and
-// the cluster.
+// New returns a console. Its URLs are relative, so it may be served under any path that
+// ends in a slash, with http.StripPrefix. The caller closes it, before the bus and the
+// cluster.
 func New(config Config) (*Console, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -71,8 +71,8 @@ func New(config Config) (*Console, error) {
 	return c, nil
 }
 
-// Close ends the streams and the watching, and returns when both have ended, or ctx
-// has. A server's Shutdown waits for streams: call Close before it, or give it to
+// Close ends the streams and the watching. It returns when both have ended, or ctx has.
+// A server's Shutdown waits for streams: call Close first, or register it with
 // http.Server.RegisterOnShutdown.
 func (c *Console) Close(ctx context.Context) error {
 	// The end comes before closed is set: what begins in between sees a context that has ended.

@@ -15,7 +15,7 @@ import (
 // Finding is the result of one check of a doctor.
 type Finding struct {
 	Check   string // what was checked, such as "broker 1" or a topic
-	Verdict string // ok, warn, fail, or unknown for what can't be examined
+	Verdict string // ok, warn, fail, or unknown if it could not be checked
 	Finding string
 	Remedy  string // what to do; empty if all is well
 }

@@ -1,27 +1,27 @@
-// Package console serves pages on which an operator sees what holds the bus up, and
-// sets it free: what stands still and why, parked keys, dead letters by cause and jobs
-// that bring them back, the story of an event over topics, the catalogue, a doctor.
+// Package console serves pages on which an operator sees what holds up the bus, and can
+// unblock it: what stands still and why, parked keys, dead letters by cause and jobs that
+// redeliver them, the story of an event across topics, the catalogue, a doctor.
 //
 //	c, err := console.New(console.Config{Bus: bus, Cluster: cluster, Tokens: tokens})
 //	mux.Handle("/ops/", http.StripPrefix("/ops", c))
 //	server.RegisterOnShutdown(func() { c.Close(ctx) })
 //
 // It shows what it is given: the bus of this process, the admin handlers of others (see
-// package admin), the cluster. Pages are complete without a script, and live with it.
+// package admin), the cluster. Pages work without scripts; with them they update live.
 //
-// A program that links html/template keeps every exported method of what it links, five
-// megabytes of a service. So no other package of this module imports this one, except
-// for fxmodule/fxconsole.
+// A program that links html/template keeps every exported method of what it links, which
+// adds five megabytes to a service. So no other package of this module imports this one,
+// except for fxmodule/fxconsole.
 //
-// # Who may ask
+// # Access
 //
-// With Config.Tokens, a user who shows one in a form and gets a cookie for it; without,
-// this machine by a loopback address, as in package admin. A request that names another
-// host than those that are served, or that a page of another origin makes, is refused.
-// Every order is logged with who gave it and why. What comes from outside is escaped, and
-// its control characters are made visible. Data of events is shown only if Config.ShowData
-// says so, and then without personal fields; keys and errors are shown in any case, so
-// serve the pages over TLS if they leave the machine.
+// With Config.Tokens, users log in with a token in a form and get a cookie. Without, only
+// this machine has access, by a loopback address, as in package admin. Requests that name
+// a host that is not served, or that a page of another origin makes, are refused. Every
+// order is logged with who gave it and why. Text from outside is escaped, and its control
+// characters are made visible. Data of events is shown only with Config.ShowData, and
+// without personal fields. Keys and errors are always shown: serve the pages over TLS if
+// they leave the machine.
 //
 // # Files
 //

@@ -22,7 +22,7 @@ import (
 // which could be changed without a thought of it. Bytes is the size of the record's value.
 type eventView struct {
 	Rows    [][2]string // its attributes and headers
-	Problem string      // why the record is no event
+	Problem string      // why the record is not an event
 	Bytes   int
 	// Data is what may be shown of it, Hidden why it is not.
 	Data, Hidden string

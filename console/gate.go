@@ -104,8 +104,8 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		switch {
 		case len(g.config.Tokens) == 0 && !here(r):
 			refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
-		// A person in a browser is led to the form. A program, a stream or an order gets the status:
-		// a redirect would look like success.
+		// A person in a browser is led to the form. A program, a stream or an order gets the
+		// status: a redirect would look like success.
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "" && r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/html"):
 			lead(w, r, "login?next="+wanted(r))
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "":
@@ -237,7 +237,7 @@ func (g *gate) open(who, token string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	// The zero hash is no session's, so it stands for none yet.
+	// The zero hash is not a session's, so it stands for none yet.
 	oldest := [32]byte{}
 	for key, s := range g.sessions {
 		if now.After(s.until) {

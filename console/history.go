@@ -126,8 +126,8 @@ func (h *history) of(group string, now time.Time) (f figures) {
 			}
 			known = true
 			lag, parked, behind = lag+float64(p.lag), parked+float64(p.parked), max(behind, p.behind.Seconds())
-			// The rate is over the time between two answers, which is longer than a step for members
-			// that are asked seldom.
+			// The rate is over the time between two answers, which is longer than a step for
+			// members that are asked seldom.
 			if before := s.until(p.step - 1); before != nil && p.at.After(before.at) {
 				rate += float64(p.total-before.total) / p.at.Sub(before.at).Seconds()
 			}
@@ -152,7 +152,7 @@ func (s *series) until(step int64) *point {
 
 // spark is a picture of the last minutes of a figure, and what it shows in words for
 // those who don't see it.
-// The zero value is no picture: the page draws nothing for it.
+// The zero value is not a picture: the page draws nothing for it.
 type spark struct {
 	Points string // of a polyline in a box of sparkWidth by sparkHeight
 	Label  string

@@ -32,7 +32,7 @@ type jobRow struct {
 	Live   bool
 }
 
-// Resumable reports whether the job can be gone on with.
+// Resumable reports whether the job can be resumed.
 func (j *jobRow) Resumable() bool {
 	// A waiting job is taken up by itself, and one that runs elsewhere is not to be run twice.
 	return j.State == redrive.Stopped || j.State == redrive.Failed || j.State == redrive.Running && !j.Live

@@ -48,7 +48,7 @@ func deadLetters(t *testing.T, letters int) (*console.Console, *kafka.Transport)
 	return newConsole(t, func(c *console.Config) { c.Bus, c.Cluster, c.Environment = nil, cluster, "Test" }), cluster
 }
 
-// TestForeignCause: records that are no dead letters are listed under their cause like
+// TestForeignCause: records that are not dead letters are listed under their cause like
 // others, one by one, and a letter leads back to its cause.
 func TestForeignCause(t *testing.T) {
 	h, _ := deadLetters(t, 2)

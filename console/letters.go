@@ -212,7 +212,7 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 		if !s.Is(state) {
 			return nil
 		}
-		// Records that are no dead letters have causes of their own, as on the page before.
+		// Records that are not dead letters have causes of their own, as on the page before.
 		if cause, reason, gist := redrive.CauseOf(l, foreign); cause == q.Get("cause") {
 			return v.add(l, reason, gist, most)
 		}
@@ -252,7 +252,7 @@ func newLetterRow(l *letter.Letter) letterRow {
 }
 
 // letterView is one dead letter.
-// Foreign says why the record is no dead letter; then the fields that are read from its
+// Foreign says why the record is not a dead letter; then the fields that are read from its
 // headers may be empty. First is the time of the first failure.
 type letterView struct {
 	letterRow

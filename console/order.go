@@ -40,7 +40,8 @@ func (d *desk) memberOrders() map[string]act {
 			if err != nil {
 				return "", wrong(err.Error())
 			}
-			// A refusal of the member is no error here: it is said on the page that the order came from.
+			// A refusal of the member is not an error here: it is said on the page that the
+			// order came from.
 			return d.carryOut(ctx, who, o), nil
 		}
 	}

@@ -7,17 +7,17 @@ import (
 )
 
 // Outbox returns the state of an outbox, such as that of postgres/outbox. It is called
-// for each page that shows it, and should answer within seconds.
-// It may be called concurrently. A context that ends after five seconds bounds each call.
+// for each page that shows it. It must be safe for concurrent use. Its context ends
+// after five seconds.
 type Outbox func(context.Context) (OutboxStatus, error)
 
 // OutboxStatus is the state of an outbox.
 // The zero value is an outbox without relays.
 type OutboxStatus struct {
 	Relays []OutboxRelay
-	// Scheduled is how many events wait for a time of their own.
+	// Scheduled is how many events wait for their own time.
 	Scheduled int64
-	// Waiting are events that Kafka refused, and those behind them, the first hundred.
+	// Waiting are the first hundred events that Kafka refused, or that wait behind one.
 	Waiting []OutboxWaiting
 }
 

@@ -139,7 +139,7 @@ func TestReplay(t *testing.T) {
 			if w := ask(h, "POST", "/start-replay", asked.Encode()+"&why=x&from=2020-01-01T00:00", cookie); w.Code != http.StatusBadRequest {
 				t.Errorf("without a dry run: %d", w.Code)
 			}
-			// Another event than those that were counted is no part of the order.
+			// Another event than those that were counted is not part of the order.
 			refuses := func(context.Context, paid) error { return errors.New("no funds") }
 			r.do.Store(&refuses)
 			if w := ask(h, "POST", "/start-replay", order.Encode(), cookie); w.Code != http.StatusSeeOther {

@@ -235,7 +235,7 @@ func (s *search) run(ctx context.Context, q *question) error {
 		s.view.Looked++
 		// Decode may fail halfway: nothing of the record before may be left then.
 		e = wire.Event{}
-		// A record that is no event has neither id nor correlation, but may have the key.
+		// A record that is not an event has neither id nor correlation, but may have the key.
 		if readRecord(r, &e) != nil && q.by != "key" {
 			return nil
 		}
@@ -270,7 +270,7 @@ func (c *cluster) partition(info *transport.TopicInfo, key []byte) (int32, bool)
 }
 
 // readRecord decodes the event of a record, whichever program wrote that. The error says
-// why it is no event.
+// why it is not an event.
 func readRecord(r *transport.Record, e *wire.Event) error { return foreign.Decode(r, e) }
 
 // flow returns the correlation that all events that were found share, if they do.

@@ -65,7 +65,7 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 			ID: strings.Clone(e.ID), Type: strings.Clone(e.Type), Source: strings.Clone(e.Source), Correlation: strings.Clone(e.CorrelationID),
 			Causation: strings.Clone(e.CausationID), Key: slices.Clone(r.Key), seen: make(map[transport.Position]bool),
 		}
-		// The W3C Trace Context has version-trace-parent-flags here. Anything else is no link.
+		// The W3C Trace Context has version-trace-parent-flags here. Anything else is not a link.
 		if parts := strings.Split(e.TraceParent, "-"); len(parts) == 4 && len(parts[1]) == 32 {
 			n.Trace = strings.Clone(parts[1])
 		}

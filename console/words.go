@@ -102,7 +102,7 @@ func clip(most int, text string) string {
 
 // keyText returns a key as it is shown: text as it is, else quoted or in Base64.
 func keyText(key []byte) string {
-	// nil is no key, and differs from an empty one: only keys keep an order in Kafka.
+	// nil is not a key, and differs from an empty one: only keys keep an order in Kafka.
 	if key == nil {
 		return "(no key)"
 	}

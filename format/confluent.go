@@ -12,26 +12,26 @@ import (
 // ConfluentConfig is a PlainConfig for values that begin with a schema's id.
 type ConfluentConfig struct {
 	PlainConfig
-	// SchemaID is the id that is written before what is published; without it the
-	// topic is read only. Readers look it up in their registry.
+	// SchemaID is the id written before published data. If zero the topic is read-only. Readers
+	// look the id up in their registry.
 	SchemaID uint32
 }
 
-// Confluent returns the format of values that Confluent's serializers write: a zero
-// byte, the id of a schema in four bytes, and the data. It needs no registry, and so
-// takes the data as it is: JSON, or Avro whose schema readers know. The codecs of module
-// schema look the id up; they have the prefix themselves, and go with Plain.
+// Confluent returns the format of values written by Confluent's serializers: a zero byte, the
+// id of a schema in four bytes, and the data. It needs no registry, and so takes the data as it
+// is: JSON, or Avro whose schema readers know. The codecs of module schema look the id up; they
+// write the prefix themselves, and are used with Plain.
 func Confluent(c ConfluentConfig) eventbus.Format {
 	return &confluent{plain: *Plain(c.PlainConfig).(*plain), schema: c.SchemaID}
 }
 
-// confluent is plain but for the prefix of its values.
+// confluent is plain with a prefix before its values.
 type confluent struct {
 	plain
 	schema uint32
 }
 
-// prefixBytes is the length of what stands before the data.
+// prefixBytes is the length of the prefix before the data.
 const prefixBytes = 5
 
 // Name implements eventbus.Format.

@@ -10,25 +10,24 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DebeziumConfig says how the connector writes the events of its outbox table.
+// DebeziumConfig describes how the connector writes the events of its outbox table.
 type DebeziumConfig struct {
-	// TypeHeader is the header that has the column type, as
-	// table.fields.additional.placement=type:header:eventType says. Default
-	// "eventType". Records without it have the topic's one type.
+	// TypeHeader is the header with the column type, as set by
+	// table.fields.additional.placement=type:header:eventType. Default "eventType". Records without
+	// it have the topic's only type.
 	TypeHeader string
 	// Source is the CloudEvents source. Default "urn:kafka:{topic}".
 	Source string
-	// Envelope says that values are a JSON object of schema and payload, as
-	// JsonConverter writes them with schemas.enable, and Quoted that the payload is
-	// JSON within a JSON string, as it writes a text column without
-	// table.expand.json.payload.
+	// Envelope means that values are JSON objects with schema and payload, as JsonConverter
+	// writes them with schemas.enable. Quoted means that the payload is JSON within a JSON
+	// string, as it is for a text column without table.expand.json.payload.
 	Envelope, Quoted bool
 }
 
 // Debezium returns the format of Debezium's outbox event router
-// (io.debezium.transforms.outbox.EventRouter): the header id has the id, the
-// record's key is the aggregate's, the value the column payload. A record without
-// an id does not fit: it is a change of a table and no event of an outbox.
+// (io.debezium.transforms.outbox.EventRouter): the header id is the id, the record's key is
+// that of the aggregate, and the value is the column payload. A record without an id does not
+// fit: it is a change of a table, not an event of an outbox.
 func Debezium(c DebeziumConfig) eventbus.Format {
 	if c.TypeHeader == "" {
 		c.TypeHeader = "eventType"
@@ -55,14 +54,14 @@ func (d *outboxEvent) Decode(r *transport.Record, e *eventbus.Envelope) error {
 			Payload json.RawMessage `json:"payload"`
 		}
 		if err := json.Unmarshal(data, &envelope); err != nil || envelope.Payload == nil {
-			return errors.New("the value is no JSON object with a payload") // the cause may show the data
+			return errors.New("the value is not a JSON object with a payload") // the cause may show the data
 		}
 		data = envelope.Payload
 	}
 	if d.config.Quoted {
 		var text string
 		if json.Unmarshal(data, &text) != nil || bytes.Equal(data, []byte("null")) {
-			return errors.New("the payload is no JSON string")
+			return errors.New("the payload is not a JSON string")
 		}
 		data = []byte(text)
 	}
@@ -82,7 +81,7 @@ func (d *outboxEvent) Encode(e *eventbus.Envelope, r *transport.Record) (err err
 	}
 	if d.config.Envelope {
 		if !json.Valid(r.Value) {
-			return fmt.Errorf("the data is no JSON, which an envelope of schema and payload needs")
+			return fmt.Errorf("the data is not JSON, which an envelope of schema and payload needs")
 		}
 		r.Value = append(append([]byte(`{"schema":null,"payload":`), r.Value...), '}')
 	}

@@ -243,7 +243,7 @@ func TestExistingSeveralTypes(t *testing.T) {
 	}
 }
 
-// TestExistingPartitionerOfOnesOwn: what is no partition of the topic refuses the event,
+// TestExistingPartitionerOfOnesOwn: what is not a partition of the topic refuses the event,
 // and no other.
 func TestExistingPartitionerOfOnesOwn(t *testing.T) {
 	for name, cluster := range map[string]func(testing.TB) *kafkatest.Cluster{"memory": kafkatest.NewMemory, "broker": kafkatest.NewBroker} {

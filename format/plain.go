@@ -11,36 +11,34 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// PlainConfig says where the records of a topic have what an event needs. The zero
-// value takes records of one type, with nothing but a key and a value.
+// PlainConfig says where the records of a topic have the attributes of events. The zero value
+// is for records of one type, with only a key and a value.
 type PlainConfig struct {
-	// TypeHeader is the header that has the type; a record without it does not fit.
-	// TypeOf finds the type in another way, in what a record has; its error says that
-	// the record does not fit. Set one of them at most. Without either the topic has
-	// one type, that of its declaration.
+	// TypeHeader is the header with the type; a record without it does not fit. TypeOf finds
+	// the type in another way; its error means that the record does not fit. Set at most one of
+	// them. Without either, the topic has one type, that of its declaration.
 	TypeHeader string
 	TypeOf     func(r *transport.Record) (string, error)
-	// IDHeader is the header that has the id. A record without it gets its id from
-	// its place.
+	// IDHeader is the header with the id. A record without it gets its id from its position.
 	IDHeader string
 	// Source is the CloudEvents source of all records: a URI-reference. Default
 	// "urn:kafka:{topic}".
 	Source string
-	// CorrelationHeader, SubjectHeader and ContentTypeHeader have the attributes
-	// correlationid, subject and datacontenttype, where a record has them.
+	// CorrelationHeader, SubjectHeader and ContentTypeHeader are the headers with the attributes
+	// correlationid, subject and datacontenttype. A record may lack them.
 	CorrelationHeader string
 	SubjectHeader     string
 	ContentTypeHeader string
-	// TimeHeader has the time of the event, in RFC 3339. Without it, or where it is no
+	// TimeHeader is the header with the event's time, in RFC 3339. If it is missing or not a
 	// time, the record's timestamp counts.
 	TimeHeader string
 }
 
-// Plain returns the format of records that are nothing but data: the value is the
-// data, the key the key. Publishing writes value and key, the headers that the
-// configuration names, and those of WithHeader and of the trace.
+// Plain returns the format of records that are only data: the value is the data, and the key is
+// the key. Publishing writes value and key, the headers named in the configuration, and those
+// of WithHeader and of the trace.
 //
-// It panics for a configuration that can't be: formats belong to declarations.
+// It panics if the configuration is invalid: formats belong to declarations.
 func Plain(c PlainConfig) eventbus.Format {
 	p := &plain{
 		name: "plain", source: c.Source, typeOf: c.TypeOf,
@@ -52,8 +50,8 @@ func Plain(c PlainConfig) eventbus.Format {
 	return p
 }
 
-// plain reads and writes records whose attributes are in headers. Empty names stand
-// for attributes that records don't have.
+// plain reads and writes records with attributes in headers. An empty name means that records
+// lack the attribute.
 type plain struct {
 	name   string
 	source string
@@ -69,7 +67,7 @@ type plain struct {
 	writeTime  func(time.Time) string
 }
 
-// mustWork panics with all that is wrong.
+// mustWork panics with everything that is wrong.
 func (p *plain) mustWork() {
 	var wrong []error
 	if p.typ != "" && p.typeOf != nil {
@@ -105,7 +103,7 @@ func (p *plain) Type(r *transport.Record) (string, error) {
 		return "", nil
 	}
 	value, ok := r.Header(p.typ)
-	// An empty type would be that of no declaration.
+	// An empty type would belong to no declaration.
 	if !ok || len(value) == 0 {
 		if p.typed {
 			return "", fmt.Errorf("the header %q, which has the type, is missing", p.typ)
@@ -152,20 +150,19 @@ func (p *plain) Decode(r *transport.Record, e *eventbus.Envelope) error {
 	return nil
 }
 
-// Encode implements eventbus.Format. The headers that the format writes replace those
-// of the same names: the event says what they are.
+// Encode implements eventbus.Format. The format's own headers replace others of the same names.
 func (p *plain) Encode(e *eventbus.Envelope, r *transport.Record) error {
 	if err := p.fits(e); err != nil {
 		return err
 	}
-	// A slice of its own: e.Headers is the caller's.
+	// A new slice: e.Headers is the caller's.
 	headers := make([]transport.Header, 0, len(e.Headers)+6)
 	for _, h := range e.Headers {
 		if !p.owns(h.Key) {
 			headers = append(headers, h)
 		}
 	}
-	// An attribute that the format or the event lacks makes no header.
+	// An attribute that the format or the event lacks gets no header.
 	add := func(key, value string) {
 		if key != "" && value != "" {
 			headers = append(headers, transport.Header{Key: key, Value: []byte(value)})
@@ -183,7 +180,7 @@ func (p *plain) Encode(e *eventbus.Envelope, r *transport.Record) error {
 	}
 	r.Value, r.Headers = e.Data, headers
 	if p.typeOf != nil {
-		// What TypeOf does not find again no reader could.
+		// A type that TypeOf can't find again would be lost to every reader.
 		typ, err := p.typeOf(r)
 		if err != nil {
 			return fmt.Errorf("the record of an event of type %s could not be read again: its data has to say the type: %w", e.Type, err)
@@ -203,13 +200,13 @@ func (p *plain) fits(e *eventbus.Envelope) error {
 	case len(e.Extensions) > 0:
 		return fmt.Errorf("the event has extensions, and the format %s no place for them: use WithHeader", p.name)
 	case p.uuid && !isUUID(e.ID):
-		return fmt.Errorf("the event's id is no UUID, as the format %s has them", p.name)
+		return fmt.Errorf("the event's id is not a UUID, as the format %s has them", p.name)
 	}
 	return nil
 }
 
-// owns reports whether Encode writes a header of that name itself. No format owns the
-// empty name, which stands for the attributes that it lacks.
+// owns reports whether Encode writes a header of that name itself. The empty name, which stands
+// for missing attributes, is never owned.
 func (p *plain) owns(key string) bool {
 	switch key {
 	case "":
@@ -220,7 +217,7 @@ func (p *plain) owns(key string) bool {
 	return false
 }
 
-// rfc3339 returns a zero time for what is none.
+// rfc3339 returns the zero time if s is not a time.
 func rfc3339(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {

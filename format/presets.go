@@ -9,11 +9,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The values are pointers, so that two calls return one format.
+// Pointers, so that two calls return the same format.
 var (
 	watermill = &plain{
 		name: "watermill", id: "_watermill_message_uuid", typ: "name",
-		// Every metadata entry is a header of its own, and so the envelope's.
+		// Every other metadata entry is a separate header, as in the envelope.
 	}
 	spring = &plain{name: "spring", typ: "__TypeId__"}
 	// Wolverine's EnvelopeConstants, which KafkaEnvelopeMapper writes.
@@ -21,8 +21,8 @@ var (
 		name: "wolverine", id: "id", typ: "message-type", typed: true, sourceHeader: "source", correlation: "correlation-id", contentType: "content-type",
 		time: "sent-at", readTime: readSentAt, writeTime: writeSentAt, uuid: true,
 	}
-	// MassTransit's MessageHeaders. Types are URNs; a message that implements several
-	// contracts names the most derived first.
+	// MassTransit's MessageHeaders. Types are URNs; for a message that implements several
+	// contracts, the most derived comes first.
 	massTransit = &plain{
 		name: "masstransit", id: "MessageId", typ: "MT-MessageType", firstType: true, sourceHeader: "MT-Source-Address", correlation: "CorrelationId",
 		contentType: "Content-Type", uuid: true,
@@ -30,37 +30,36 @@ var (
 )
 
 // Watermill returns the format of watermill-kafka's DefaultMarshaler and its
-// NewWithPartitioningMarshaler: the message's UUID is the id, its payload the data,
-// and the metadata entry "name", which Watermill's CQRS marshalers set, the type.
-// Messages without one have the topic's one type. Other metadata is in
-// Envelope.Headers; WithHeader writes it.
+// NewWithPartitioningMarshaler: the message's UUID is the id, its payload the data, and its
+// metadata entry "name", which Watermill's CQRS marshalers set, the type. Messages without that
+// entry have the topic's only type. Other metadata is in Envelope.Headers; WithHeader writes
+// it.
 //
-// Watermill's publisher chooses partitions as sarama does: set
-// TopicConfig.Partitioner to FNV1a where both write.
+// Watermill's publisher chooses partitions as sarama does. If both write, set
+// TopicConfig.Partitioner to FNV1a.
 func Watermill() eventbus.Format { return watermill }
 
-// Spring returns the format of Spring Kafka's JsonSerializer: the header __TypeId__
-// has the type, by default the name of the Java class, or what
-// spring.json.type.mapping makes of it. Records without one, as with
-// spring.json.add.type.headers=false, have the topic's one type.
+// Spring returns the format of Spring Kafka's JsonSerializer: the header __TypeId__ is the
+// type, by default the name of the Java class, or its mapping by spring.json.type.mapping.
+// Records without it, as with spring.json.add.type.headers=false, have the topic's only type.
 func Spring() eventbus.Format { return spring }
 
-// Wolverine returns the format of WolverineFx.Kafka's default envelope mapper: the
-// headers id, message-type, source, correlation-id, content-type and sent-at. Types are
-// Wolverine's message type names: the full CLR name, unless MessageIdentity says
-// otherwise. Other headers of the envelope are in Envelope.Headers.
+// Wolverine returns the format of WolverineFx.Kafka's default envelope mapper: the headers id,
+// message-type, source, correlation-id, content-type and sent-at. Types are Wolverine's message
+// type names: the full CLR name, unless MessageIdentity says otherwise. Other headers are in
+// Envelope.Headers.
 //
-// Services of Momentum publish CloudEvents, and need no format.
+// Momentum services publish CloudEvents and need no format.
 func Wolverine() eventbus.Format { return wolverine }
 
-// MassTransit returns the format of MassTransit's Kafka rider with its default raw
-// JSON serializer: the headers MessageId, MT-MessageType, MT-Source-Address,
-// CorrelationId and Content-Type. Types are URNs such as
-// urn:message:Contracts:OrderSubmitted; of several the first counts.
+// MassTransit returns the format of MassTransit's Kafka rider with its default raw JSON
+// serializer: the headers MessageId, MT-MessageType, MT-Source-Address, CorrelationId and
+// Content-Type. Types are URNs such as urn:message:Contracts:OrderSubmitted; if there are
+// several, the first counts.
 func MassTransit() eventbus.Format { return massTransit }
 
-// sentAt is Wolverine's form of a time, without its microseconds: it puts a colon
-// before them, which package time has no layout for.
+// sentAt is Wolverine's form of a time without its microseconds, which follow a colon: package
+// time has no layout for that.
 const sentAt = "2006-01-02 15:04:05"
 
 // readSentAt reads "2026-11-27 01:02:03:000456 Z", and the RFC 3339 that older
@@ -80,9 +79,9 @@ func writeSentAt(t time.Time) string {
 	return fmt.Sprintf("%s:%06d Z", t.Format(sentAt), t.Nanosecond()/1000)
 }
 
-// Detect returns the format whose own headers a record has, and false for CloudEvents
-// and for records that say nothing of where they come from. It is for tools that show
-// topics without their declarations; a service declares its formats.
+// Detect returns the format whose own headers a record has. It returns false for CloudEvents,
+// and for records that don't show where they come from. It is for tools that show topics
+// without their declarations; services declare their formats.
 func Detect(r *transport.Record) (eventbus.Format, bool) {
 	has := func(names ...string) bool {
 		for _, name := range names {
@@ -108,5 +107,5 @@ func Detect(r *transport.Record) (eventbus.Format, bool) {
 	return nil, false
 }
 
-// debezium is Debezium's format as Detect knows it.
+// debezium is the Debezium format returned by Detect.
 var debezium = Debezium(DebeziumConfig{})

@@ -18,20 +18,20 @@ import (
 )
 
 // AdminServer serves package admin's handler on an address, from before the bus
-// starts until after it has drained: what the bus does, the catalogue, pausing and
-// un-parking, and the level of the logs.
+// starts until after it has drained: the inspection of the bus, the catalogue, pausing
+// and un-parking, and the log level.
 //
-// With an empty address, that of the configuration, EventBus:Admin:Address; where
-// there is none either, nothing is served. The token is EventBus:Admin:Token's, or
-// that of a config.Config in the container. An address without a host, as ":8081",
-// is a loopback one; any other that is not needs a token, or Start fails. Port 0
-// takes a free one, which the *AdminEndpoint that this provides tells.
+// An empty addr stands for the configuration's, EventBus:Admin:Address; if that is
+// empty too, nothing is served. The token is that of EventBus:Admin:Token, or of a
+// config.Config in the container. An address without a host, such as ":8081", is a
+// loopback one; Start fails for any other address without a token. Port 0 chooses a
+// free one, which *AdminEndpoint, provided by this option, returns.
 func AdminServer(addr string) fx.Option {
 	return fx.Provide(func() *AdminEndpoint { return &AdminEndpoint{endpoint{call: "AdminServer", address: addr}} })
 }
 
-// AdminOption has AdminServer's handler made with an option of package admin, such as
-// admin.Protobuf. The token and the log level are AdminServer's own.
+// AdminOption adds an option of package admin, such as admin.Protobuf, to
+// AdminServer's handler. AdminServer itself sets the token and the log level.
 func AdminOption(option admin.Option) fx.Option {
 	return fx.Provide(fx.Annotate(func() admin.Option { return option }, fx.ResultTags(`group:"eventbus.admin"`)))
 }
@@ -39,13 +39,13 @@ func AdminOption(option admin.Option) fx.Option {
 // AdminEndpoint is where AdminServer serves.
 type AdminEndpoint struct{ endpoint }
 
-// Addr is the address that is listened on; nil before the start, and where nothing
-// is served. It is safe for concurrent use.
+// Addr returns the address of the listener; nil before the start, and if nothing is
+// served. It is safe for concurrent use.
 func (e *AdminEndpoint) Addr() net.Addr { return e.addr() }
 
 // AdminPages are pages for browsers that AdminServer serves below /console/, beside its
-// own paths and by their own rules for who may ask. Package fxconsole provides them; it
-// is apart, since what pages are made with takes megabytes of a program.
+// own paths. They control access themselves. Package fxconsole provides them; it is
+// separate because what renders pages adds megabytes to a program.
 type AdminPages interface {
 	http.Handler
 	// Close ends streams, so that the server can shut down.

@@ -14,19 +14,19 @@
 // # What is in the container
 //
 // Module provides the transport.Transport and the *eventbus.Bus on it, from a
-// kafka.Config and an eventbus.Config that FromEnvironment provides or the program
-// supplies. A program that gives another transport.Transport by fx.Decorate, as
+// kafka.Config and an eventbus.Config, which FromEnvironment provides or the program
+// supplies. A program that replaces the transport.Transport by fx.Decorate, as
 // kafkatest's Module does, needs no kafka.Config.
 //
-// The bus takes from the container, where they are there: a *zap.Logger, else a
-// *slog.Logger; a trace.TracerProvider, a metric.MeterProvider and a
-// propagation.TextMapPropagator. What eventbus.Config sets itself wins. What is only
-// said in code goes in by fx.Decorate of eventbus.Config, as PublishMiddleware and
-// further defaults of Handling, or by fx.Invoke of Bus.Use.
+// If the container has them, the bus uses: a *zap.Logger, else a *slog.Logger; a
+// trace.TracerProvider, a metric.MeterProvider and a propagation.TextMapPropagator.
+// What eventbus.Config sets takes precedence. What only code can set, such as
+// PublishMiddleware and further defaults of Handling, is set by fx.Decorate of
+// eventbus.Config, or by fx.Invoke of Bus.Use.
 //
-// The bus logs from the configured level on, which AdminServer's /log-level changes;
-// a zap.AtomicLevel in the container, by which the program's own logger goes,
-// changes with it.
+// The bus logs from the configured level on, which AdminServer's /log-level changes.
+// It also changes a zap.AtomicLevel in the container, which may be the level of the
+// program's own logger.
 //
 // Package fxconsole adds pages for browsers to AdminServer.
 //
@@ -39,7 +39,7 @@
 //	stop:  Bus.Drain · the admin and health servers · the handlers' services · Bus.Close
 //
 // fx runs no hook once the context of Start or Stop has ended, so the bus leaves a
-// quarter of the time for those to come: fx.StopTimeout, 15 seconds by default, is
-// the bound of the whole, and eventbus.Config's DrainTimeout bounds the drain
-// within it.
+// quarter of the time to the hooks after it: fx.StopTimeout, 15 seconds by default,
+// bounds the whole stop, and eventbus.Config's DrainTimeout bounds the drain within
+// it.
 package fxmodule

@@ -15,8 +15,8 @@ import (
 // config.Load reads from files and from the environment, and the config.Config
 // itself. They are read once, when something needs them.
 //
-// A faulty eventbus.Config fails whatever needs it; what is wrong with the
-// kafka.Config, as a missing connection string, only what needs a cluster.
+// A faulty eventbus.Config fails everything that needs it. A fault of the
+// kafka.Config, such as a missing connection string, fails only what needs a cluster.
 func FromEnvironment(options ...config.Option) fx.Option {
 	return fx.Provide(
 		func() *environment {

@@ -13,16 +13,16 @@ import (
 // HealthServer serves /health, /health/ready and /health/live on an address, from
 // before the bus starts until after it has drained.
 //
-// An address without a host, as ":8080", is a loopback one: health is nobody's
-// business by default. Where an orchestrator asks from outside, write
-// "0.0.0.0:8080". Without HealthServer health is served where the configuration names
-// an address, EventBus:Health:Address. Port 0 takes a free one, which the *HealthEndpoint that this
-// provides tells.
+// An address without a host, such as ":8080", is a loopback one: health is private by
+// default. If an orchestrator asks from outside, write "0.0.0.0:8080". Without
+// HealthServer, health is served if the configuration names an address,
+// EventBus:Health:Address. Port 0 chooses a free one, which *HealthEndpoint, provided
+// by this option, returns.
 func HealthServer(addr string, options ...health.Option) fx.Option {
 	return fx.Provide(func() *HealthEndpoint { return &HealthEndpoint{endpoint{call: "HealthServer", address: addr}, options} })
 }
 
-// HealthCheck adds a check of a service that the container has; see health.Check.
+// HealthCheck adds a check of a service in the container; see health.Check.
 // (*sql.DB).PingContext is one.
 func HealthCheck[H any](name, description string, check func(H, context.Context) error, tags ...string) fx.Option {
 	return fx.Provide(fx.Annotate(func(service H) health.Option {
@@ -36,7 +36,7 @@ type HealthEndpoint struct {
 	options []health.Option
 }
 
-// Addr is the address that is listened on; nil before the start. It is safe for
+// Addr returns the address of the listener; nil before the start. It is safe for
 // concurrent use.
 func (e *HealthEndpoint) Addr() net.Addr { return e.addr() }
 

@@ -28,7 +28,7 @@ type levelParams struct {
 	Config config.Config   `optional:"true"`
 }
 
-// unsaid is no level of zap's, and can't be asked for.
+// unsaid is not a level of zap's, and can't be asked for.
 const unsaid zapcore.Level = math.MinInt8
 
 // newLogLevel begins with what is configured. Where nothing is, what the

@@ -19,10 +19,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Module provides the bus and runs it, also where nothing is subscribed.
+// Module provides the bus and runs it, even if there are no subscriptions.
 //
-// Start fails when no broker answers, or a topic is missing, within three quarters
-// of fx's start timeout; with eventbus.Config's StartDegraded it does not.
+// Start fails if no broker answers, or a topic is missing, within three quarters of
+// fx's start timeout; with eventbus.Config's StartDegraded it does not.
 var Module fx.Option = fx.Module("eventbus",
 	fx.Provide(newTransport, newBus),
 	fx.Provide(newLogger, newLogLevel, fx.Private),

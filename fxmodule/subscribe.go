@@ -13,63 +13,64 @@ import (
 // group is the value group of subscriptions. Its values come in any order.
 const group = `group:"eventbus.subscriptions"`
 
-// Subscribe subscribes a method of a service that the container has: handle is a
-// method expression, as (*Mailer).Welcome, or a function that takes the service
-// first.
+// Subscribe subscribes a method of a service in the container: handle is a method
+// expression, such as (*Mailer).Welcome, or a function that takes the service as its
+// first argument.
 func Subscribe[H, T any](topic *eventbus.Topic[T], handle func(H, context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
 		return eventbus.On(topic, func(ctx context.Context, event T) error { return handle(service, ctx, event) }, options...)
 	})
 }
 
-// SubscribeFunc subscribes a function that needs nothing of the container.
+// SubscribeFunc subscribes a function that needs nothing from the container.
 func SubscribeFunc[T any](topic *eventbus.Topic[T], handle func(context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func() eventbus.Subscription { return eventbus.On(topic, handle, options...) })
 }
 
-// Topics are topics whose events eventbus.Publish and Handle find by their Go types:
-// what the contracts packages list. They add to those of the eventbus.Config.
+// Topics declares topics whose events eventbus.Publish and Handle find by their Go
+// types: the lists of the contracts packages. They add to those of the
+// eventbus.Config.
 func Topics(topics ...eventbus.AnyTopic) fx.Option {
 	return fx.Provide(fx.Annotate(func() []eventbus.AnyTopic { return topics }, fx.ResultTags(`group:"eventbus.topics,flatten"`)))
 }
 
-// Handle is Subscribe for the topic that Topics declares for the event's type. A type
-// that none declares, or two, fails the start with an error that names them.
+// Handle is Subscribe for the topic that Topics declares for the event's type. If
+// none or two declare the type, the start fails with an error that names it.
 func Handle[H, T any](handle func(H, context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
 		return eventbus.Handle(func(ctx context.Context, event T) error { return handle(service, ctx, event) }, options...)
 	})
 }
 
-// HandleFunc is Handle for a function that needs nothing of the container.
+// HandleFunc is Handle for a function that needs nothing from the container.
 func HandleFunc[T any](handle func(context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func() eventbus.Subscription { return eventbus.Handle(handle, options...) })
 }
 
-// SubscribeBatch is Subscribe for a method that takes batches, as OnBatch does.
+// SubscribeBatch is Subscribe for a method that takes batches, like OnBatch.
 func SubscribeBatch[H, T any](topic *eventbus.Topic[T], handle func(H, context.Context, []T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
 		return eventbus.OnBatch(topic, func(ctx context.Context, events []T) error { return handle(service, ctx, events) }, options...)
 	})
 }
 
-// SubscribeAny is Subscribe for a method that takes all events of a topic, as OnAny does.
+// SubscribeAny is Subscribe for a method that takes all events of a topic, like OnAny.
 func SubscribeAny[H any](topic eventbus.AnyTopic, handle func(H, context.Context, *eventbus.Envelope) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
 		return eventbus.OnAny(topic, func(ctx context.Context, e *eventbus.Envelope) error { return handle(service, ctx, e) }, options...)
 	})
 }
 
-// SubscribeAnyBatch is SubscribeAny for a method that takes batches, as OnAnyBatch does.
+// SubscribeAnyBatch is SubscribeAny for a method that takes batches, like OnAnyBatch.
 func SubscribeAnyBatch[H any](topic eventbus.AnyTopic, handle func(H, context.Context, []*eventbus.Envelope) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
 		return eventbus.OnAnyBatch(topic, func(ctx context.Context, events []*eventbus.Envelope) error { return handle(service, ctx, events) }, options...)
 	})
 }
 
-// Subscriptions adds what constructors return: functions that take what they need
-// of the container, and return a eventbus.Subscription or a slice of them, and
-// perhaps an error. It is for OnDelete, Upcast, and options that need services.
+// Subscriptions adds the results of constructors: functions that take what they need
+// from the container and return an eventbus.Subscription or a slice of them, and
+// optionally an error. It is for OnDelete, Upcast, and options that need services.
 func Subscriptions(constructors ...any) fx.Option {
 	options := make([]fx.Option, len(constructors))
 	for i, constructor := range constructors {
@@ -85,7 +86,7 @@ func Subscriptions(constructors ...any) fx.Option {
 
 // resultTags puts each result of a constructor into the group.
 func resultTags(constructor reflect.Type) ([]string, error) {
-	wrong := fmt.Errorf("fxmodule.Subscriptions takes functions that return eventbus.Subscription or []eventbus.Subscription, and perhaps an error; %v is none", constructor)
+	wrong := fmt.Errorf("fxmodule.Subscriptions takes functions that return eventbus.Subscription or []eventbus.Subscription, and perhaps an error; %v is not one", constructor)
 	if constructor == nil || constructor.Kind() != reflect.Func {
 		return nil, wrong
 	}

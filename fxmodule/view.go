@@ -19,11 +19,11 @@ type viewOut[T any] struct {
 	Check health.Option `group:"eventbus.health"`
 }
 
-// View provides a *view.View[T] of a compacted topic. It starts before whatever is
-// constructed with it, so that handlers find it complete, and closes after it; the
-// application fails to start if it can't be read within three quarters of fx's
-// start timeout: see fx.StartTimeout for large topics. The endpoint for health
-// checks has its state.
+// View provides a *view.View[T] of a compacted topic. The view starts before whatever
+// is constructed with it, so handlers find it complete, and closes after it. The
+// application fails to start if the view can't be read within three quarters of fx's
+// start timeout; see fx.StartTimeout for large topics. The health endpoint includes
+// the view's state.
 func View[T any](topic *eventbus.Topic[T], config view.Config) fx.Option {
 	return fx.Provide(func(bus *eventbus.Bus, life fx.Lifecycle) (viewOut[T], error) {
 		v, err := view.New(bus, topic, config)

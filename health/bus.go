@@ -10,13 +10,13 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// liveWithin bounds how long a bus may ask its brokers when the question is only
-// whether the bus itself is stuck: long enough to look at its groups, and well
-// within the second that orchestrators wait.
+// liveWithin bounds how long a bus may ask its brokers if the question is only whether the bus
+// itself is stuck: long enough to examine its groups, and well within the second that
+// orchestrators wait.
 const liveWithin = 300 * time.Millisecond
 
-// bus is a Reporter with the questions that are open at it. The two kinds have
-// different times, so a short one must not get the place of a long one.
+// bus is a Reporter and its running requests. The two kinds have different times, so a short
+// request must not replace a long one.
 type bus struct {
 	reporter Reporter
 	full     singleflight[eventbus.Health]
@@ -26,8 +26,7 @@ type bus struct {
 // ask asks the reporter. Its error is always nil.
 func (b *bus) ask(ctx context.Context) (eventbus.Health, error) { return b.reporter.Health(ctx), nil }
 
-// addBus adds what a bus answered to the report. No answer within the time means
-// that the bus itself is stuck.
+// addBus adds a bus's answer to the report. No answer in time means that the bus itself is stuck.
 func (r *report) addBus(h eventbus.Health, err error) {
 	if err != nil {
 		r.add("bus", eventbus.HealthCheck{Status: eventbus.Unhealthy, Description: "Event bus", Error: err.Error()})
@@ -41,8 +40,8 @@ func (r *report) addBus(h eventbus.Health, err error) {
 	r.ready = r.ready && h.Ready
 }
 
-// addLive adds whether a bus is stuck. The time was too short for brokers that are
-// slow, so what its checks say of them is left out.
+// addLive adds whether a bus is stuck. The time is too short for slow brokers, so the
+// checks of brokers are omitted.
 func (r *report) addLive(h eventbus.Health, err error) {
 	c := eventbus.HealthCheck{Status: eventbus.Healthy, Description: "Event bus liveness check"}
 	switch {

@@ -10,30 +10,30 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// ownCheck is a check of the program's own. It is used by all requests.
+// ownCheck is one of the program's own checks. All requests share it.
 type ownCheck struct {
 	name, description string
 	tags              []string
-	// run is the program's function. It gets a context with a deadline.
+	// run is the program's function. Its context has a deadline.
 	run    func(context.Context) error
 	flight singleflight[struct{}]
 
 	// mu guards failed.
 	mu sync.Mutex
-	// failed is the result of the last answer, so that only changes are logged.
+	// failed is the last result, so that only changes are logged.
 	failed bool
 }
 
 // live reports whether the check counts for /health/live.
 func (c *ownCheck) live() bool { return slices.Contains(c.tags, Live) }
 
-// ask runs the check, in the form that singleflight takes.
+// ask runs the check, in the form required by singleflight.
 func (c *ownCheck) ask(ctx context.Context) (struct{}, error) { return struct{}{}, c.run(ctx) }
 
-// result returns what the answer shows of the check. The log has the cause, which
-// may quote credentials.
+// result returns what the answer shows about the check. Only the log has the cause, which may
+// quote credentials.
 func (c *ownCheck) result(err error, logger *slog.Logger) eventbus.HealthCheck {
-	// Answers may come from several requests at once; each change is logged once.
+	// Several requests may get answers at the same time; log each change once.
 	c.mu.Lock()
 	changed := c.failed != (err != nil)
 	c.failed = err != nil

@@ -1,18 +1,16 @@
-// Package health serves what a bus knows of its own state to callers that ask by
-// HTTP: people, dashboards and orchestrators.
+// Package health serves a bus's health over HTTP to people, dashboards and orchestrators.
 //
-//	/health        everything; 503 when something is Unhealthy, 200 when Healthy or Degraded
-//	/health/ready  the same checks; 503 while the bus should get no traffic: brokers that
-//	               don't answer, groups not joined, a partition stuck
-//	/health/live   503 only where the bus itself is stuck and a restart would help, never
+//	/health        everything; 503 if something is Unhealthy, 200 if Healthy or Degraded
+//	/health/ready  the same checks; 503 while the bus should get no traffic: brokers don't
+//	               answer, groups are not joined, or a partition is stuck
+//	/health/live   503 only if the bus itself is stuck and a restart would help, never
 //	               because a broker is down
 //
-// The answer is the JSON of eventbus.Health, whose statuses are spelled as .NET's
-// dashboards read them:
+// The answer is eventbus.Health as JSON, with the statuses spelled as .NET's dashboards expect:
 //
 //	{"status":"Healthy","checks":{"kafka":{"status":"Healthy","description":"Kafka connectivity check","tags":["messaging","kafka"]}}}
 //
-// It holds no secret and no event. /health/live answers at once whatever the
-// brokers do, so an orchestrator's usual limit of one second suits it; the others
-// ask the brokers, which takes a few seconds when those are silent.
+// It contains no secrets and no events. /health/live answers at once, whatever the brokers do,
+// so an orchestrator's usual limit of one second is enough. The others ask the brokers, which
+// takes a few seconds if those are silent.
 package health

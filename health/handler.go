@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// handler answers for buses and checks. Its fields do not change once it serves.
+// handler serves buses and checks. Its fields do not change once it serves.
 type handler struct {
 	buses  []*bus
 	checks []*ownCheck
@@ -21,9 +21,9 @@ type handler struct {
 	logger  *slog.Logger
 }
 
-// Handler returns a handler of /health, /health/ready and /health/live for a bus,
-// to GET and HEAD; under another path, wrap it in http.StripPrefix. It is safe for
-// concurrent use. It never closes the bus.
+// Handler returns a handler for /health, /health/ready and /health/live of a bus, for GET and HEAD.
+// To serve it under another path, wrap it in http.StripPrefix. It is safe for concurrent use. It
+// does not close the bus.
 func Handler(of Reporter, options ...Option) http.Handler {
 	h := &handler{buses: []*bus{{reporter: of}}, timeout: 5 * time.Second, logger: slog.Default()}
 	for _, o := range options {
@@ -51,7 +51,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	// A client that goes away must not read as a check without an answer.
+	// A client that goes away must not look like a check without an answer.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.timeout)
 	defer cancel()
 	report, well := ask(ctx)
@@ -63,7 +63,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
-	// An answer is true only now, and is data for programs.
+	// An answer is valid only now, and is data for programs.
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if well {
@@ -76,7 +76,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// full asks everything. Questions end before the answer must be there.
+// full asks everything. The requests end before the answer is due.
 func (h *handler) full(ctx context.Context) *report {
 	within := h.timeout * 3 / 4
 	buses := make([]*answer[eventbus.Health], len(h.buses))
@@ -107,8 +107,8 @@ func (h *handler) ready(ctx context.Context) (*report, bool) {
 	return r, r.ready
 }
 
-// live returns the report of /health/live, from checks with the tag Live and from
-// what buses know without their brokers.
+// live returns the report of /health/live, from checks with the tag Live and from what buses know
+// without their brokers.
 func (h *handler) live(ctx context.Context) (*report, bool) {
 	buses := make([]*answer[eventbus.Health], len(h.buses))
 	for i, b := range h.buses {
@@ -123,14 +123,14 @@ func (h *handler) live(ctx context.Context) (*report, bool) {
 	return r, r.live
 }
 
-// startedCheck is a check whose answer is under way.
+// startedCheck is a check in progress.
 type startedCheck struct {
 	*ownCheck
 	answer *answer[struct{}]
 }
 
-// startChecks starts the checks that which selects. All run at once, so that the
-// slowest decides how long the answer takes.
+// startChecks starts the checks that which selects. They run concurrently, so that the slowest
+// determines how long the answer takes.
 func (h *handler) startChecks(ctx context.Context, within time.Duration, which func(*ownCheck) bool) []startedCheck {
 	var started []startedCheck
 	for _, c := range h.checks {
@@ -141,8 +141,7 @@ func (h *handler) startChecks(ctx context.Context, within time.Duration, which f
 	return started
 }
 
-// addChecks waits for the checks and adds their results, in the order of the
-// options.
+// addChecks waits for the checks and adds their results, in the order of the options.
 func (h *handler) addChecks(ctx context.Context, r *report, checks []startedCheck) {
 	for _, c := range checks {
 		_, err := c.answer.wait(ctx)

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Reporter reports its health: a *eventbus.Bus. It must be safe for concurrent use.
+// Reporter reports its health. *eventbus.Bus is one. It must be safe for concurrent use.
 type Reporter interface {
 	// Health must return soon after its context ends; a Reporter that does not is
 	// itself reported as stuck.
@@ -18,17 +18,15 @@ type Reporter interface {
 // Option changes a Handler.
 type Option func(*handler)
 
-// Live is the tag of checks that count for /health/live too: those that only a
-// restart can mend.
+// Live is the tag of checks that also count for /health/live: those that only a restart can fix.
 const Live = "live"
 
-// Check adds a check of the program's own to /health and /health/ready: a nil error
-// is Healthy, any other, and no answer within the Timeout, Unhealthy.
+// Check adds one of the program's own checks to /health and /health/ready. A nil error is Healthy;
+// any other error, or no answer within the Timeout, is Unhealthy.
 //
-// The answer says that the check failed and not why, since errors of databases
-// often quote their credentials; the cause is logged when the state changes. check
-// never runs twice at once: requests that come meanwhile get the same answer. It
-// must return when its context ends.
+// The answer says that the check failed but not why, since errors of databases often quote
+// credentials; the cause is logged when the state changes. check never runs twice at the same
+// time: requests that come meanwhile share the result. It must return when its context ends.
 func Check(name, description string, check func(context.Context) error, tags ...string) Option {
 	if name == "" || check == nil {
 		panic("health: Check needs a name and a function")
@@ -38,8 +36,8 @@ func Check(name, description string, check func(context.Context) error, tags ...
 	}
 }
 
-// Buses adds further buses to the answer, as of a program that talks to several
-// clusters. Give each a Config.Name, which is the name of its check.
+// Buses adds further buses to the answer, for a program that talks to several clusters. Give each a
+// Config.Name, which becomes the name of its check.
 func Buses(more ...Reporter) Option {
 	return func(h *handler) {
 		for _, r := range more {
@@ -56,6 +54,5 @@ func Timeout(d time.Duration) Option {
 	return func(h *handler) { h.timeout = d }
 }
 
-// Logger sets where failures of the program's own checks are logged. Default
-// slog.Default().
+// Logger sets where failures of the program's own checks are logged. Default slog.Default().
 func Logger(logger *slog.Logger) Option { return func(h *handler) { h.logger = logger } }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// singleflight is a question that is asked once at a time, however many wait for the
-// answer: probes that come faster than a stuck answer must not pile up.
+// singleflight makes a request once at a time, however many callers wait for the answer: probes
+// that come faster than a slow answer must not pile up.
 type singleflight[T any] struct {
 	mu      sync.Mutex
 	running *answer[T]
@@ -30,10 +30,10 @@ var (
 	errNoReturn = errors.New("ended its goroutine")
 )
 
-// start asks, unless an answer is under way, and returns the answer to wait for.
-// The question's context ends after within, and not with the request that came
-// first: others wait for it too. ask runs in a goroutine of its own, which may
-// outlive the handler if it ignores its context: then no further one is started.
+// start makes the request unless it is running, and returns the answer to wait for. The request's
+// context ends after within, not with the first caller's, since others wait too. ask runs on its
+// own goroutine, which may outlive the handler if it ignores its context; in that case no other is
+// started.
 func (f *singleflight[T]) start(ctx context.Context, within time.Duration, ask func(context.Context) (T, error)) *answer[T] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,7 +59,7 @@ func (f *singleflight[T]) start(ctx context.Context, within time.Duration, ask f
 	return a
 }
 
-// wait returns the answer, or errNoAnswer when ctx ends first.
+// wait returns the answer, or errNoAnswer if ctx ends first.
 func (a *answer[T]) wait(ctx context.Context) (T, error) {
 	select {
 	case <-a.done:
@@ -67,7 +67,7 @@ func (a *answer[T]) wait(ctx context.Context) (T, error) {
 	case <-ctx.Done():
 	}
 	select {
-	// Both may have happened at once: an answer counts.
+	// Both may be ready: prefer the answer.
 	case <-a.done:
 		return a.value, a.err
 	default:

@@ -1,3 +1,3 @@
-// Package inbox has inboxes for eventbus.Idempotent that need no database. One
-// for a database implements eventbus.Inbox on that database's transactions.
+// Package inbox has inboxes for eventbus.Idempotent that need no database. For a database,
+// implement eventbus.Inbox with its transactions.
 package inbox

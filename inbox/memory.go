@@ -8,10 +8,9 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Memory returns an inbox that remembers the last n events, in this process alone:
-// enough against producers that send twice, not against a restart. If n is not
-// positive it is 100,000; each event takes about 200 bytes. The inbox is safe for
-// concurrent use.
+// Memory returns an inbox that remembers the last n events in this process: enough against
+// producers that send twice, but not across a restart. If n is not positive it is 100,000. Each
+// event takes about 200 bytes. The inbox is safe for concurrent use.
 func Memory(n int) eventbus.Inbox {
 	if n <= 0 {
 		n = 100_000
@@ -19,8 +18,8 @@ func Memory(n int) eventbus.Inbox {
 	return &memory{most: n, known: make(map[string]*list.Element), busy: make(map[string]chan struct{})}
 }
 
-// memory is the inbox of Memory. A key is fresh, then busy while its event is
-// handled, and known once that succeeded; a failure makes it fresh again.
+// memory is the inbox returned by Memory. A key is fresh, then busy while its event is handled, and
+// known once that has succeeded; a failure makes it fresh again.
 type memory struct {
 	// most is how many known keys are kept.
 	most int
@@ -29,8 +28,7 @@ type memory struct {
 	mu sync.Mutex
 	// known has the element of each key in age.
 	known map[string]*list.Element
-	// age holds the known keys in the order in which they were handled, the oldest
-	// first.
+	// age has the known keys in the order in which they were handled, oldest first.
 	age list.List
 	// busy has a channel for each key whose event is being handled, closed when
 	// that ends. The keys of one batch share one.
@@ -43,10 +41,9 @@ func (m *memory) Once(ctx context.Context, keys []string, do func(context.Contex
 	if err != nil {
 		return err
 	}
-	// done stays false if do fails or panics: the keys are then free for another
-	// attempt.
+	// If do fails or panics, done stays false, and the keys are free for another attempt.
 	done := false
-	// The deferred call runs even when do panics.
+	// Deferred calls run even if do panics.
 	defer func() { end(done) }()
 	if err := do(ctx, fresh); err != nil {
 		return err
@@ -55,10 +52,9 @@ func (m *memory) Once(ctx context.Context, keys []string, do func(context.Contex
 	return nil
 }
 
-// begin takes all keys at once, waiting until none of them is busy: two batches
-// can't hold a part each and wait for the other's. It returns the indexes of fresh
-// keys, and end, which releases the keys and, if done, remembers them. The error is
-// that of ctx.
+// begin takes all keys at once, waiting until none of them is busy, so that two batches can't
+// each hold some and wait for the other's. It returns the indexes of fresh keys, and end, which
+// releases the keys and, if done, remembers them. Its error is ctx's.
 func (m *memory) begin(ctx context.Context, keys []string) (fresh []int, end func(bool), err error) {
 	m.mu.Lock()
 	for {
@@ -78,7 +74,7 @@ func (m *memory) begin(ctx context.Context, keys []string) (fresh []int, end fun
 	ended := make(chan struct{})
 	mine := make(map[string]bool, len(keys))
 	for i, key := range keys {
-		// A key that is there twice in a batch is fresh once.
+		// A key that occurs twice in a batch is fresh once.
 		if m.known[key] == nil && !mine[key] {
 			fresh = append(fresh, i)
 			mine[key] = true

@@ -102,7 +102,7 @@ func TestKcatReadsStructured(t *testing.T) {
 	attributes := map[string]any{}
 	for _, into := range []any{&document, &attributes} {
 		if err := json.Unmarshal([]byte(r.value), into); err != nil {
-			t.Fatalf("the value %s is no JSON object: %v", r.value, err)
+			t.Fatalf("the value %s is not a JSON object: %v", r.value, err)
 		}
 	}
 	if document.Data != ours {

@@ -14,26 +14,24 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Admin inspects and changes a cluster: topics, records, groups, their offsets,
-// brokers and access rights. It is safe for concurrent use, shares the
-// connections of its Transport, and needs no Close.
+// Admin inspects and changes a cluster: topics, records, groups and their offsets, brokers and
+// access rights. It is safe for concurrent use, shares the connections of its Transport, and
+// needs no Close.
 //
-// Requests that fail for a passing reason, such as a leader that moves, are
-// repeated for Config.RequestTimeout, or until the context ends.
+// A request that fails with a retriable error, such as a moving leader, is repeated for
+// Config.RequestTimeout or until the context ends.
 type Admin struct {
 	client *cluster.Client
 	err    error // why the Transport's configuration is wrong; every method returns it
 }
 
-// NewAdmin returns an Admin for t's cluster. It connects when it is first used.
-// A Transport's own Admin method returns the same, as the narrower
-// transport.Admin that every transport has.
+// NewAdmin returns an Admin for t's cluster. It connects on first use. Transport.Admin returns
+// the same, as the narrower transport.Admin that every transport has.
 func NewAdmin(t *Transport) *Admin { return &Admin{t.client, t.err} }
 
-// Topics describes the named topics in that order, or, if none is named, all
-// except Kafka's internal ones. The Err of a topic that does not exist is
-// transport.ErrTopicMissing. Configs is nil for a topic whose configuration this
-// client may not read.
+// Topics describes the named topics, in that order, or, if none is named, all topics except
+// Kafka's internal ones. The Err of a topic that does not exist is transport.ErrTopicMissing.
+// Configs is nil if this client may not read the topic's configuration.
 func (a *Admin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
 	if a.err != nil {
 		return nil, a.err
@@ -49,8 +47,8 @@ func (a *Admin) Topics(ctx context.Context, names ...string) ([]transport.TopicI
 	return infos, nil
 }
 
-// describe asks one broker about topics, all but internal ones without names. A topic that
-// does not exist has its error in Err, in its place.
+// describe asks one broker about topics; without names, about all but internal ones. A topic that
+// does not exist is in the result, with its error in Err.
 func (a *Admin) describe(ctx context.Context, names []string) ([]transport.TopicInfo, error) {
 	req := cluster.MetadataRequest(names)
 	all := len(names) == 0
@@ -97,9 +95,8 @@ func (a *Admin) describe(ctx context.Context, names []string) ([]transport.Topic
 	return infos, nil
 }
 
-// configs fills in the configuration of the topics that exist. Reading it needs
-// a right of its own (DescribeConfigs), without which it stays nil: a service
-// that may write to a topic seldom has it.
+// configs fills in the configuration of existing topics. Reading it requires the right
+// DescribeConfigs; without that it stays nil. A service that may write to a topic seldom has it.
 func (a *Admin) configs(ctx context.Context, topics map[string]*transport.TopicInfo) error {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	for name, info := range topics {
@@ -135,9 +132,9 @@ func (a *Admin) configs(ctx context.Context, topics map[string]*transport.TopicI
 	return nil
 }
 
-// CreateTopics creates topics and waits until each of their partitions has a
-// leader. Topics that exist already stay as they are. The error names the topics
-// that could not be created; the others have been.
+// CreateTopics creates topics and waits until each of their partitions has a leader. Existing
+// topics stay as they are. The error names the topics that could not be created; all others
+// were.
 func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
 	if a.err != nil {
 		return a.err
@@ -155,7 +152,7 @@ func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("kafka: creating topics: %w", err))
-			break // it would be that of the others, too
+			break // the others would fail in the same way
 		}
 		for _, spec := range part {
 			if err := refused[spec.Name]; err != nil {
@@ -168,13 +165,13 @@ func (a *Admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) 
 	return errors.Join(append(errs, a.usable(ctx, created))...)
 }
 
-// createRecords bounds what one request has the controller write: a record for each
-// topic, partition and setting. It refuses all topics of a request beyond 10,000. A topic
-// with the brokers' number of partitions may have more than are counted here.
+// createRecords bounds the records that one request makes the controller write: one for each
+// topic, partition and setting. Beyond 10,000 the controller refuses the whole request. Topics
+// with the brokers' default number of partitions may need more than are counted here.
 const createRecords = 5000
 
-// createParts splits topics into requests that the controller takes. A topic that is too
-// large by itself has one of its own, to be refused alone.
+// createParts splits topics into requests that the controller accepts. A topic too large for any
+// gets its own request, to be refused alone.
 func createParts(specs []transport.TopicSpec) (parts [][]transport.TopicSpec) {
 	begin, records := 0, 0
 	for i := range specs {
@@ -188,9 +185,8 @@ func createParts(specs []transport.TopicSpec) (parts [][]transport.TopicSpec) {
 	return append(parts, specs[begin:])
 }
 
-// create asks the controller once. The map has the final errors of the topics
-// that it refused; the error, if any, concerns the whole request and may be
-// worth another try.
+// create asks the controller once. The map has the final errors of refused topics. The error, if
+// any, concerns the whole request, and may be worth a retry.
 func (a *Admin) create(ctx context.Context, specs []transport.TopicSpec) (map[string]error, error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(a.client.Options.RequestTimeout.Milliseconds())
@@ -215,15 +211,15 @@ func (a *Admin) create(ctx context.Context, specs []transport.TopicSpec) (map[st
 			err = fmt.Errorf("%w: %s", err, *t.ErrorMessage)
 		}
 		if kerr.Retriable(err) {
-			return nil, err // the topics that were created are no error the next time
+			return nil, err // topics that were created are not an error the next time
 		}
 		failed[t.Topic] = err
 	}
 	return failed, nil
 }
 
-// createRequest translates a topic that is to be created. Zero partitions and replicas
-// mean the brokers' defaults, which the protocol writes as −1.
+// createRequest translates the spec of a topic to create. Zero partitions or replicas mean the
+// brokers' defaults, which are −1 in the protocol.
 func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = spec.Name, spec.Partitions, spec.Replication
@@ -241,11 +237,11 @@ func createRequest(spec transport.TopicSpec) kmsg.CreateTopicsRequestTopic {
 	return t
 }
 
-// usable waits until each partition of new topics has a leader: the controller answers
-// before the other brokers know the topics. One request asks for all that are waited for.
+// usable waits until each partition of new topics has a leader: the controller answers before the
+// other brokers know the topics. One request asks for all topics still missing leaders.
 //
-// With ZooKeeper a topic that "exists already" may be one whose deletion takes
-// some seconds more. Creating it is therefore tried again about once a second.
+// With ZooKeeper, a topic that "already exists" may be one whose deletion takes some more
+// seconds. Creating it is therefore retried about once a second.
 func (a *Admin) usable(ctx context.Context, specs []transport.TopicSpec) error {
 	var errs []error
 	for turn := 1; len(specs) > 0; turn++ {
@@ -284,7 +280,7 @@ func (a *Admin) usable(ctx context.Context, specs []transport.TopicSpec) error {
 	return errors.Join(errs...)
 }
 
-// led reports whether each partition of a topic has a leader, by what is known.
+// led reports whether each partition of a topic has a leader, by the known metadata.
 func (a *Admin) led(name string) (bool, error) {
 	t := a.client.KnownTopic(name)
 	if t == nil {

@@ -28,8 +28,8 @@ const (
 // The zero value allows nothing and is not Known.
 type Rights struct {
 	bits int32 // 1<<operation for each
-	// Known is false if the broker did not say: an old one, or one without the
-	// right to Describe.
+	// Known is false if the broker did not say: it is old, or this client lacks the right to
+	// Describe.
 	Known bool
 }
 
@@ -40,11 +40,11 @@ func rightsOf(bits int32) Rights {
 	return Rights{bits, true}
 }
 
-// Allow reports whether o is among the operations. It is false if r is not Known.
+// Allow reports whether o is among the operations. It returns false if r is not Known.
 func (r Rights) Allow(o Operation) bool { return r.bits&(1<<o) != 0 }
 
-// TopicRights returns the operations that this client may use on topics. Topics
-// that do not exist, or that this client may not describe, are absent.
+// TopicRights returns the operations that this client may use on topics. Topics that do not
+// exist, or that this client may not describe, are absent from the result.
 func (a *Admin) TopicRights(ctx context.Context, topics ...string) (map[string]Rights, error) {
 	if a.err != nil {
 		return nil, a.err
@@ -67,9 +67,8 @@ func (a *Admin) TopicRights(ctx context.Context, topics ...string) (map[string]R
 	return rights, nil
 }
 
-// GroupRights returns the operations that this client may use on a group, which
-// need not exist. An error that is transport.ErrUnauthorized means that it may
-// not even describe the group.
+// GroupRights returns the operations that this client may use on a group, which need not exist.
+// transport.ErrUnauthorized means that it may not even describe the group.
 func (a *Admin) GroupRights(ctx context.Context, group string) (Rights, error) {
 	if a.err != nil {
 		return Rights{}, a.err

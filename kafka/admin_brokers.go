@@ -39,10 +39,9 @@ type BrokerProbe struct {
 	TLS *tls.ConnectionState
 }
 
-// Probe connects to each broker of the cluster, one after another, at the
-// address that the cluster advertises, and sends a request. The result is in the
-// order of the brokers' ids. A broker that does not answer within
-// Config.DialTimeout is no error of Probe: its BrokerProbe has one.
+// Probe connects to each broker of the cluster, one after another, at its advertised address,
+// and sends a request. The results are in the order of the brokers' ids. A broker that does not
+// answer within Config.DialTimeout is not an error of Probe, but of its BrokerProbe.
 func (a *Admin) Probe(ctx context.Context) ([]BrokerProbe, error) {
 	found, err := a.cluster(ctx)
 	if err != nil {

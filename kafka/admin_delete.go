@@ -13,10 +13,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DeleteRecords deletes all records before the given offset from each partition,
-// irrevocably. Records are deleted from the start of a partition's log only, as
-// by retention. The error names the partitions where it failed; in the others
-// the records are deleted.
+// DeleteRecords deletes all records before the given offset from each partition, irrevocably.
+// Like retention, it deletes from the start of a log. The error names the partitions that
+// failed; in the others the records were deleted.
 func (a *Admin) DeleteRecords(ctx context.Context, before map[transport.Partition]int64) error {
 	if a.err != nil {
 		return a.err

@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ErrGroupMissing means that the cluster has no group of that name. A group
-// exists while it has members or committed offsets.
+// ErrGroupMissing means that the cluster has no group of that name. A group exists while it has
+// members or committed offsets.
 var ErrGroupMissing = errors.New("no such group")
 
 // GroupListing is one consumer group in the cluster's list.
@@ -27,14 +27,14 @@ type GroupListing struct {
 	// State is one of Kafka's names: Empty, Stable, PreparingRebalance, CompletingRebalance,
 	// Assigning, Reconciling or Dead; empty before Kafka 2.6.
 	State string
-	// Protocol is "consumer" for groups of KIP-848, in which the broker assigns
-	// the partitions, else "classic"; empty before Kafka 3.8.
+	// Protocol is "consumer" for groups of KIP-848, in which the broker assigns partitions,
+	// "classic" for others, and empty before Kafka 3.8.
 	Protocol string
 }
 
-// Groups lists the consumer groups of the cluster, by name. Each broker lists the
-// groups that it coordinates: if some brokers do not answer, Groups returns the
-// groups of the others and an error that names the brokers.
+// Groups lists the consumer groups of the cluster by name. Each broker lists the groups that it
+// coordinates; if some brokers don't answer, Groups returns the groups of the others and an
+// error that names the brokers.
 func (a *Admin) Groups(ctx context.Context) ([]GroupListing, error) {
 	known, err := a.cluster(ctx)
 	if err != nil {
@@ -66,8 +66,8 @@ func groupsOf(ctx context.Context, c *cluster.Client, broker int32) ([]GroupList
 	resp := answer.(*kmsg.ListGroupsResponse)
 	var listed []GroupListing
 	for _, g := range resp.Groups {
-		// A group that was only ever committed to has no protocol type; share
-		// groups and Connect's workers have others.
+		// A group with commits but never a member has no protocol type; share groups and
+		// Connect's workers have others.
 		if g.ProtocolType == "consumer" || g.ProtocolType == "" {
 			listed = append(listed, GroupListing{Name: g.Group, State: g.GroupState, Protocol: g.GroupType})
 		}
@@ -85,28 +85,27 @@ type Group struct {
 
 // GroupMember is one member of a group.
 type GroupMember struct {
-	ID         string // unique; a member gets a new one whenever it starts
-	InstanceID string // the name of a static member (KIP-345), else empty
+	ID         string // unique; new whenever the member starts
+	InstanceID string // name of a static member (KIP-345), or empty
 	ClientID   string // Config.ClientID of the member
-	Host       string // the address that the coordinator sees, such as "/10.0.0.7"
+	Host       string // as seen by the coordinator, such as "/10.0.0.7"
 	Assigned   []transport.Partition
-	// Types are the types of events that the member handles, by topic. A member by
-	// the protocol of KIP-848, and one that handles too many to name them, tells
-	// TypeIDs alone; one of another library, or of an older version of this one,
-	// tells nothing.
+	// Types are the types of events that the member handles, by topic. A member that uses the
+	// protocol of KIP-848, or handles too many types to name them, reports only TypeIDs. A
+	// member of another library, or of an older version of this one, reports nothing.
 	Types map[string][]string
-	// TypeIDs stand for all of them, in no order; Handles knows for which.
+	// TypeIDs identify all of these types, in no order; see Handles.
 	TypeIDs []uint32
 }
 
-// Handles reports whether the member handles a type of events on a topic, as far as
-// it tells: by itself, or all types, for which "*" stands.
+// Handles reports whether the member handles a type of events on a topic, as far as it tells:
+// by name, or by "*" for all types.
 func (m *GroupMember) Handles(topic, typ string) bool {
 	return slices.Contains(m.TypeIDs, uint32(grouptypes.Of(topic, typ))) ||
 		slices.Contains(m.TypeIDs, uint32(grouptypes.Of(topic, grouptypes.Any)))
 }
 
-// handles notes the types that a member tells.
+// handles sets the types that a member reports.
 func (m *GroupMember) handles(t balance.Types) {
 	m.Types = t.Names
 	for _, id := range t.Live {
@@ -114,8 +113,8 @@ func (m *GroupMember) handles(t balance.Types) {
 	}
 }
 
-// Group describes a group of either protocol. If the cluster has no group of
-// that name the error is ErrGroupMissing.
+// Group describes a group of either protocol. If the cluster has no group of that name the error
+// is ErrGroupMissing.
 func (a *Admin) Group(ctx context.Context, name string) (Group, error) {
 	if a.err != nil {
 		return Group{}, a.err
@@ -133,9 +132,8 @@ func (a *Admin) Group(ctx context.Context, name string) (Group, error) {
 	return g, nil
 }
 
-// describeGroup asks for a group of the classic protocol and, if there is none,
-// for one of KIP-848: brokers answer each request for groups of its own protocol
-// alone.
+// describeGroup asks for a group of the classic protocol and, if there is none, for one of
+// KIP-848: brokers answer each request only for groups of its protocol.
 func describeGroup(ctx context.Context, c *cluster.Client, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups = []string{name}

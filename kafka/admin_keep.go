@@ -9,19 +9,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// keptFor is the retention that KeepOffsets asks for. The protocol has no value
-// for "without end"; a century serves.
+// keptFor is the retention that KeepOffsets requests. The protocol has no value for "forever"; a
+// century serves.
 const keptFor = 100 * 365 * 24 * time.Hour
 
-// commitWithRetention is the last version of OffsetCommit with a field for the
-// retention time: KIP-211 removed it from later ones. Brokers from 2.8 to 4.1
-// accept this version and honour the field.
+// commitWithRetention is the last version of OffsetCommit with a retention time, which KIP-211
+// removed. Brokers from 2.8 to 4.1 accept this version and honor the field.
 const commitWithRetention = 4
 
-// KeepOffsets commits offsets for a group that never has members, and asks the
-// brokers to keep them for a century. They delete other commits of a group without
-// members after offsets.retention.minutes, a week by default. The commits' Epoch
-// is ignored. The error is transport.ErrFenced if the group has members.
+// KeepOffsets commits offsets for a group that never has members, and asks the brokers to keep
+// them for a century. Other commits of a group without members are deleted after
+// offsets.retention.minutes, a week by default. It ignores the commits' Epoch. The error is
+// transport.ErrFenced if the group has members.
 func (a *Admin) KeepOffsets(ctx context.Context, name string, commits ...transport.Commit) error {
 	if a.err != nil {
 		return a.err

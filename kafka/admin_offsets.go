@@ -8,9 +8,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Offsets resolves a start position to an offset for each partition: the start
-// of its log, its end (the last stable offset), or the first record at or after a
-// time. It fails if any of the partitions does not exist.
+// Offsets resolves a start position to an offset for each partition: the start of its log, its end
+// (the last stable offset), or the first record at or after a time. It fails if any partition does
+// not exist.
 func (a *Admin) Offsets(ctx context.Context, at transport.Start, partitions ...transport.Partition) (map[transport.Partition]int64, error) {
 	if a.err != nil {
 		return nil, a.err
@@ -22,9 +22,9 @@ func (a *Admin) Offsets(ctx context.Context, at transport.Start, partitions ...t
 	return found, nil
 }
 
-// Committed returns a group's committed offsets and their metadata on those
-// topics, or on all if none is named. Partitions without a commit are absent; a
-// group that does not exist has no commits.
+// Committed returns a group's committed offsets and their metadata for the given topics, or for
+// all if none is given. Partitions without a commit are absent. A group that does not exist has
+// no commits.
 func (a *Admin) Committed(ctx context.Context, name string, topics ...string) (map[transport.Partition]transport.Commit, error) {
 	if a.err != nil {
 		return nil, a.err

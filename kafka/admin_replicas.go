@@ -10,17 +10,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Replicas has the ids of the brokers that hold a partition.
+// Replicas lists the ids of the brokers that hold a partition.
 type Replicas struct {
 	transport.Partition
-	Leader  int32   // −1 without a leader: the partition can be neither read nor written
+	Leader  int32   // −1 if there is none: the partition can be neither read nor written
 	All     []int32 // the first is the preferred leader
-	InSync  []int32 // those that acknowledge writes
-	Offline []int32 // those that are down, or whose disk failed
+	InSync  []int32 // whose acknowledgement a write waits for
+	Offline []int32 // down, or with a failed disk
 }
 
-// Replicas returns the replicas of each partition of the topics, in the order of
-// the topics. A topic that does not exist adds nothing.
+// Replicas returns the replicas of each partition of the topics, in the order of the topics.
+// Topics that do not exist are omitted.
 func (a *Admin) Replicas(ctx context.Context, topics ...string) ([]Replicas, error) {
 	if a.err != nil {
 		return nil, a.err

@@ -9,17 +9,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ErrGroupBusy means that a group has members. They would not notice new offsets,
-// and overwrite them with their next commit.
+// ErrGroupBusy means that a group has members. They would not notice new offsets, and overwrite
+// them with their next commit.
 var ErrGroupBusy = errors.New("the group has members: stop them first")
 
-// ResetGroup commits offsets for a group without members, so that members that
-// join later continue there. It creates a group that does not exist. The commits'
-// Epoch is ignored. While the group has members the error is ErrGroupBusy: the
-// broker checks, so a member that joins at the same moment is safe too.
+// ResetGroup commits offsets for a group without members, so that members that join later continue
+// there. It creates a group that does not exist, and ignores the commits' Epoch. If the group has
+// members the error is ErrGroupBusy: the broker checks this, so a member that joins at the same
+// moment is safe too.
 //
-// All offsets are in one request. The coordinator stores all or none of them,
-// except for partitions that do not exist, which the error names.
+// All offsets go into one request. The coordinator stores all of them or none, except for
+// partitions that do not exist, which the error names.
 func (a *Admin) ResetGroup(ctx context.Context, name string, commits ...transport.Commit) error {
 	if a.err != nil {
 		return a.err

@@ -18,18 +18,17 @@ import (
 // Config describes a cluster and how to connect to it. Only Brokers is required;
 // the zero value of every other field is its default.
 //
-// A Config never shows passwords or tokens when it is printed or logged, by any
-// verb of package fmt.
+// A Config never shows passwords or tokens when it is printed or logged, whatever the
+// fmt verb.
 type Config struct {
-	// Brokers lists the addresses, host:port, of some brokers of the cluster. One
-	// that answers is enough: it knows the others.
+	// Brokers lists the addresses, host:port, of some brokers of the cluster. A single
+	// one that answers is enough, since it knows the others.
 	Brokers []string
 	// ClientID names this program in the brokers' logs and quotas. Default "eventbus".
 	ClientID string
 
-	// TLS, if not nil, secures connections. It is cloned for each connection and
-	// must not be changed after New. An empty ServerName means the host that is
-	// dialled.
+	// TLS, if not nil, secures connections. It is cloned for each connection and must not
+	// be changed after New. An empty ServerName means the dialed host.
 	TLS *tls.Config
 	// TLSFiles, if not zero, secures connections with certificates from files. At
 	// most one of TLS and TLSFiles may be set.
@@ -37,40 +36,40 @@ type Config struct {
 	// SASL authenticates connections. The zero value does not.
 	SASL SASL
 
-	// Compression is the codec of producers whose own configuration names none:
-	// "none" (default), "gzip", "snappy", "lz4" or "zstd".
+	// Compression applies to producers whose own configuration names none: "none"
+	// (default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
 
-	// DialTimeout bounds the establishment of one connection, including TLS and
-	// SASL. Default 10 s.
+	// DialTimeout bounds establishing one connection, including TLS and SASL. Default
+	// 10 s.
 	DialTimeout time.Duration
-	// RequestTimeout bounds one request beyond the time that it asks the broker
-	// itself to wait. Default 30 s.
+	// RequestTimeout bounds one request, not counting the time that it asks the broker to
+	// wait. Default 30 s.
 	RequestTimeout time.Duration
-	// Dial connects to an address, for tests and tunnels. It is called
-	// concurrently, and TLS and SASL follow on the connection that it returns.
-	// Default: the DialContext of a net.Dialer.
+	// Dial connects to an address, for tests and tunnels. It is called concurrently. TLS
+	// and SASL run on the connection that it returns. Default: a net.Dialer's
+	// DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Balancer is the strategy by which the leader of a group assigns partitions
 	// to members: "cooperative-sticky" (default), "range" or "roundrobin". All
 	// members of a group must use the same. It does not apply to ConsumerProtocol.
 	Balancer string
-	// InstanceID is the default of transport.ConsumerConfig.InstanceID. It makes
-	// consumers static members (KIP-345), which keep their partitions over a
-	// restart, and must be unique within a group. Empty means dynamic members.
+	// InstanceID is the default of transport.ConsumerConfig.InstanceID. It makes consumers
+	// static members (KIP-345), which keep their partitions across a restart. It must be
+	// unique within a group. Empty means dynamic members.
 	InstanceID string
-	// Rack is the location of this program, in the names that brokers have in
-	// broker.rack. If the cluster allows it (KIP-392), consumers then fetch from a
-	// replica in the same rack. Empty means the leader.
+	// Rack is the location of this program, named as in the brokers' broker.rack. If the
+	// cluster allows it (KIP-392), consumers then fetch from a replica in the same rack.
+	// Empty means fetching from the leader.
 	Rack string
-	// ConsumerProtocol selects the group protocol of KIP-848, in which the broker
-	// assigns the partitions. It requires Apache Kafka 4.0.
+	// ConsumerProtocol selects the group protocol of KIP-848, in which the broker assigns
+	// partitions. It requires Apache Kafka 4.0 or later.
 	ConsumerProtocol bool
 }
 
-// Validate returns an error that lists every wrong field and the values that it
-// may have, or nil. It reads the certificate files and does not connect.
+// Validate returns an error that lists every invalid field and its allowed values, or
+// nil. It reads the certificate files and does not connect.
 func (c Config) Validate() error {
 	var wrong kerr.Faults
 	if len(c.Brokers) == 0 {
@@ -96,8 +95,8 @@ func (c Config) Validate() error {
 
 var balancers = []string{"cooperative-sticky", "range", "roundrobin"}
 
-// addressFault returns the predicate of a sentence about a broker's address that
-// is wrong, or "" for a valid one.
+// addressFault returns what is wrong with a broker's address, as the predicate of a
+// sentence, or "".
 func addressFault(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	switch {
@@ -114,7 +113,7 @@ func addressFault(addr string) string {
 	return ""
 }
 
-// withDefaults returns c with the defaults of the fields that are zero.
+// withDefaults returns c with every zero field set to its default.
 func (c Config) withDefaults() Config {
 	c.Brokers = slices.Clone(c.Brokers)
 	if c.ClientID == "" {
@@ -138,7 +137,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// String returns the configuration in short, without secrets.
+// String returns a short form of the configuration, without secrets.
 func (c Config) String() string {
 	s := fmt.Sprintf("kafka.Config{Brokers: %s, ClientID: %q", strings.Join(c.Brokers, ","), c.ClientID)
 	if c.secure() {
@@ -150,7 +149,7 @@ func (c Config) String() string {
 	return s + "}"
 }
 
-// Format prints String for every verb: %#v and the like would print secrets.
+// Format prints String for every verb: %#v, for one, would print secrets.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
 // LogValue returns String, so that package log/slog logs no secrets.

@@ -2,12 +2,12 @@
 //
 //	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: []string{"localhost:9092"}}), eventbus.Config{…})
 //
-// A [Transport] is all that a bus needs. [Admin] has the methods that operators
-// and their tools need besides, and [Transactor] writes in transactions.
+// A [Transport] is all that a bus needs. [Admin] has further methods for operators and
+// their tools, and [Transactor] writes in transactions.
 //
 // # Files
 //
-// What a program sees is here:
+// This package has the exported API:
 //
 //	transport.go            Transport: New, and what a bus uses
 //	config.go               Config, its defaults and its validation
@@ -29,8 +29,8 @@
 //	transaction_request.go  its requests to coordinators
 //	error.go                Error: codes of the protocol
 //
-// The rest is in packages below internal, each with a map of its own. A package
-// imports only those above it:
+// The implementation is in packages below internal, each of which maps its own files. A
+// package imports only those above it:
 //
 //	kerr       errors of the protocol and what follows from them
 //	handshake  checks what a server sends before kafka-go decodes it
@@ -40,13 +40,12 @@
 //	produce    the idempotent producer
 //	fetch      the fetcher of partitions, and the reader outside groups
 //	group      the membership of a consumer group
-//	bed        brokers in the process of a test
-//	bedclient  the clients of a test on them
+//	bed        in-process brokers for tests
+//	bedclient  test clients of those brokers
 //
 // # Libraries
 //
-// kafka-go (segmentio) dials, authenticates and pools connections; its writer and
-// reader are not used. Requests are encoded and decoded by franz-go's kmsg, in
-// versions that are negotiated for each connection. No other package of this
-// module imports a Kafka client.
+// kafka-go (segmentio) dials, authenticates and pools connections; its writer and reader
+// are not used. franz-go's kmsg encodes and decodes requests, in versions negotiated per
+// connection. No other package of this module imports a Kafka client.
 package kafka

@@ -13,35 +13,34 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// SASL describes how connections authenticate. The zero value means that they do
-// not. A SASL never shows the password when it is printed or logged.
+// SASL describes how connections authenticate. The zero value means not at all. A SASL never
+// shows the password when it is printed or logged.
 type SASL struct {
 	// Mechanism is "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" or "OAUTHBEARER".
 	Mechanism string
-	// Username and Password are for PLAIN and SCRAM. PLAIN sends the password as it
-	// is: use it with TLS only. The password is read for each new connection, so one
-	// in a file can be replaced without a restart.
+	// Username and Password are for PLAIN and SCRAM. PLAIN sends the password in clear: use
+	// it with TLS only. The password is read for each new connection, so one in a file can be
+	// replaced without a restart.
 	Username string
 	Password secret.Value
-	// Token is for OAUTHBEARER. It is called concurrently, once for each new
-	// connection, and should return a cached token while that is valid.
+	// Token is for OAUTHBEARER. It is called concurrently, once for each new connection, and
+	// should return a cached token while that is valid.
 	Token func(context.Context) (Token, error) `json:"-"`
-	// Custom is a mechanism of another kind, in place of all of the above, such
-	// as one for Amazon MSK's IAM. It is used concurrently, once for every
-	// connection. The host that it is told is that of a bootstrap address, also
-	// where another broker of the cluster answers in its place.
+	// Custom is another mechanism, in place of all of the above, such as one for Amazon MSK's
+	// IAM. It is used concurrently, once per connection. The host it gets is that of a
+	// bootstrap address, even if another broker of the cluster answers there.
 	Custom sasl.Mechanism `json:"-"`
-	// SessionLifetime is the brokers' connections.max.reauth.ms, 0 if they have
-	// none. Connections are replaced when 85 % of it, or of the remaining life of
-	// an OAUTHBEARER token, has passed.
+	// SessionLifetime is the brokers' connections.max.reauth.ms, 0 if they have none. A
+	// connection is replaced after 85 % of it, or of the remaining life of an OAUTHBEARER
+	// token.
 	SessionLifetime time.Duration
 }
 
-// Token is an OAUTHBEARER token (RFC 7628). It never shows its Value when it is
-// printed or logged.
+// Token is an OAUTHBEARER token (RFC 7628). It never shows its Value when it is printed or
+// logged.
 type Token struct {
 	Value secret.Value
-	// Expires is the time from which brokers refuse the token; zero if unknown.
+	// Expires is when brokers begin to refuse the token; zero if unknown.
 	Expires time.Time
 	// Extensions are SASL extensions by name (KIP-342). May be nil.
 	Extensions map[string]string
@@ -49,8 +48,8 @@ type Token struct {
 
 var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
 
-// validate adds what is wrong, each with what to write instead. A password in a file must
-// be readable now: a start that would fail at its first connection fails at once.
+// validate adds the faults of the configuration, each with what to write instead. A password
+// in a file must be readable now, rather than when the first connection needs it.
 func (s SASL) validate(wrong *kerr.Faults) {
 	kerr.OneOf(wrong, "SASL.Mechanism", s.Mechanism, mechanisms)
 	if s.Custom != nil {
@@ -89,8 +88,7 @@ func (s SASL) validate(wrong *kerr.Faults) {
 	}
 }
 
-// mechanism returns kafka-go's interface to the mechanism, or nil for the zero
-// SASL.
+// mechanism returns the mechanism for kafka-go, or nil for the zero SASL.
 func (s SASL) mechanism() sasl.Mechanism {
 	if s.Custom != nil {
 		return hide(s.Custom)
@@ -106,8 +104,8 @@ func (s SASL) mechanism() sasl.Mechanism {
 	return &oauthBearer{token: s.Token}
 }
 
-// plainMechanism authenticates by PLAIN (RFC 4616), with the password as it is when a
-// connection is made.
+// plainMechanism authenticates by PLAIN (RFC 4616). It reads the password again for each
+// connection.
 type plainMechanism struct{ sasl SASL }
 
 // Name returns the name by which brokers know the mechanism.
@@ -122,7 +120,7 @@ func (m plainMechanism) Start(ctx context.Context) (sasl.StateMachine, []byte, e
 	return saslplain.Mechanism{Username: m.sasl.Username, Password: password}.Start(ctx)
 }
 
-// password returns the password as it is now.
+// password returns the current password.
 func (s SASL) password() (string, error) {
 	password, err := s.Password.Reveal()
 	if err != nil {
@@ -144,7 +142,7 @@ func (s SASL) String() string {
 	return fmt.Sprintf("%s as %q", s.Mechanism, s.Username)
 }
 
-// Format prints String for every verb: %#v and the like would print the password.
+// Format prints String for every verb: %#v, for one, would print the password.
 func (s SASL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
 
 // LogValue returns String, so that package log/slog logs no password.
@@ -158,17 +156,16 @@ func (t Token) String() string {
 	return "token that expires " + t.Expires.Format(time.RFC3339)
 }
 
-// Format prints String for every verb: %#v and the like would print the token.
+// Format prints String for every verb: %#v, for one, would print the token.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }
 
 // LogValue returns String, so that package log/slog logs no token.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// sessionEnd returns the time to replace a connection that is made at now, because
-// brokers close it when its session ends (KIP-368); the zero time means never.
-// kafka-go cannot authenticate a connection a second time, so it is replaced after
-// 85 % of the session, the point at which Kafka's Java client authenticates again.
-// oauth is nil without OAUTHBEARER.
+// sessionEnd returns when to replace a connection made at now, before brokers close it
+// because its session has ended (KIP-368); the zero time means never. kafka-go can't
+// reauthenticate a connection, so it is replaced after 85 % of the session, the point at
+// which Kafka's Java client reauthenticates. oauth is nil without OAUTHBEARER.
 func (s SASL) sessionEnd(oauth *oauthBearer, now time.Time) time.Time {
 	life := s.SessionLifetime
 	if oauth != nil {
@@ -182,9 +179,8 @@ func (s SASL) sessionEnd(oauth *oauthBearer, now time.Time) time.Time {
 	return now.Add(life / 100 * 85)
 }
 
-// hidden is a mechanism of a user's with nothing to print: fmt shows what structs
-// hold, also in unexported fields and behind pointers, but no more of a function than
-// its address.
+// hidden is a user's mechanism with nothing to print: fmt shows the contents of structs,
+// including unexported fields and pointers, but only the address of a function.
 type hidden func() sasl.Mechanism
 
 // hide returns m as a hidden mechanism.

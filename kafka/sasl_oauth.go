@@ -24,7 +24,8 @@ type oauthBearer struct {
 // Name returns the name by which brokers know the mechanism.
 func (*oauthBearer) Name() string { return "OAUTHBEARER" }
 
-// fetch calls the user's function. Its panic, whose text may have a token, is an error.
+// fetch calls the user's function. A panic becomes an error without its text, which may
+// contain a token.
 func (o *oauthBearer) fetch(ctx context.Context) (t Token, err error) {
 	defer func() {
 		if recover() != nil {
@@ -51,8 +52,8 @@ func (o *oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, err
 	return o, first, nil
 }
 
-// Next reads the broker's answer: nothing if it accepts the token, else a JSON
-// object with the reason, of which the error shows the beginning.
+// Next reads the broker's answer: nothing if it accepts the token, otherwise a JSON object
+// with the reason. The error shows the beginning of that.
 func (o *oauthBearer) Next(_ context.Context, challenge []byte) (bool, []byte, error) {
 	if len(challenge) > 0 {
 		return false, nil, fmt.Errorf("%w: the broker refuses the OAUTHBEARER token: %.200s", kerr.SaslAuthenticationFailed, challenge)
@@ -60,8 +61,7 @@ func (o *oauthBearer) Next(_ context.Context, challenge []byte) (bool, []byte, e
 	return true, nil, nil
 }
 
-// expires returns the time at which the latest token expires, or the zero time if
-// that is unknown.
+// expires returns when the latest token expires, or the zero time if that is unknown.
 func (o *oauthBearer) expires() time.Time {
 	if at := o.expiry.Load(); at != 0 {
 		return time.Unix(0, at)
@@ -69,8 +69,8 @@ func (o *oauthBearer) expires() time.Time {
 	return time.Time{}
 }
 
-// clientResponse returns the initial client response of RFC 7628, section 3.1. It
-// refuses the separator \x01 in values, by which one could add fields.
+// clientResponse returns the initial client response of RFC 7628, section 3.1. It refuses
+// values with the separator \x01, which could add fields.
 func (t Token) clientResponse() ([]byte, error) {
 	value, err := t.Value.Reveal()
 	if err != nil {

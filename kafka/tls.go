@@ -14,22 +14,22 @@ import (
 // certificates take effect without a restart. TLS 1.2 is the minimum. The zero
 // value means connections without TLS.
 type TLSFiles struct {
-	// CA is the file with the certificates of the authorities that may sign
-	// brokers' certificates. Empty means the authorities of the system.
+	// CA is the file with the certificates of the authorities that may sign brokers'
+	// certificates. Empty means the system's authorities.
 	CA string
-	// Certificate and Key are the files that identify this client to brokers that
-	// ask for it (mTLS). Set both or none.
+	// Certificate and Key are the files that identify this client to brokers that ask for
+	// it (mTLS). Set both or neither.
 	Certificate, Key string
-	// ServerName is the name that brokers' certificates must be valid for. Empty
-	// means the host that is dialled.
+	// ServerName is the name that brokers' certificates must be valid for. Empty means
+	// the dialed host.
 	ServerName string
 }
 
 // secure reports whether connections use TLS.
 func (c Config) secure() bool { return c.TLS != nil || c.TLSFiles != TLSFiles{} }
 
-// validateTLS adds what is wrong. It reads the files, so that a wrong path is found before
-// a connection needs it.
+// validateTLS adds the faults of the TLS configuration. It reads the files, so that a wrong
+// path is found before a connection needs it.
 func (c Config) validateTLS(wrong *kerr.Faults) {
 	files := c.TLSFiles
 	switch {
@@ -46,9 +46,8 @@ func (c Config) validateTLS(wrong *kerr.Faults) {
 	}
 }
 
-// tlsConfig returns the configuration for a new connection to addr, or nil
-// without TLS. The files are read here, each time, which is how renewed
-// certificates take effect.
+// tlsConfig returns the configuration for a new connection to addr, or nil without TLS. It
+// reads the files each time, so that renewed certificates take effect.
 func (c Config) tlsConfig(addr string) (*tls.Config, error) {
 	var conf *tls.Config
 	switch {
@@ -73,7 +72,7 @@ func (c Config) tlsConfig(addr string) (*tls.Config, error) {
 	return conf, nil
 }
 
-// load reads the files as they are now.
+// load reads the files in their current state.
 func (f TLSFiles) load() (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.ServerName}
 	if f.CA != "" {

@@ -17,14 +17,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Transactor writes records and a group's offsets in transactions (KIP-98):
-// readers of committed records and of committed offsets see all of one or none.
-// It is not safe for concurrent use, holds no connection, and needs no Close.
+// Transactor writes records and a group's offsets in transactions (KIP-98): readers of
+// committed records and of committed offsets see all of a transaction or none of it. It is
+// not safe for concurrent use, holds no connection, and needs no Close.
 //
-// A transaction begins with the first Produce or SendOffsets and ends with Commit
-// or Abort. After an error from any of these the Transactor cannot be used any
-// more. An open transaction is then aborted by Abort, by the next NewTransactor
-// with its id, or by the cluster after TransactorConfig.Timeout.
+// The first Produce or SendOffsets begins a transaction, and Commit or Abort ends it. After an
+// error from any of these the Transactor can't be used any more. An open transaction is then
+// aborted by Abort, by the next NewTransactor with its id, or by the cluster after
+// TransactorConfig.Timeout.
 type Transactor struct {
 	client      *cluster.Client
 	cfg         TransactorConfig
@@ -34,28 +34,27 @@ type Transactor struct {
 
 	coordinator int32                         // a broker's id, −1 if unknown
 	sequences   map[transport.Partition]int32 // of the next record
-	partitions  map[transport.Partition]bool  // those that the open transaction writes to
+	partitions  map[transport.Partition]bool  // those written to by the open transaction
 	groups      map[string]bool               // those whose offsets it stores
-	failed      error                         // the first error; nothing may follow it
+	failed      error                         // the first error; no step may follow it
 }
 
-// TransactorConfig configures a Transactor. The zero value of each field means its
-// default.
+// TransactorConfig configures a Transactor. A zero field means its default.
 type TransactorConfig struct {
-	// Timeout is the time after which the cluster aborts an open transaction, and
-	// so the longest time that it can delay readers of committed records. Brokers
-	// refuse more than their transaction.max.timeout.ms. Default 1 minute.
+	// Timeout is when the cluster aborts an open transaction, and so the longest time that
+	// it can delay readers of committed records. Brokers refuse more than their
+	// transaction.max.timeout.ms. Default 1 minute.
 	Timeout time.Duration
-	// BatchBytes is the maximum size of one batch in bytes, before compression. A
-	// larger record is a batch by itself. Default 1,000,000.
+	// BatchBytes bounds the size of one batch in bytes, before compression. A larger record
+	// is a batch by itself. Default 1,000,000.
 	BatchBytes int
 	// Compression is "none" (default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
 }
 
-// NewTransactor returns the one Transactor of a transactional id in t's cluster.
-// From now on others with that id, in any process, get transport.ErrFenced, and a
-// transaction that one of them left open has been aborted.
+// NewTransactor returns the Transactor of a transactional id in t's cluster. From then on
+// others with that id, in any process, get transport.ErrFenced, and a transaction that one of
+// them left open is aborted.
 func NewTransactor(ctx context.Context, t *Transport, id string, cfg TransactorConfig) (*Transactor, error) {
 	if t.err != nil {
 		return nil, t.err
@@ -78,8 +77,8 @@ func NewTransactor(ctx context.Context, t *Transport, id string, cfg TransactorC
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID = &id
 	req.TransactionTimeoutMillis = int32(min(cfg.Timeout.Milliseconds(), math.MaxInt32))
-	// Without a producer id of its own the coordinator aborts the open transaction
-	// and returns the next epoch of the transactional id.
+	// Without a producer id the coordinator aborts the open transaction and returns the next
+	// epoch of the transactional id.
 	req.ProducerID, req.ProducerEpoch = -1, -1
 	err = x.ask(ctx, req, func(answer kmsg.Response) error {
 		resp := answer.(*kmsg.InitProducerIDResponse)
@@ -92,21 +91,20 @@ func NewTransactor(ctx context.Context, t *Transport, id string, cfg TransactorC
 	return x, nil
 }
 
-// Transactor returns what NewTransactor does, as transport.Transactional demands.
-// Of config it uses BatchBytes and Compression; the transaction's timeout is the
-// default of TransactorConfig.
+// Transactor implements transport.Transactional. It is NewTransactor with the BatchBytes and
+// Compression of config, and the default Timeout.
 func (t *Transport) Transactor(ctx context.Context, id string, config transport.ProducerConfig) (transport.Transactor, error) {
 	return NewTransactor(ctx, t, id, TransactorConfig{BatchBytes: config.BatchBytes, Compression: config.Compression})
 }
 
 var _ transport.Transactional = (*Transport)(nil)
 
-// Produce writes records within the transaction, in order, each to its Partition,
-// which must be set. When it returns nil they are in the log, visible once the
-// transaction is committed. The records may be changed afterwards.
+// Produce writes records within the transaction, in order, each to its Partition, which must be
+// set. If it returns nil they are in the log, to become visible once the transaction is
+// committed. The records may be changed afterwards.
 //
 // The error is transport.ErrTooLarge if a topic refuses a record for its size, and
-// transport.ErrFenced if another Transactor with this id has been made.
+// transport.ErrFenced if another Transactor with this id was created.
 func (x *Transactor) Produce(ctx context.Context, records ...transport.Record) error {
 	return x.step(func() error {
 		var order []transport.Partition
@@ -126,10 +124,9 @@ func (x *Transactor) Produce(ctx context.Context, records ...transport.Record) e
 	})
 }
 
-// SendOffsets adds a group's offsets and their metadata to the transaction. They
-// are stored when it is committed. The commits' Epoch is ignored: no membership is
-// checked. The error is transport.ErrMetadataTooLarge if the broker refuses the
-// length of the metadata.
+// SendOffsets adds a group's offsets and their metadata to the transaction, to be stored when it
+// is committed. It ignores the commits' Epoch: membership is not checked. The error is
+// transport.ErrMetadataTooLarge if the broker refuses the length of the metadata.
 func (x *Transactor) SendOffsets(ctx context.Context, group string, commits ...transport.Commit) error {
 	return x.step(func() error {
 		if !x.groups[group] {
@@ -142,10 +139,10 @@ func (x *Transactor) SendOffsets(ctx context.Context, group string, commits ...t
 	})
 }
 
-// Commit commits the transaction. When it returns nil, all of it is durable. An
-// error that is transport.ErrOutcomeUnknown means that it may be committed or not.
-// To find out, make the next Transactor with this id, which ends the transaction
-// for certain, and then read the records or offsets.
+// Commit commits the transaction. If it returns nil, all of it is durable. If the error is
+// transport.ErrOutcomeUnknown it may or may not be committed. To find out, create the next
+// Transactor with this id, which ends the transaction definitely, and read the records or
+// offsets.
 func (x *Transactor) Commit(ctx context.Context) error {
 	return x.step(func() error {
 		asked := false
@@ -157,9 +154,8 @@ func (x *Transactor) Commit(ctx context.Context) error {
 	})
 }
 
-// Abort aborts the transaction. After an error of another method, calling it is
-// optional: it spares readers of committed records the wait until the cluster
-// aborts the transaction itself.
+// Abort aborts the transaction. After an error of another method, calling it is optional: it
+// spares readers of committed records the wait until the cluster aborts the transaction.
 func (x *Transactor) Abort(ctx context.Context) error {
 	asked := false
 	if err := x.end(ctx, false, &asked); err != nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// capped is a request that is sent in version most at the highest, because later
-// versions mean something else.
+// capped is a request with a highest version, because later versions mean something else.
 type capped struct {
 	kmsg.Request
 	most int16
@@ -30,20 +29,19 @@ func (c capped) Unwrap() kmsg.Request { return c.Request }
 // MaxVersion returns the highest version to negotiate.
 func (c capped) MaxVersion() int16 { return c.most }
 
-// produceOfTransaction is the last version of Produce in which the client itself
-// adds partitions to its transaction. From version 12 on a broker adds them
-// (KIP-890), and expects the other requests of a transaction in new versions too.
+// produceOfTransaction is the last version of Produce in which the client itself adds
+// partitions to its transaction. From version 12 on the broker adds them (KIP-890), and
+// expects new versions of the transaction's other requests too.
 const produceOfTransaction = 11
 
-// batchesAtOnce bounds how many batches are on their way at the same time, and with
-// it the memory that they take.
+// batchesAtOnce bounds the number of batches in flight, and with it their memory.
 const batchesAtOnce = 16
 
-// bytesAtOnce bounds them too, but for the last of them: brokers hang up on requests
-// beyond socket.request.max.bytes, 100 MiB. It is the default of a producer's RequestBytes.
+// bytesAtOnce bounds the size of a request, not counting its last batch: brokers hang up on
+// requests beyond socket.request.max.bytes, 100 MiB. It is a producer's default RequestBytes.
 const bytesAtOnce = 16 << 20
 
-// portion is what is left to write to one partition.
+// portion is the remaining records for one partition.
 type portion struct {
 	transport.Partition
 	records  []*transport.Record
@@ -55,11 +53,11 @@ type portion struct {
 	err     error  // of the last attempt to write it
 }
 
-// writeAll writes the records of several partitions, a batch of each in one request to
-// each broker: a broker asks the coordinator about the transaction before it writes,
-// and with a request for each partition those questions would follow one another. It
-// never leaves a request under way: one that arrived after the transaction's end would
-// open another transaction, which nobody ends.
+// writeAll writes the records of several partitions, one batch of each per request to a
+// broker. A broker asks the coordinator about the transaction before it writes; with one
+// request per partition, those questions would be asked in sequence. writeAll never leaves a
+// request in flight: one that arrived after the transaction's end would open another
+// transaction, which nobody ends.
 func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, of map[transport.Partition][]*transport.Record) error {
 	left := make([]*portion, len(order))
 	for i, p := range order {
@@ -86,8 +84,8 @@ func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, 
 				x.sequences[p.Partition] = p.sequence
 				p.records = p.records[p.n:]
 			} else {
-				// The batch is too large, which says nothing of its records. The broker has not
-				// used the sequence numbers.
+				// The batch is too large; its records may not be. The broker has not used the
+				// sequence numbers.
 				p.limit = p.n / 2
 			}
 			if len(p.records) > 0 {
@@ -99,10 +97,10 @@ func (x *Transactor) writeAll(ctx context.Context, order []transport.Partition, 
 	return nil
 }
 
-// write writes the batches of portions. It repeats them unchanged after a passing
-// error: a broker that already has one recognises the sequence. When it returns nil,
-// each is written or refused as too large, as its err says. The error is that of the
-// first portion that failed for good, or else of the first.
+// write writes the batches of portions. After a retriable error it repeats them unchanged: a
+// broker that already has one recognizes the sequence. If it returns nil, each batch was
+// written, or refused as too large, which its err says. Otherwise the error is the first one
+// that is final, or else the first one.
 func (x *Transactor) write(ctx context.Context, portions []*portion) error {
 	return x.client.Persist(ctx, func() error {
 		x.send(ctx, portions)
@@ -125,8 +123,8 @@ func (x *Transactor) write(ctx context.Context, portions []*portion) error {
 	})
 }
 
-// encode encodes the portion's next batch: as many of its records as fit into
-// BatchBytes, at least one.
+// encode encodes the portion's next batch: as many records as fit into BatchBytes, and at least
+// one.
 func (x *Transactor) encode(p *portion) error {
 	now := time.Now().UnixMilli()
 	first, last := now, now
@@ -158,8 +156,7 @@ func (x *Transactor) encode(p *portion) error {
 	return nil
 }
 
-// send sends the batches of portions once, in one request to each leader, and sets the
-// err of each.
+// send sends the batches of portions once, in one request to each leader, and sets each err.
 func (x *Transactor) send(ctx context.Context, portions []*portion) {
 	byLeader := make(map[int32][]*portion)
 	for _, p := range portions {
@@ -182,7 +179,7 @@ func (x *Transactor) send(ctx context.Context, portions []*portion) {
 	sending.Wait()
 }
 
-// request returns the request that writes the batches of portions.
+// request returns the request with the batches of portions.
 func (x *Transactor) request(portions []*portion) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.TransactionID = &x.id

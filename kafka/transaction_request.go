@@ -13,15 +13,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// operationNotAttempted is the code of a partition to which nothing was done
-// because another one of the request failed. The code of that one is the cause.
+// operationNotAttempted is the code of a partition that was not processed because another one
+// of the request failed. That one's code is the cause.
 const operationNotAttempted kerr.Error = 55
 
-// ask sends req to the coordinator of the transactional id, and repeats it after a
-// passing error. read returns the error in the answer.
+// ask sends req to the coordinator of the transactional id, and repeats it after a retriable
+// error. read returns the error in the answer.
 //
-// Every request of a transaction may be repeated: the coordinator recognises the
-// repetition by the epoch.
+// Every request of a transaction may be repeated: the coordinator recognizes it by the epoch.
 func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.Response) error) error {
 	return x.client.Persist(ctx, func() error {
 		if x.coordinator < 0 {
@@ -42,8 +41,8 @@ func (x *Transactor) ask(ctx context.Context, req kmsg.Request, read func(kmsg.R
 	})
 }
 
-// enlist adds partitions to the transaction at the coordinator, which will write
-// the marker of its end to each. A partition must be added before it is written.
+// enlist adds partitions to the transaction at the coordinator, which will write the end marker
+// to each. A partition must be added before it is written to.
 func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partition) error {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch
@@ -52,8 +51,8 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		if x.partitions[p] {
 			continue
 		}
-		// From the coordinator, "unknown topic" may mean that it does not know the
-		// topic yet. Metadata is definite.
+		// The coordinator may answer "unknown topic" because it does not know the topic yet.
+		// Metadata is definite.
 		if _, _, err := x.client.Leader(ctx, p.Topic, p.Partition); err != nil && !kerr.Retriable(err) {
 			return err
 		}
@@ -98,8 +97,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 	return nil
 }
 
-// enlistGroup adds the offsets of a group to the transaction, as enlist does
-// partitions.
+// enlistGroup adds the offsets of a group to the transaction, as enlist adds partitions.
 func (x *Transactor) enlistGroup(ctx context.Context, group string) error {
 	req := kmsg.NewPtrAddOffsetsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = x.id, x.session.ID, x.session.Epoch

@@ -12,18 +12,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Transport is a client of one Apache Kafka cluster, version 2.8 or later. It is
-// safe for concurrent use. All producers, consumers and readers that it returns
-// share its connections; close them first. It must be made by New.
+// Transport is a client of one Apache Kafka cluster, version 2.8 or later. It is safe for
+// concurrent use. The producers, consumers and readers that it returns share its
+// connections; close them first. Create one with New; the zero value is not usable.
 type Transport struct {
 	cfg    Config // with its defaults
 	client *cluster.Client
 	err    error // what is wrong with the configuration
 }
 
-// New returns a Transport for the cluster that cfg describes. It copies cfg and
-// does not connect: the first use does. If cfg is wrong, every use of the
-// Transport returns the error of cfg.Validate.
+// New returns a Transport for the cluster that cfg describes. It copies cfg, and connects
+// on first use. If cfg is invalid, every use of the Transport returns the error of
+// cfg.Validate.
 func New(cfg Config) *Transport {
 	if err := cfg.Validate(); err != nil {
 		return &Transport{err: err}
@@ -33,9 +33,9 @@ func New(cfg Config) *Transport {
 	return &Transport{cfg: cfg, client: client}
 }
 
-// Cluster asks any broker for the id and the brokers of the cluster, and so shows
-// that the cluster can be reached. Its error names each address that was tried
-// and why it failed; it is transport.ErrUnauthorized if credentials were refused.
+// Cluster asks any broker for the cluster's id and brokers, which also shows that the
+// cluster is reachable. Its error names each address tried and why it failed. It is
+// transport.ErrUnauthorized if credentials were refused.
 func (t *Transport) Cluster(ctx context.Context) (transport.Cluster, error) {
 	return NewAdmin(t).cluster(ctx)
 }
@@ -52,9 +52,9 @@ func (t *Transport) Throttled() time.Duration {
 	return time.Duration(t.client.Throttled.Load())
 }
 
-// Close closes every connection at once, without regard to its context. Calls in
-// progress and later ones return an error that is transport.ErrClosed. It may be
-// called more than once, and returns nil.
+// Close closes all connections at once, whatever its context. Calls in progress and later
+// calls return an error that is transport.ErrClosed. Close may be called more than once
+// and returns nil.
 func (t *Transport) Close(context.Context) error {
 	if t.err == nil {
 		t.client.Close()
@@ -62,8 +62,8 @@ func (t *Transport) Close(context.Context) error {
 	return nil
 }
 
-// NewProducer returns an idempotent producer, which connects when it is first
-// used. If cfg names no compression, Config.Compression applies.
+// NewProducer returns an idempotent producer, which connects on first use. If cfg names
+// no compression, Config.Compression applies.
 func (t *Transport) NewProducer(cfg transport.ProducerConfig) (transport.Producer, error) {
 	if err := t.usable(); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (t *Transport) NewReader(cfg transport.ReaderConfig) (transport.Reader, err
 	return r, nil
 }
 
-// usable returns why nothing more can be made from t, or nil.
+// usable returns why t can't create anything, or nil.
 func (t *Transport) usable() error {
 	if t.err != nil {
 		return t.err
@@ -114,8 +114,8 @@ func (t *Transport) usable() error {
 	return nil
 }
 
-// options translates the configuration, whose defaults are filled in, for the
-// package that connects. That package imports none of the types of this one.
+// options translates the configuration, with defaults filled in, for the package that
+// connects, which imports no types of this one.
 func (c Config) options() cluster.Options {
 	mechanism := c.SASL.mechanism()
 	o := cluster.Options{

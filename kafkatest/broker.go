@@ -13,15 +13,15 @@ import (
 )
 
 // BrokersVariable is the environment variable that names the brokers of Open:
-// addresses, host:port, with commas between.
+// host:port addresses, separated by commas.
 const BrokersVariable = "EVENTBUS_TEST_BROKERS"
 
 // NewBroker returns a cluster of one broker inside the process, which speaks the
-// Kafka protocol over loopback connections: everything runs but a real Kafka.
+// Kafka protocol over loopback connections: everything but a real Kafka.
 //
-// In a bubble of testing/synctest the connections are in memory, so that the
-// bubble's clock runs: sessions, heartbeats and backoffs take no time. Brokers is
-// of no use to other clients then.
+// In a testing/synctest bubble the connections are in memory, which lets the
+// bubble's clock advance: sessions, heartbeats and backoffs take no time. Other
+// clients can't use the addresses of Brokers then.
 func NewBroker(t testing.TB) *Cluster {
 	t.Helper()
 	// In a bubble a socket would never let the clock run: the broker then has
@@ -36,11 +36,11 @@ func NewBroker(t testing.TB) *Cluster {
 	return overBrokers(t, testEnvironment, broker.Brokers(), newNetwork(broker.Dial))
 }
 
-// Open returns the cluster that brokers name, or without any the environment
-// variable EVENTBUS_TEST_BROKERS. Where that is empty too the test is skipped.
+// Open returns the cluster at brokers or, without any, at those that the
+// environment variable EVENTBUS_TEST_BROKERS names. The test is skipped if that is
+// empty too.
 //
-// The topics stay when the test has ended; their environment is a new one for each
-// Cluster.
+// The topics remain after the test. Each Cluster has a new environment.
 func Open(t testing.TB, brokers ...string) *Cluster {
 	t.Helper()
 	if len(brokers) == 0 {

@@ -12,12 +12,12 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// Bus returns a bus on the cluster, not started yet, which the test's Cleanup
-// closes. It creates topics, retries a failed event twice and at once, has no
-// circuit breakers, and logs warnings to the test. Its Service is the test's name,
-// so buses of one test are members of one group, as instances of one service are.
-// adjust changes the configuration before the bus is made; later functions see what
-// earlier ones did.
+// Bus returns a bus on the cluster. It is not started yet; the test's Cleanup closes
+// it. The bus creates topics, retries a failed event twice without delay, has no
+// circuit breakers, and logs warnings to the test. Its Service is the test's name:
+// the buses of one test are members of one group, like instances of one service.
+// Each adjust function changes the configuration before the bus is made, after the
+// functions before it.
 func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.Bus {
 	t.Helper()
 	log := &testLog{t: t}
@@ -50,9 +50,9 @@ func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.
 	return bus
 }
 
-// Start returns a Bus that handles subscriptions, once its members have their
-// partitions: a subscription that starts at Latest misses nothing that is published
-// from then on.
+// Start returns a Bus that handles subscriptions. It returns when the bus's members
+// have their partitions: a subscription that starts at Latest misses nothing that
+// is published from then on.
 func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *eventbus.Bus {
 	t.Helper()
 	bus := c.Bus(t)
@@ -71,7 +71,7 @@ func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *e
 }
 
 // Publish publishes events on a topic and waits until they are in the log. It uses
-// a bus of its own, made by the first call, so the test needs none.
+// a bus of its own, which the first call makes.
 func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events ...T) {
 	t.Helper()
 	c.mu.Lock()

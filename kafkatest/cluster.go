@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// Cluster is a cluster for one test, and what the test's buses did on it. It is
-// safe for concurrent use, and closed by the Cleanup of the test that made it.
+// Cluster is a cluster for one test, and a record of what the test's buses did on it.
+// It is safe for concurrent use. The Cleanup of the test that made it closes it.
 type Cluster struct {
 	// transport is the cluster's own; buses get links to it.
 	transport transport.Transport
@@ -53,7 +53,7 @@ const testEnvironment = "Test"
 // closing bounds what a Cleanup waits for.
 const closing = 10 * time.Second
 
-// NewMemory returns a cluster in memory: no sockets, no waiting, the same order of
+// NewMemory returns a cluster in memory: no sockets, no waiting, and the same order of
 // events on every run.
 func NewMemory(t testing.TB) *Cluster {
 	t.Helper()
@@ -84,27 +84,26 @@ func newCluster(t testing.TB, c *Cluster) *Cluster {
 	return c
 }
 
-// Transport returns a transport for a bus that the test makes itself, with
-// eventbus.New. Closing it leaves the cluster as it is. Settle, Handled, the faults
-// and the assertions know that bus as they know those of Bus, Start and Module.
+// Transport returns a transport for a bus that the test makes itself with
+// eventbus.New. Closing it does not close the cluster. Settle, Handled, the faults
+// and the assertions include that bus, like those of Bus, Start and Module.
 func (c *Cluster) Transport() transport.Transport { return &link{c.transport, c} }
 
-// Memory returns the cluster that NewMemory made, whose methods cause faults and
-// look inside. It is nil for brokers.
+// Memory returns the cluster that NewMemory made; its methods inject faults and
+// inspect the cluster. Memory returns nil for a cluster of brokers.
 func (c *Cluster) Memory() *memory.Cluster { return c.memory }
 
-// Brokers returns the brokers' addresses, host:port; none in memory.
+// Brokers returns the brokers' host:port addresses, or none for a cluster in memory.
 func (c *Cluster) Brokers() []string { return c.brokers }
 
-// Environment is that of the cluster's buses: topic.In(c.Environment()) is a
-// topic's name. On brokers that outlive the test it is a new one for each
-// Cluster, so that a test never sees what another one left behind.
+// Environment returns the environment of the cluster's buses:
+// topic.In(c.Environment()) is a topic's name. On brokers that outlive the test each
+// Cluster has a new one, and a test never sees what another left behind.
 func (c *Cluster) Environment() string { return c.environment }
 
-// Produce writes records as they are: what no publisher of the bus would write,
-// as another client does or a broken one. Topics that are missing are created.
-// The records' Partition is taken as it is; transport.AnyPartition lets the key
-// choose.
+// Produce writes records unchanged, including those that no publisher of the bus
+// would write, as another or a broken client would. It creates missing topics. The
+// records' Partition is used as it is; with transport.AnyPartition the key decides.
 func (c *Cluster) Produce(t testing.TB, records ...transport.Record) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), closing)

@@ -11,33 +11,33 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DeadLetter is an event, or a record that is not one, in a dead-letter topic.
+// DeadLetter is an event in a dead-letter topic, or a record there that is not one.
 type DeadLetter[T any] struct {
-	// Event is the event. Err says why it can't be read, and Event is zero
-	// then; the bytes are in Record.
+	// Event is the event. If it can't be read, Err says why, Event is zero, and
+	// the bytes are in Record.
 	Event T
 	Err   error
-	// Reason is why it is here: malformed, undecodable, unknown-type,
-	// permanent, exhausted. Error is the text of the last attempt's error.
+	// Reason is why it is here: malformed, undecodable, unknown-type, permanent
+	// or exhausted. Error is the text of the last attempt's error.
 	Reason string
 	Error  string
-	// Attempts is how often it was tried, by Group.
+	// Attempts is how often Group tried it.
 	Attempts int
 	Group    string
 	// Origin is where it was read.
 	Origin transport.Position
-	// Record is the dead letter as it stands in its topic.
+	// Record is the dead letter as stored in its topic.
 	Record transport.Record
 
 	read transport.Position // first
 }
 
-// DeadLettered returns the dead letters of a topic, of all groups: those of its
-// type of event, and the records that are no event at all. It does not wait: call
-// Settle before.
+// DeadLettered returns the dead letters of a topic, from all groups: the events of
+// its type, and the records that are not events at all. It does not wait: call
+// Settle first.
 //
-// With events to compare with it fails the test unless exactly these can be read
-// from the dead letters: those of one key in this order, keys in any.
+// With events to compare with, it fails the test unless exactly these can be read
+// from the dead letters. The order counts within a key, not between keys.
 func DeadLettered[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []DeadLetter[T] {
 	t.Helper()
 	chosen := c.chosenLetters()

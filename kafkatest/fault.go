@@ -61,8 +61,8 @@ func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) err
 	})
 }
 
-// FailDeadLetters makes the writing of dead letters fail for the events of a topic
-// for which fail returns an error: their keys wait. fail is called from several
+// FailDeadLetters makes writing dead letters fail for the events of a topic for
+// which fail returns an error: their keys wait. fail is called from several
 // goroutines at once.
 func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.publishFaults, &fault{
@@ -73,9 +73,9 @@ func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) e
 
 // FailHandlers makes attempts fail, in every group, for the events of a topic for
 // which fail returns an error: the handler does not run, and the error decides what
-// happens next as the handler's own would. fail is called at each attempt, from
-// several goroutines at once; in a batch one failing event fails all of it. It
-// applies to the buses that Handled knows.
+// happens next, like one of the handler. fail is called at each attempt, from
+// several goroutines at once. In a batch, one failing event fails the whole batch.
+// FailHandlers applies to the buses that Handled includes.
 func FailHandlers[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.handlerFaults, &fault{
 		concerns: func(name string) bool { return names(name, topic) },

@@ -97,12 +97,12 @@ func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 }
 
 // Handled returns the events of a topic for which a handler returned nil, in the
-// order in which it did; an event that two groups handled is there twice, and so is
-// one that was repeated. Events of another version count as that version's, also
-// where Upcast converts them. It does not wait: call Settle before.
+// order in which it did. An event that two groups handled is there twice, and so is
+// one that was repeated. Events of another version count as that version's, even
+// if Upcast converts them. Handled does not wait: call Settle first.
 //
-// With events to compare with it fails the test unless exactly these were handled:
-// those of one key in this order, keys in any.
+// With events to compare with, it fails the test unless exactly these were handled.
+// The order counts within a key, not between keys.
 func Handled[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []T {
 	t.Helper()
 	c.mu.Lock()

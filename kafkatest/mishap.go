@@ -9,9 +9,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Duplicate writes an event of a topic again: the newest record of it is copied to
-// the end of its partition, with the same id, as a producer leaves it that repeats
-// without being idempotent. The test fails if the event was never published.
+// Duplicate writes an event of a topic again: it copies the event's newest record to
+// the end of its partition, with the same id, as a producer does that retries without
+// being idempotent. The test fails if the event was never published.
 func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event T) {
 	t.Helper()
 	wanted := show(t, topic, event)
@@ -33,7 +33,7 @@ func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event 
 	c.Produce(t, *newest)
 }
 
-// Redeliver brings the dead letters of a topic back, each once, to the group that
+// Redeliver sends the dead letters of a topic, each once, back to the group that
 // failed, as "eventbus dlq replay" does: through the group's retry topic, in their
 // order. The test fails if there are none.
 func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
@@ -66,10 +66,10 @@ func (c *Cluster) comesBack(at transport.Position) bool {
 	return true
 }
 
-// Disconnect takes the brokers away from every bus of the cluster until reconnect
+// Disconnect disconnects every bus of the cluster from the brokers until reconnect
 // is called: connections end, and none can be made. Assertions on brokers wait, so
-// reconnect first. reconnect may be called more than once; the test's Cleanup calls
-// it too.
+// reconnect before them. reconnect may be called more than once; the test's Cleanup
+// calls it too.
 func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 	t.Helper()
 	if c.memory != nil {
@@ -93,9 +93,9 @@ func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 	return reconnect
 }
 
-// HoldPartition makes a partition of a topic endlessly slow: groups keep it, and
-// get nothing of it until release is called. release may be called more than once;
-// the test's Cleanup calls it too. It works on clusters in memory alone.
+// HoldPartition makes a partition of a topic endlessly slow: groups keep it, but get
+// nothing from it until release is called. release may be called more than once; the
+// test's Cleanup calls it too. HoldPartition works only on clusters in memory.
 func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], partition int32) (release func()) {
 	t.Helper()
 	if c.memory == nil {
@@ -109,10 +109,10 @@ func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], pa
 	return release
 }
 
-// Rebalance makes every group of the test's buses give out its partitions again,
-// and returns when all have an owner again. In memory each partition is revoked
+// Rebalance makes every group of the test's buses reassign its partitions, and
+// returns when all partitions have an owner again. In memory each partition is revoked
 // from its owner; on brokers a member joins the group and leaves again, which moves
-// some.
+// some partitions.
 func (c *Cluster) Rebalance(t testing.TB) {
 	t.Helper()
 	for group, topics := range c.links.groups() {

@@ -14,12 +14,12 @@ import (
 )
 
 // Published returns the events of a topic that are in the log, from any producer:
-// in log order per partition, and by time over partitions. Records that do
-// not have the topic's Format are left out. It does not wait for what is published without
-// waiting: call Settle before.
+// in log order within a partition, and by time across partitions. It omits records
+// that do not have the topic's Format. It does not wait for what is published
+// without waiting: call Settle first.
 //
-// With events to compare with it fails the test unless exactly these are there:
-// those of one key in this order, keys in any.
+// With events to compare with, it fails the test unless exactly these are there.
+// The order counts within a key, not between keys.
 func Published[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want ...T) []T {
 	t.Helper()
 	var envelopes []*eventbus.Envelope

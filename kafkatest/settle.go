@@ -13,7 +13,7 @@ import (
 )
 
 // Settle waits until the cluster has come to rest: what was published is in the
-// log, every group has dealt with all of it (handled, dead-lettered or skipped),
+// log, every group has dealt with all of it (handled, dead-lettered or skipped it),
 // and no handler runs. What handlers publish counts too.
 //
 // It fails the test, and says what is not finished, when nothing has moved for
@@ -25,7 +25,7 @@ func (c *Cluster) Settle(t testing.TB) {
 	c.await(t, "not settled", c.unsettled)
 }
 
-// Bounds of waiting, and pauses between looks.
+// Bounds of waiting, and pauses between checks.
 const (
 	// patience is how long nothing may move.
 	patience = 30 * time.Second

@@ -12,19 +12,19 @@ import (
 // Sealed is the datacontenttype of data that is encrypted as a whole.
 const Sealed = "application/vnd.eventbus.sealed"
 
-// Config configures a codec. The zero value works.
+// Config configures a codec. The zero value is usable.
 type Config struct {
-	// Subject returns whose data an event is; v is a pointer to the event. Nil is the
-	// event's key. An event without a subject is refused.
+	// Subject returns the subject of an event; v is a pointer to the event. If nil, the subject
+	// is the event's key. An event without a subject is refused.
 	Subject func(e *eventbus.Envelope, v any) string
-	// Whole encrypts the data as a whole, whatever its fields. Readers without the codec
-	// then find nothing that they can read.
+	// Whole encrypts the data as a whole, whatever its fields. Readers without the codec then
+	// can't read any of it.
 	Whole bool
 }
 
-// New returns a codec that encrypts what another one makes, and decrypts it before
-// that reads it. Events from before it was used are read as they are. It panics if
-// inner or keys is nil.
+// New returns a codec that encrypts what inner encodes, and decrypts it before inner decodes.
+// Events from before the codec was used are read as they are. New panics if inner or keys is
+// nil.
 func New(inner eventbus.Codec, keys Keys, config Config) eventbus.Codec {
 	if inner == nil || keys == nil {
 		panic("personal: New needs a codec and keys")
@@ -35,7 +35,7 @@ func New(inner eventbus.Codec, keys Keys, config Config) eventbus.Codec {
 	return codec{inner, keys, config}
 }
 
-// codec is what New returns.
+// codec is the codec returned by New.
 type codec struct {
 	inner  eventbus.Codec
 	keys   Keys
@@ -47,7 +47,7 @@ func (c codec) ContentType() string {
 	if c.config.Whole {
 		return Sealed
 	}
-	// Strings that are encrypted are still strings: the inner codec's form stays.
+	// Encrypted strings are still strings, so the inner codec's type applies.
 	return c.inner.ContentType()
 }
 
@@ -67,7 +67,7 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	if err != nil {
 		return dst, err
 	}
-	// An error here keeps personal data from being published in the clear.
+	// Such an error prevents personal data from being published in the clear.
 	if x := inspect(value.Type()); x.err != nil {
 		return dst, x.err
 	} else if !x.has {
@@ -86,15 +86,15 @@ func (c codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v a
 	if err != nil {
 		return dst, err
 	}
-	// A new event, so that the publisher's own stays readable.
+	// Use a new event, so that the publisher's own stays readable.
 	p := reflect.New(value.Type())
 	p.Elem().Set(sealed)
 	return c.inner.Encode(ctx, dst, e, p.Interface())
 }
 
-// encodeWhole encrypts what the inner codec makes.
+// encodeWhole encrypts the inner codec's data.
 func (c codec) encodeWhole(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
-	// Not into dst: plain text must not remain in the buffer that is sent.
+	// Not into dst: no plain text must remain in the buffer that is sent.
 	plain, err := c.inner.Encode(ctx, nil, e, v)
 	if err != nil {
 		return dst, err
@@ -111,7 +111,7 @@ func (c codec) encodeWhole(ctx context.Context, dst []byte, e *eventbus.Envelope
 	return out, nil
 }
 
-// current returns the key for an event that is published.
+// current returns the key for an event to publish.
 func (c codec) current(ctx context.Context, e *eventbus.Envelope, v any) (Key, error) {
 	subject := c.config.Subject(e, v)
 	if subject == "" {
@@ -122,7 +122,7 @@ func (c codec) current(ctx context.Context, e *eventbus.Envelope, v any) (Key, e
 	case errors.Is(err, ErrDeleted):
 		return Key{}, fmt.Errorf("the subject of the event was erased: %w", err)
 	case err != nil:
-		// Unlike a deleted key, keys that can't be asked for now may be there later.
+		// Unlike a deleted key, a key that can't be fetched now may be available later.
 		return Key{}, eventbus.Unavailable(fmt.Errorf("the key of the event's subject: %w", err))
 	}
 	return k, nil
@@ -155,8 +155,8 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	return err
 }
 
-// decodeWhole decrypts data that was encrypted as a whole. Of a subject that was
-// erased the zero value is left.
+// decodeWhole decrypts data that was encrypted as a whole. If the subject was erased, the value
+// stays zero.
 func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) error {
 	text := string(e.Data)
 	if _, _, ok := sealedBy(text); !ok && otherVersion(text) == nil {
@@ -166,7 +166,7 @@ func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) err
 	if err != nil || plain == nil {
 		return err
 	}
-	// A copy: the caller's envelope keeps the data as it came from the log.
+	// Use a copy: the caller's envelope keeps the data from the log.
 	whole := *e
 	whole.Data, whole.DataContentType = plain, c.inner.ContentType()
 	err = c.inner.Decode(ctx, &whole, v)
@@ -175,8 +175,8 @@ func (c codec) decodeWhole(ctx context.Context, e *eventbus.Envelope, v any) err
 	return err
 }
 
-// open returns the plain text of an encrypted string, nil if its key was deleted, and
-// a string that is not encrypted as it is.
+// open returns the plain text of an encrypted string, or nil if its key was deleted. It returns
+// a string that is not encrypted unchanged.
 func (c codec) open(ctx context.Context, e *eventbus.Envelope, text, path string) ([]byte, error) {
 	id, rest, ok := sealedBy(text)
 	if !ok {
@@ -188,7 +188,7 @@ func (c codec) open(ctx context.Context, e *eventbus.Envelope, text, path string
 	k, err := c.keys.Find(ctx, id)
 	switch {
 	case errors.Is(err, ErrDeleted):
-		// The handler sees by it that strings are empty because they were erased.
+		// It tells the handler that strings are empty because they were erased.
 		e.Shredded = true
 		return nil, nil
 	case err != nil:

@@ -1,6 +1,6 @@
-// Package personal encrypts the personal data in events, so that a person's data can
-// be erased from a log that keeps everything: each subject has a key, and without the
-// key what was written is unreadable, in every copy of the log.
+// Package personal encrypts the personal data in events, so that a person's data can be erased
+// from a log that keeps everything: each subject has a key, and without the key the data is
+// unreadable, in every copy of the log.
 //
 //	type Registered struct {
 //		CustomerID string `json:"customerId"`
@@ -9,26 +9,24 @@
 //
 //	Codec: personal.New(eventbus.JSON(), keys, personal.Config{})
 //
-// Strings in fields tagged data:"personal" are encrypted, wherever they are in the
-// event: in nested structs, pointers, slices and maps. They stay strings, so schemas
-// and foreign readers go on working. A field of another type can't be encrypted in
-// place, since its schema would break, and is an error; Config.Whole encrypts the data
-// as a whole instead.
+// Strings in fields tagged data:"personal" are encrypted wherever they are in the event: in
+// nested structs, pointers, slices and maps. They stay strings, so schemas and foreign readers
+// still work. A field of another type can't be encrypted in place, since that would break its
+// schema, and is an error; Config.Whole encrypts the data as a whole instead.
 //
-// The subject is the event's key unless Config.Subject says otherwise. An event of a
-// subject whose key was deleted is handled with those fields empty, and
-// Envelope.Shredded says so.
+// The subject is the event's key unless Config.Subject says otherwise. If the subject's key was
+// deleted, the event is handled with those fields empty, and Envelope.Shredded is set.
 //
-// The cipher is AES-256-GCM with a random nonce for each string, bound to the event's
-// id and type and to the field, so that no ciphertext can be moved to another place.
+// The cipher is AES-256-GCM with a random nonce for each string, bound to the event's id and
+// type and to the field, so that a ciphertext can't be moved elsewhere.
 //
-// Decoded events hold the plain text: whatever a handler stores or publishes without
-// this codec is not encrypted.
+// Decoded events contain the plain text: what a handler stores, or publishes without this
+// codec, is not encrypted.
 //
 // The files:
 //
 //	codec   the codec and its Config
 //	fields  finds personal strings in a value, and replaces them in a copy
-//	seal    the cipher and the form of what it makes
+//	seal    the cipher and the form of its output
 //	keys    Keys, and a Ring of keys in memory
 package personal

@@ -23,7 +23,7 @@ var found sync.Map // of reflect.Type to verdict
 // verdict is what a type's declaration says.
 type verdict struct {
 	has bool
-	err error // a personal field that is no string
+	err error // a personal field that is not a string
 }
 
 // inspect returns whether values of a type may hold personal strings.
@@ -175,7 +175,7 @@ func (r replacer) list(v reflect.Value, marked bool, path string, depth int) (re
 		fresh = reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 	}
 	for i := range v.Len() {
-		// An element's number is no part of its path: a reader may see another order.
+		// An element's number is not part of its path: a reader may see another order.
 		element, err := r.value(v.Index(i), marked, path+"[]", depth+1)
 		if err != nil {
 			return v, err
@@ -233,4 +233,4 @@ func (r replacer) fields(v reflect.Value, path string, depth int) error {
 }
 
 // errNoPointer is the error of a value that a bus would not have passed.
-var errNoPointer = errors.New("the value is no pointer")
+var errNoPointer = errors.New("the value is not a pointer")

@@ -9,14 +9,14 @@ import (
 	"sync"
 )
 
-// ErrDeleted is the error of Keys for a key that was deleted for good: the data is
-// shredded. A key that can't be found otherwise has another error.
+// ErrDeleted is the error of Keys for a key that was deleted permanently: its data is lost. If
+// a key can't be found for another reason, the error must be another one.
 var ErrDeleted = errors.New("the key was deleted")
 
-// Key is a secret with a name. It prints its name alone.
+// Key is a secret with a name. Printed, it shows only the name.
 type Key struct {
 	// ID names the key in events: 1 to 100 letters, digits, '-', '_' and '.'. It must not
-	// say who the subject is, since it stays in the log.
+	// identify the subject, since it stays in the log.
 	ID string
 	// Secret is the AES-256 key.
 	Secret Secret
@@ -31,21 +31,20 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]")
 // MarshalText implements encoding.TextMarshaler, for loggers and encoders.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
 
-// Keys has the keys of subjects: a table of a database, or a key management service
-// with a cache. It is used by many goroutines at once, for each event. An error that is
-// not ErrDeleted is taken to be one that may pass: publishes fail with it, and events
-// that are read wait by their retry policy.
+// Keys has the keys of subjects: a database table, or a key management service with a cache. It
+// is used for each event, so it must be safe for concurrent use and fast. Errors other than
+// ErrDeleted count as temporary: publishes fail with them, and events being handled are retried
+// by their policy.
 type Keys interface {
-	// Current returns the key for new data of a subject, and makes one for a subject that
-	// has none. For a subject that was erased it returns ErrDeleted, and the publish is
-	// refused.
+	// Current returns the key for new data of a subject, creating one if the subject has none.
+	// If the subject was erased it returns ErrDeleted, and the publish is refused.
 	Current(ctx context.Context, subject string) (Key, error)
-	// Find returns the key that data was encrypted with.
+	// Find returns the key with which data was encrypted.
 	Find(ctx context.Context, id string) (Key, error)
 }
 
-// Ring is Keys in memory, for tests: real keys have to outlive the process. The zero
-// value is empty and ready to use. It is safe for concurrent use.
+// Ring is Keys in memory, for tests: real keys must outlive the process. The zero value is
+// empty and ready to use. It is safe for concurrent use.
 type Ring struct {
 	mu       sync.Mutex
 	subjects map[string]Key
@@ -88,7 +87,7 @@ func (r *Ring) Find(_ context.Context, id string) (Key, error) {
 	return k, nil
 }
 
-// Erase deletes the keys of a subject, for good.
+// Erase permanently deletes the keys of a subject.
 func (r *Ring) Erase(subject string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

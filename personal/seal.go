@@ -52,7 +52,7 @@ func seal(dst []byte, k *Key, plain []byte, place string) ([]byte, error) {
 }
 
 // sealedBy returns the id of the key of an encrypted string, and what follows it.
-// Strings that are none, such as those from before encryption, are left alone.
+// Strings that are not encrypted, such as those from before encryption, are left alone.
 func sealedBy(text string) (id, rest string, ok bool) {
 	rest, ok = strings.CutPrefix(text, sealedPrefix)
 	if !ok {

@@ -1,4 +1,4 @@
-// Package postgres is the root of the module that joins the event bus to
+// Package postgres is the root of the module that connects the event bus to
 // PostgreSQL: an event is published if, and only if, the transaction that it
 // belongs to commits.
 //
@@ -6,6 +6,6 @@
 //	inbox/           eventbus.Inbox on the handler's own transaction
 //	internal/carry/  how a transaction travels in a context from the inbox to the outbox
 //
-// It is a module of its own, so that neither the bus nor a contracts package
-// depends on a database driver.
+// It is a separate module, so that neither the bus nor a contracts package depends on
+// a database driver.
 package postgres

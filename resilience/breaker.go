@@ -9,40 +9,35 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// BreakerConfig configures a Breaker. The zero value works.
+// BreakerConfig configures a Breaker. The zero value is usable.
 type BreakerConfig struct {
-	// Disabled makes a breaker that always lets through.
+	// Disabled makes a breaker that allows every attempt.
 	Disabled bool
-	// Ratio is the share of attempts within Window that must have failed before
-	// the breaker opens. The default, 0.98, is an outage: short of that the
-	// breaker lowers concurrency (see [Breaker.Limit]) and holds nothing back.
+	// Ratio is the share of attempts within Window that must have failed before the
+	// breaker opens. The default, 0.98, means an outage; below that the breaker only
+	// lowers concurrency (see [Breaker.Limit]).
 	Ratio float64
-	// MinKeys is how many distinct keys must have failed in their last attempt
-	// before the breaker opens: one poisonous key can't open it. At least 2.
-	// Default 10.
+	// MinKeys is how many distinct keys must have failed in their last attempt before the
+	// breaker opens, so that one poisonous key can't open it. At least 2. Default 10.
 	MinKeys int
-	// MinAttempts is how many attempts within Window there must be. Default twice
-	// MinKeys.
+	// MinAttempts is the minimum number of attempts within Window. Default twice MinKeys.
 	MinAttempts int
 	// Window is how far back outcomes count. Default 10 s.
 	Window time.Duration
-	// After is how long the outcomes must reach back before the breaker opens.
-	// Events that fail at first and then succeed have time to do so. Default
-	// half of Window; a negative one opens as soon as the other bounds are met.
+	// After is how far the outcomes must reach back before the breaker opens, which gives
+	// events that fail at first time to succeed. Default half of Window. If negative, the
+	// breaker opens as soon as the other bounds are met.
 	After time.Duration
-	// OpenFor is the longest time between two rounds of probes. The first round
-	// comes after an eighth of it, and each round that fails doubles the time.
-	// Default 10 s.
+	// OpenFor is the longest time between two rounds of probes. The first round comes
+	// after an eighth of it, and each failed round doubles the time. Default 10 s.
 	OpenFor time.Duration
-	// Probes is how many attempts the first round lets through; each round that
-	// fails doubles it, up to eight times as many. The first success closes the
-	// breaker. Default 3.
+	// Probes is how many attempts the first round allows. Each failed round doubles it,
+	// up to eight times as many. The first success closes the breaker. Default 3.
 	Probes int
-	// OnChange, if not nil, is called with every change of state, in order, one call
-	// at a time, on a goroutine of its own. It may call the breaker, which does not
-	// wait for it: when it returns the state may be another. A panic in it is logged
-	// and ends nothing. Of the changes that wait for one that blocks, all but the
-	// newest 64 become one.
+	// OnChange, if not nil, is called for every change of state, in order, one call at a
+	// time, on its own goroutine. It may call the breaker, which does not wait for it, so
+	// the state may have changed again when it returns. A panic is logged. While a call
+	// blocks, up to 64 changes are queued; older ones are merged into one.
 	OnChange func(from, to State)
 }
 
@@ -53,7 +48,7 @@ func (c BreakerConfig) withDefaults() BreakerConfig {
 	if c.MinKeys <= 0 {
 		c.MinKeys = 10
 	}
-	// Never on one key (a ratio over a single key is all or nothing).
+	// Never on one key: a ratio over a single key is all or nothing.
 	c.MinKeys = max(c.MinKeys, 2)
 	if c.MinAttempts <= 0 {
 		c.MinAttempts = 2 * c.MinKeys
@@ -73,14 +68,14 @@ func (c BreakerConfig) withDefaults() BreakerConfig {
 	return c
 }
 
-// opens reports whether the outcomes in w are those of an outage.
+// opens reports whether the outcomes in w amount to an outage.
 func (c *BreakerConfig) opens(w *window, now time.Time) bool {
 	attempts, failures := w.attempts()
 	return w.failed() >= c.MinKeys && attempts >= c.MinAttempts &&
 		float64(failures) >= c.Ratio*float64(attempts) && now.Sub(w.began) >= c.After
 }
 
-// State of a Breaker.
+// State is the state of a Breaker.
 type State int32
 
 // The states.
@@ -90,15 +85,14 @@ const (
 	Open
 )
 
-// String is "closed", "half-open" or "open".
+// String returns "closed", "half-open" or "open".
 func (s State) String() string {
 	return [...]string{"closed", "half-open", "open"}[s]
 }
 
-// Breaker is a two-step circuit breaker: Allow asks before an attempt, the
-// ticket's Done reports how it went. It is safe for concurrent use. It opens when
-// nearly nothing works any more, never because one key fails, and closes with the
-// first probe that succeeds.
+// Breaker is a two-step circuit breaker: Allow asks before an attempt, and the ticket's Done
+// reports the outcome. It opens when nearly nothing works any more, never because a single
+// key fails, and closes with the first successful probe. It is safe for concurrent use.
 type Breaker struct {
 	config  BreakerConfig
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
@@ -106,23 +100,23 @@ type Breaker struct {
 	changes *changes
 
 	mu       sync.Mutex
-	window   window // filled from its first failure on
+	window   window // filled from the first failure on
 	suspects suspects
-	retired  bool      // another breaker is in its place
-	silent   Mark      // nothing has worked since
+	retired  bool      // another breaker has replaced it
+	silent   Mark      // nothing has succeeded since
 	silentAt time.Time // when that began, at the latest
-	round    *round    // of probes, under way
-	level    int       // rounds that failed since the opening
+	round    *round    // of probes, running
+	level    int       // failed rounds since the opening
 	askAt    time.Time
 	openedAt time.Time
-	doubted  time.Time     // when it opened last, be it from half-open
+	doubted  time.Time     // when it opened last, even from half-open
 	openFor  time.Duration // open and half-open time of past openings, summed
 
-	watched  atomic.Bool   // successes are to be noted
+	watched  atomic.Bool   // successes must be recorded
 	worked   atomic.Bool   // something has succeeded since the last Mark
-	marks    atomic.Uint64 // Marks that found that something had
+	marks    atomic.Uint64 // number of Marks before which something had succeeded
 	answered atomic.Bool   // a probe has succeeded since the opening
-	trusted  atomic.Int32  // probes under way of keys that are no suspects
+	trusted  atomic.Int32  // running probes of keys that are not suspects
 	limit    atomic.Int32  // of concurrency, in thousandths
 }
 
@@ -136,12 +130,12 @@ func newBreaker(config BreakerConfig, changes *changes) *Breaker {
 	b.limit.Store(thousand)
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: changes.breaker,
-		// To the circuit a round of probes is one request, and when the next one
-		// may begin is decided here, so that both can grow.
+		// For the circuit a round of probes is one request. When the next round may begin is
+		// decided here, so that both can grow.
 		MaxRequests: 1,
 		Timeout:     1,
-		// Consulted under the circuit's lock right after a failure that record
-		// judged; that call is made only when the keys say trip.
+		// The circuit consults it under its lock, right after a failure that record has
+		// judged, and record makes that call only if the keys say trip.
 		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
 		OnStateChange: func(_ string, from, to gobreaker.State) { b.changed(stateOf(from), stateOf(to)) },
 		IsExcluded:    func(err error) bool { return errors.Is(err, errIgnored) },
@@ -184,9 +178,9 @@ func (b *Breaker) changed(from, to State) {
 	}
 }
 
-// Renew returns a closed breaker with the same configuration, to go on with in
-// place of this one. OnChange is told that the breaker is closed, if it was not, then
-// of the changes of the new one, and of none of this one any more.
+// Renew returns a closed breaker with the same configuration that replaces this one. OnChange
+// is told that the breaker is closed, if it was not, and from then on gets only the changes
+// of the new one.
 func (b *Breaker) Renew() *Breaker {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,17 +191,16 @@ func (b *Breaker) Renew() *Breaker {
 	return newBreaker(b.config, b.changes)
 }
 
-// watch decides whether successes are noted, and how much concurrency there is. The
+// watch decides whether successes are recorded, and how much concurrency is allowed. The
 // caller holds mu.
 func (b *Breaker) watch() {
 	b.watched.Store(b.window.failed() > 0 || b.suspects.len() > 0)
 	b.limit.Store(b.window.limit(b.config.MinKeys))
 }
 
-// Limit returns how many of n attempts may run at once: n, and down to half of it
-// while most attempts fail. It never falls further, so that lowering it costs a
-// dependency that works less than a factor of two, and it rises with the successes
-// in the window.
+// Limit returns how many of n attempts may run at the same time: n, or down to half of it
+// while most attempts fail. It falls no further, so that a working dependency loses less than
+// a factor of two, and it rises again with the successes in the window.
 func (b *Breaker) Limit(n int) int {
 	share := int(b.limit.Load())
 	// By parts, since n may be as large as an int, which is to be no limit.
@@ -219,27 +212,27 @@ func (b *Breaker) pause() time.Duration {
 	return b.config.OpenFor >> max(firstPause-b.level, 0)
 }
 
-// firstPause says that the first pause is OpenFor/2³; maxRound that a round grows
-// to Probes×2³.
+// firstPause means that the first pause is OpenFor/2³, and maxRound that a round grows to
+// Probes×2³.
 const (
 	firstPause = 3
 	maxRound   = 3
 )
 
-// State of the breaker. An open breaker turns half-open by being asked after
-// OpenFor, so an idle one still reads Open.
+// State returns the breaker's state. An open breaker turns half-open only when asked after its
+// pause, so an idle one still returns Open.
 func (b *Breaker) State() State { return State(b.state.Load()) }
 
-// Refuses reports whether the breaker refuses every attempt now: it is open, and
-// the pause before the next round of probes has not passed.
+// Refuses reports whether the breaker now refuses every attempt: it is open, and the pause
+// before the next round of probes has not passed.
 func (b *Breaker) Refuses() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.State() == Open && time.Now().Before(b.askAt)
 }
 
-// OpenFor returns how long the breaker has not been closed, summed over its life:
-// retry clocks that must stand still meanwhile subtract the growth of it.
+// OpenFor returns how long, over its life, the breaker has not been closed. Retry clocks that
+// must stand still meanwhile subtract its growth.
 func (b *Breaker) OpenFor() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -252,8 +245,8 @@ func (b *Breaker) OpenFor() time.Duration {
 // Cooldown returns the longest time between two rounds of probes.
 func (b *Breaker) Cooldown() time.Duration { return b.config.OpenFor }
 
-// Probes returns how many attempts the next round of probes lets through, or how
-// many more the one under way does.
+// Probes returns how many attempts the next round of probes allows, or how many more the
+// running round does.
 func (b *Breaker) Probes() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -265,7 +258,7 @@ func (b *Breaker) Probes() int {
 
 func (b *Breaker) roundSize() int { return b.config.Probes << min(b.level, maxRound) }
 
-// Mark is a moment in a breaker's life, by the successes that it has seen.
+// Mark is a moment in a breaker's life, identified by the successes so far.
 type Mark uint64
 
 // Mark returns the present moment.
@@ -276,9 +269,9 @@ func (b *Breaker) Mark() Mark {
 	return Mark(b.marks.Load())
 }
 
-// Silent reports whether nothing at all has succeeded for After, nor since a mark.
-// Only then does a failed retry of a record that failed first at that mark say
-// anything of the dependency: else the record may be the one at fault.
+// Silent reports whether nothing at all has succeeded for After, nor since a mark. Only then
+// does a failed retry of a record that first failed at that mark say anything about the
+// dependency; otherwise the record itself may be at fault.
 func (b *Breaker) Silent(since Mark) bool {
 	if b.WorkedSince(since) {
 		return false
@@ -288,8 +281,8 @@ func (b *Breaker) Silent(since Mark) bool {
 	return b.silence(time.Now()) >= b.config.After
 }
 
-// silence returns for how long nothing has succeeded, as far as failures tell. The
-// caller holds mu.
+// silence returns for how long nothing has succeeded, as far as failures show. The caller
+// holds mu.
 func (b *Breaker) silence(now time.Time) time.Duration {
 	if b.silentAt.IsZero() || b.WorkedSince(b.silent) {
 		b.silent, b.silentAt = b.Mark(), now

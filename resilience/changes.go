@@ -7,13 +7,12 @@ import (
 	"sync"
 )
 
-// changes calls OnChange, once per change and in order, on a goroutine that lives
-// while there are changes to report. A breaker changes under its circuit's lock and
-// with an event in its caller's hand, so a callback that blocks, panics or ends its
-// goroutine must not do so there.
+// changes calls OnChange, once per change and in order, on a goroutine that lives while there
+// are changes to report. A breaker changes under its circuit's lock, while its caller handles
+// an event, so a callback that blocks, panics or ends its goroutine must not do so there.
 type changes struct {
 	breaker string
-	call    func(from, to State) // nil if nobody wants to know
+	call    func(from, to State) // may be nil
 
 	mu      sync.Mutex
 	waiting []change
@@ -22,11 +21,11 @@ type changes struct {
 
 type change struct{ from, to State }
 
-// maxChanges bounds the changes that wait for a callback that blocks. Beyond it the
-// oldest ones become one.
+// maxChanges bounds the changes that wait for a blocking callback. Beyond it the oldest are
+// merged into one.
 const maxChanges = 64
 
-// report has the callback called soon. It never blocks.
+// report schedules a call of the callback. It never blocks.
 func (c *changes) report(from, to State) {
 	if c.call == nil {
 		return
@@ -44,7 +43,7 @@ func (c *changes) report(from, to State) {
 	}
 }
 
-// callAll calls the callback until no change waits.
+// callAll calls the callback until no change is left.
 func (c *changes) callAll() {
 	for {
 		c.mu.Lock()
@@ -60,8 +59,8 @@ func (c *changes) callAll() {
 	}
 }
 
-// callOne calls the callback once. A panic is logged, with its stack; after a
-// runtime.Goexit another goroutine goes on.
+// callOne calls the callback once. A panic is logged with its stack. After a runtime.Goexit
+// another goroutine continues.
 func (c *changes) callOne(next change) {
 	returned := false
 	defer func() {

@@ -1,5 +1,4 @@
-// Package resilience decides: whether to try again and when (Retry), and
-// whether to try at all (Breaker). It only decides. Waiting, parking and
-// counting are its caller's, so no goroutine ever sleeps in a backoff, and it
-// knows nothing of events, topics or brokers.
+// Package resilience decides whether and when to try again (Retry), and whether to try at all
+// (Breaker). It only decides: waiting, parking and counting are up to the caller, so no
+// goroutine ever sleeps in a backoff. It knows nothing about events, topics or brokers.
 package resilience

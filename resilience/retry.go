@@ -8,48 +8,46 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Retry is a policy: exponential backoff with equal jitter, bounded in time and,
-// if asked, in attempts. The zero Retry is the default policy: as many attempts as
-// fit into 5 minutes, the bound of the waits growing from 100 ms to 30 s. That is
-// 20 to 27 attempts of a handler that fails at once, so an event outlives a
-// dependency that is down for a minute whether its service has one key or a
-// thousand.
+// Retry is a retry policy: exponential backoff with equal jitter, bounded in time and, if
+// set, in attempts. The zero Retry is the default policy: as many attempts as fit into 5
+// minutes, with waits whose bound grows from 100 ms to 30 s. A handler that fails at once gets
+// 20 to 27 attempts, so an event survives an outage of a dependency of a minute, whether the
+// service has one key or a thousand.
 //
-// Equal jitter draws each wait evenly between half the exponential bound and the
-// bound ("Exponential Backoff And Jitter", M. Brooker, AWS Architecture Blog,
-// 2015): events that failed together do not come back together, and no run of
-// short draws uses up a policy in a few seconds.
+// Equal jitter draws each wait evenly between half the exponential bound and the bound
+// ("Exponential Backoff And Jitter", M. Brooker, AWS Architecture Blog, 2015). Events that
+// failed together do not come back together, and no run of short draws uses up a policy in a
+// few seconds.
 //
 // A Retry is a value without state. It is safe for concurrent use.
 type Retry struct {
-	// Attempts is how often to try in all, the first attempt included. Zero
-	// sets no bound, so that Elapsed alone ends the policy.
+	// Attempts is the total number of attempts, including the first. Zero means no bound, so
+	// that only Elapsed ends the policy.
 	Attempts int
-	// Elapsed bounds the time since the first failure: the last attempt starts
-	// at that time, and none later. Time in which nobody could try (a stopped
-	// service, an open breaker) is not counted by the bus. Default 5 minutes.
+	// Elapsed bounds the time since the first failure: no attempt starts later. Time in which
+	// nobody could try (a stopped service, an open breaker) does not count. Default 5
+	// minutes.
 	Elapsed time.Duration
-	// Initial is the bound of the first wait, Max that of every wait. Defaults
-	// 100 ms and 30 s.
+	// Initial bounds the first wait, and Max every wait. Defaults 100 ms and 30 s.
 	Initial, Max time.Duration
-	// Multiplier is the bound's growth per attempt. Default 2.
+	// Multiplier is the growth of the bound per attempt. Default 2.
 	Multiplier float64
 }
 
 // NoRetry returns the policy of a single attempt.
 func NoRetry() Retry { return Retry{Attempts: 1} }
 
-// Unlimited returns the default backoff without a bound on attempts or time: for
-// work that must not be given up, such as writing a dead letter.
+// Unlimited returns the default backoff without a bound on attempts or time, for work that
+// must not be given up, such as writing a dead letter.
 func Unlimited() Retry { return Retry{Elapsed: math.MaxInt64} }
 
-// Constant returns waits of the same length, for eventbus.RetryWait. They have no
-// jitter: events that failed together come back together.
+// Constant returns waits of equal length, for eventbus.RetryWait. They have no jitter: events
+// that failed together come back together.
 func Constant(wait time.Duration) func(attempt int, err error) time.Duration { return Steps(wait) }
 
-// Steps returns waits that follow a list, for eventbus.RetryWait: the first after the
-// first attempt, and the last one after all for which the list has none. They have no
-// jitter. Without any, there are no waits but the least one.
+// Steps returns waits from a list, for eventbus.RetryWait: the first is used after the first
+// attempt, and the last one after all later attempts. They have no jitter. Without waits,
+// RetryWait's minimum applies.
 func Steps(waits ...time.Duration) func(attempt int, err error) time.Duration {
 	waits = slices.Clone(waits)
 	return func(attempt int, _ error) time.Duration {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Outcome of an attempt, as the breaker counts it.
+// Outcome is the outcome of an attempt, as the breaker counts it.
 type Outcome int8
 
-// The outcomes. Ignored says nothing of the dependency's state (an invalid
-// event, a cancelled attempt); a probe that ends so frees its place.
+// The outcomes. Ignored says nothing about the dependency's state (an invalid event, a
+// cancelled attempt); a probe that ends this way frees its place.
 const (
 	Success Outcome = iota
 	Failure
@@ -24,19 +24,19 @@ type Ticket struct {
 	suspect bool   // of a probe: its key's failure says nothing
 }
 
-// round is the probes that a half-open breaker lets through together. The first
-// success closes the breaker; if the last of them ends without one, it opens again.
-// The breaker's lock guards it.
-type round struct {
-	done    func(error) // ends it, towards the circuit
+// round is the set of probes that a half-open breaker allows together. The first success closes
+// the breaker; if the last probe ends without one, the breaker opens again. The breaker's
+// lock guards it.
+type round struct { // ends the round at the circuit
+	done    func(error) // remaining
 	places  int         // that are left
 	running int
-	failed  bool // one that counts did
+	failed  bool // a failure that counts
 	over    bool
 }
 
-// Allow asks for an attempt on behalf of a key. A refused one costs nothing: try
-// again when the breaker has changed, or when Refuses is false.
+// Allow asks for an attempt on behalf of a key. A refusal costs nothing: ask again when the
+// breaker has changed, or when Refuses returns false.
 func (b *Breaker) Allow(key uint64) (Ticket, bool) {
 	if b.config.Disabled || b.State() == Closed {
 		return Ticket{b: b, key: key}, true
@@ -55,8 +55,8 @@ func (b *Breaker) Allow(key uint64) (Ticket, bool) {
 	return Ticket{b: b, key: key, round: r, suspect: suspect}, true
 }
 
-// join takes a place in the round of probes, and begins one if it is time. It
-// returns nil if there is none.
+// join takes a place in the round of probes, beginning one if it is time. It returns nil if
+// there is none.
 func (b *Breaker) join() *round {
 	b.mu.Lock()
 	r := b.round
@@ -81,12 +81,12 @@ func (b *Breaker) join() *round {
 	return b.round
 }
 
-// Probe reports whether the attempt was let through by a breaker that is not closed.
+// Probe reports whether a breaker that is not closed allowed the attempt.
 func (t Ticket) Probe() bool { return t.round != nil }
 
-// Blameless reports whether a failure of this attempt says nothing of the record
-// that was attempted: it probes, and since the breaker opened no probe has
-// succeeded, so the dependency may still be down. A suspect's failure is its own.
+// Blameless reports whether a failure of this attempt says nothing about the record: it is a
+// probe, and no probe has succeeded since the breaker opened, so the dependency may still be
+// down. A suspect's failure is its own.
 func (t Ticket) Blameless() bool { return t.round != nil && !t.suspect && !t.b.answered.Load() }
 
 var (
@@ -94,7 +94,7 @@ var (
 	errIgnored = errors.New("ignored")
 )
 
-// Done reports how the attempt went.
+// Done reports the outcome of the attempt.
 func (t Ticket) Done(o Outcome) {
 	b := t.b
 	switch {
@@ -110,8 +110,8 @@ func (t Ticket) Done(o Outcome) {
 			o = Ignored
 		}
 		t.end(o)
-	// A failure of before the opening says nothing of the dependency now: it
-	// must not take a probe's place.
+	// A failure from before the opening says nothing about the dependency now, and must not take
+	// a probe's place.
 	case o == Failure && b.failed(t.key) && b.State() == Closed:
 		if done, err := b.circuit.Allow(); err == nil {
 			done(errFailed)
@@ -119,8 +119,8 @@ func (t Ticket) Done(o Outcome) {
 	}
 }
 
-// end ends a probe. Only when its failure is known may suspects ask: should it have
-// been the last that counts, they are not asked before.
+// end ends a probe. Suspects may ask only once its failure is recorded: it may have been the
+// last one that counts.
 func (t Ticket) end(o Outcome) {
 	if done, err := t.b.endProbe(t.round, o); done != nil {
 		done(err)
@@ -130,8 +130,7 @@ func (t Ticket) end(o Outcome) {
 	}
 }
 
-// endProbe notes the outcome of a probe, and returns how to end its round if that
-// decides it.
+// endProbe records the outcome of a probe. If that decides the round, it returns how to end it.
 func (b *Breaker) endProbe(r *round, o Outcome) (done func(error), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,7 +155,7 @@ func (b *Breaker) endProbe(r *round, o Outcome) (done func(error), err error) {
 	return r.done, err
 }
 
-// succeeded notes a success. As long as all is well this costs two atomic loads.
+// succeeded records a success. As long as all is well this costs two atomic loads.
 func (b *Breaker) succeeded(key uint64) {
 	if !b.worked.Load() {
 		b.worked.Store(true)
@@ -167,14 +166,14 @@ func (b *Breaker) succeeded(key uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.suspects.remove(key)
-	// A success counts in the ratio beside failures, not by itself.
+	// A success counts only in the ratio to failures.
 	if b.window.failed() > 0 && b.State() == Closed {
 		b.window.note(key, false, time.Now(), b.config.Window)
 	}
 	b.watch()
 }
 
-// failed notes a failure, and reports whether the breaker is to open.
+// failed records a failure, and reports whether the breaker must open.
 func (b *Breaker) failed(key uint64) (open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -188,17 +187,16 @@ func (b *Breaker) failed(key uint64) (open bool) {
 	return b.config.opens(&b.window, now)
 }
 
-// Suspect says that work of a key was given up after failing again and again, the
-// first time at since. If other keys worked meanwhile, that key is a suspect from
-// then on: its failures are no evidence against the dependency, until it succeeds
-// once. If nothing else worked, the dependency may have been down, and Suspect does
-// nothing. Some thousands of suspects are remembered, the newest.
+// Suspect says that work on a key was given up after failing again and again, for the first time
+// at since. If other keys worked meanwhile, the key becomes a suspect: until it succeeds once,
+// its failures are no evidence against the dependency. If nothing else worked, the dependency
+// may have been down, and Suspect does nothing. The newest suspects, some thousands, are
+// remembered.
 //
-// While the breaker is not closed a suspect waits as all keys do, and is not
-// asked to probe, so an outage costs it nothing, as long as there are keys whose
-// word counts: those probe, and fail again at least once in two cooldowns. If
-// there are none, waiting would never end. A suspect may try then, and fails at
-// its own expense.
+// While the breaker is not closed, a suspect waits like any key but is not asked to probe, so an
+// outage costs it nothing as long as there are keys whose failures count: those probe, and fail
+// at least once in two cooldowns. If there are none, waiting would never end, so a suspect may
+// try, and fails at its own expense.
 func (b *Breaker) Suspect(key uint64, since Mark) {
 	if b.config.Disabled {
 		return
@@ -216,15 +214,14 @@ func (b *Breaker) Suspect(key uint64, since Mark) {
 	}
 }
 
-// Suspected reports whether a key's failures are no evidence.
+// Suspected reports whether the key's failures are no evidence.
 func (b *Breaker) Suspected(key uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.suspects.has(key)
 }
 
-// doubtful reports whether a key whose word counts has failed lately, or is asked
-// just now.
+// doubtful reports whether a key whose failures count has failed recently, or is being tried now.
 func (b *Breaker) doubtful() bool {
 	if b.trusted.Load() > 0 {
 		return true

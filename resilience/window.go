@@ -2,18 +2,18 @@ package resilience
 
 import "time"
 
-// window knows how the last attempt of each key went, for the last while. It has
-// two halves and forgets one at a time: what is known never all goes at once, so
-// that it is never judged by the first few keys that come after.
+// window has the outcome of each key's last attempt within a period. It has two halves and forgets
+// them one at a time, so that it never becomes empty at once and is never judged by the first
+// few keys that come after.
 //
-// The zero window knows nothing. It is not safe for concurrent use.
+// The zero window is empty. It is not safe for concurrent use.
 type window struct {
 	newer, older half      // no key is in both
 	since        time.Time // when newer began
-	began        time.Time // when the oldest outcome that counts was noted
+	began        time.Time // when the oldest outcome that counts was recorded
 }
 
-// half is the outcomes of one half of the time: key → its last attempt failed.
+// half has the outcomes of one half of the period: key → whether its last attempt failed.
 type half struct {
 	outcomes map[uint64]bool
 	failed   int // keys
@@ -21,8 +21,7 @@ type half struct {
 	failures int // among them
 }
 
-// maxOutcomes bounds the memory of one half. A full one becomes the older one
-// before its time.
+// maxOutcomes bounds one half, and so its memory. A full one becomes the older half early.
 const maxOutcomes = 1 << 13
 
 func (h *half) set(key uint64, failed bool) {
@@ -43,7 +42,7 @@ func (h *half) remove(key uint64) {
 	delete(h.outcomes, key)
 }
 
-// note enters an outcome; length is that of the whole window.
+// note records an outcome. length is the period of the whole window.
 func (w *window) note(key uint64, failed bool, now time.Time, length time.Duration) {
 	w.pass(now, length)
 	w.older.remove(key)
@@ -54,7 +53,7 @@ func (w *window) note(key uint64, failed bool, now time.Time, length time.Durati
 	}
 }
 
-// pass forgets what is older than length, and at least half as old.
+// pass forgets outcomes that are older than length, and possibly some half as old.
 func (w *window) pass(now time.Time, length time.Duration) {
 	switch age := now.Sub(w.since); {
 	case w.keys() == 0 || age >= length:
@@ -68,7 +67,7 @@ func (w *window) pass(now time.Time, length time.Duration) {
 	}
 }
 
-// turn begins a half.
+// turn starts a new half.
 func (w *window) turn(since time.Time) {
 	clear(w.older.outcomes)
 	w.newer, w.older = half{outcomes: w.older.outcomes}, w.newer
@@ -96,12 +95,11 @@ func (w *window) attempts() (all, failures int) {
 	return w.newer.attempts + w.older.attempts, w.newer.failures + w.older.failures
 }
 
-// thousand is a limit that limits nothing, in thousandths.
+// thousand is the limit that limits nothing, in thousandths.
 const thousand = 1000
 
-// limit returns the share of the concurrency that the outcomes leave, in
-// thousandths: all of it while half of the attempts succeed, half of it from a
-// quarter on.
+// limit returns the share of concurrency that the outcomes allow, in thousandths: all of it if
+// half of the attempts succeed, and half of it if a quarter or fewer do.
 func (w *window) limit(minKeys int) int32 {
 	all, failures := w.attempts()
 	if w.keys() < minKeys || all < 2*minKeys {

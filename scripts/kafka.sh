@@ -294,7 +294,7 @@ restart() {
 # save keeps what load reads.
 save() { printf 'size=%s\nbase=%s\nversion=%s\n' "$size" "$base" "$version" >"$dir/cluster"; }
 
-# add starts a broker that no client was configured with. It is no controller: those are as many as there were.
+# add starts a broker that no client was configured with. It is not a controller: those are as many as there were.
 add() {
   case $version in 2.*) die "the clusters of this version can't grow" ;; esac
   [ "$size" -ge 3 ] || die "only a cluster of three brokers or more grows: the controllers stay as they are"

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// shown is what is shown of every secret.
+// shown stands for every secret.
 const shown = "[secret]"
 
 // String returns "[secret]", and "" for the zero Value.
@@ -23,12 +23,12 @@ func (v Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(v.String())) 
 // LogValue returns String, for package log/slog.
 func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
-// MarshalText returns String: JSON, YAML and XML, and loggers that use them, show no
+// MarshalText returns String, so that JSON, YAML and XML, and loggers that use them, show no
 // secret.
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// UnmarshalText sets the secret, so that a configuration in JSON or YAML can hold it.
-// It refuses what MarshalText returns.
+// UnmarshalText sets the secret, so that a configuration in JSON or YAML can contain it. It
+// refuses the text that MarshalText returns.
 func (v *Value) UnmarshalText(text []byte) error {
 	if string(text) == shown {
 		return errors.New(`secret: "[secret]" is how a secret is shown, not what it is`)

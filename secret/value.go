@@ -8,13 +8,12 @@ import (
 	"strings"
 )
 
-// Value is a secret. The zero Value is none. Values are immutable, may be copied and
-// compared, and are safe for concurrent use; two are equal only if one is a copy of
-// the other.
+// Value is a secret. The zero Value means none. Values are immutable, may be copied and
+// compared, and are safe for concurrent use. Two are equal only if one is a copy of the other.
 type Value struct{ source *source }
 
-// source holds the secret in a function, of which no printer shows more than its
-// address, also one that follows pointers into fields that are not exported.
+// source holds the secret in a function. Printers show only a function's address, even if they
+// follow pointers into unexported fields.
 type source struct{ read func() (string, error) }
 
 // Text returns the secret s. An empty s gives the zero Value.
@@ -25,9 +24,9 @@ func Text(s string) Value {
 	return Func(func() (string, error) { return s, nil })
 }
 
-// File returns the secret that a file holds, without the line break at its end. The
-// file is read each time that the secret is needed: a new connection, or a request
-// that carries it. An empty path gives the zero Value.
+// File returns the secret in a file, without the line break at its end. The file is read each
+// time the secret is needed, for a new connection or a request that carries it. An empty path
+// gives the zero Value.
 func File(path string) Value {
 	if path == "" {
 		return Value{}
@@ -35,10 +34,10 @@ func File(path string) Value {
 	return Func(func() (string, error) { return read(path) })
 }
 
-// Func returns the secret that read returns, which is called each time that the
-// secret is needed, concurrently. It should answer at once, from memory, and its
-// errors must not contain the secret. A nil read gives the zero Value. If read panics
-// Reveal returns an error, which does not have the panic's text: it may be the secret.
+// Func returns the secret that read returns. read is called, concurrently, each time the secret
+// is needed. It should answer at once, from memory, and its errors must not contain the secret.
+// A nil read gives the zero Value. If read panics, Reveal returns an error without the panic's
+// text, which might contain the secret.
 func Func(read func() (string, error)) Value {
 	if read == nil {
 		return Value{}
@@ -53,11 +52,11 @@ func Func(read func() (string, error)) Value {
 	}}}
 }
 
-// IsZero reports whether v is no secret at all.
+// IsZero reports whether v is the zero Value.
 func (v Value) IsZero() bool { return v.source == nil }
 
-// Reveal returns the secret as it is now, "" for the zero Value. It fails if the file
-// can't be read or is empty, with an error that names the file.
+// Reveal returns the current secret, "" for the zero Value. If the file can't be read or is
+// empty, it returns an error that names the file.
 func (v Value) Reveal() (string, error) {
 	if v.source == nil {
 		return "", nil
@@ -69,7 +68,7 @@ func (v Value) Reveal() (string, error) {
 	return s, err
 }
 
-// maxFile bounds what is read of a file, in bytes.
+// maxFile bounds the size of a file, in bytes.
 const maxFile = 1 << 20
 
 func read(path string) (string, error) {

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// The defaults stand here once, so that a bus behaves alike on every transport
-// and a third transport needs no list of its own.
+// The defaults are defined once, here, so that a bus behaves the same on every transport.
 
-// WithDefaults returns c with the documented default in place of every field
-// that is zero. Fields that are negative stay, for the transport to refuse.
+// WithDefaults returns c with every zero field set to its documented default. It keeps
+// negative fields, for the transport to refuse.
 func (c ProducerConfig) WithDefaults() ProducerConfig {
 	c.DeliveryTimeout = cmp.Or(c.DeliveryTimeout, 2*time.Minute)
 	c.BufferBytes = cmp.Or(c.BufferBytes, 32<<20)
@@ -20,8 +19,8 @@ func (c ProducerConfig) WithDefaults() ProducerConfig {
 	return c
 }
 
-// WithDefaults returns c with the documented default in place of every field
-// that is zero. Fields that are negative stay, for the transport to refuse.
+// WithDefaults returns c with every zero field set to its documented default. It keeps
+// negative fields, for the transport to refuse.
 func (c ConsumerConfig) WithDefaults() ConsumerConfig {
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, 45*time.Second)
 	// Kafka's rule: two heartbeats may get lost before the session ends.
@@ -34,8 +33,8 @@ func (c ConsumerConfig) WithDefaults() ConsumerConfig {
 	return c
 }
 
-// WithDefaults returns c with the documented default in place of every field
-// that is zero. A FetchBytes that is negative stays, for the transport to refuse.
+// WithDefaults returns c with every zero field set to its documented default. It keeps a
+// negative FetchBytes, for the transport to refuse.
 func (c ReaderConfig) WithDefaults() ReaderConfig {
 	c.FetchBytes = cmp.Or(c.FetchBytes, 8<<20)
 	if c.Logger == nil {

@@ -10,15 +10,15 @@ import (
 type Difference struct {
 	// What is "partitions", "replication" or the name of a configuration.
 	What string `json:"what"`
-	// Declared is the value that the TopicSpec asks for.
+	// Declared is the value in the TopicSpec.
 	Declared string `json:"declared"`
-	// Actual is the value that the cluster has.
+	// Actual is the value in the cluster.
 	Actual string `json:"actual"`
 }
 
-// Differences returns where a topic differs from s: partitions and replication
-// first, then configurations by name. Fields that s leaves to the broker are not
-// compared, nor are configurations that the broker did not return. Nil: none.
+// Differences returns where a topic differs from s: partitions and replication first, then
+// configurations by name. It does not compare fields that s leaves to the broker, or
+// configurations that the broker did not return. It returns nil if there is no difference.
 func (s *TopicSpec) Differences(is *TopicInfo) []Difference {
 	var found []Difference
 	number := func(what string, declared, actual int) {

@@ -9,43 +9,41 @@ import (
 	"strings"
 )
 
-// The classes of failures of a record or a commit. Transports return errors that
-// are one of these, by errors.Is, where one fits, with the cause wrapped.
+// Classes of failures of a record or a commit. If one fits, a transport returns an error that
+// is it, by errors.Is, and that wraps the cause.
 var (
 	// ErrClosed: the producer, consumer or transport is closed.
 	ErrClosed = errors.New("closed")
-	// ErrTopicMissing: the topic, or the partition asked for, does not exist.
+	// ErrTopicMissing: the topic, or the given partition, does not exist.
 	ErrTopicMissing = errors.New("topic does not exist")
 	// ErrTooLarge: the record is larger than a batch may be. The error is a
 	// *TooLargeError.
 	ErrTooLarge = errors.New("record too large")
-	// ErrBufferFull: the producer's buffer had no room until the context of Produce
-	// ended. Nothing was written. The error is the context's too.
+	// ErrBufferFull: the producer's buffer had no room before Produce's context ended.
+	// Nothing was written. The error is also the context's.
 	ErrBufferFull = errors.New("the producer's buffer stayed full")
 	// ErrOutcomeUnknown: the record may or may not be in the log.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrUnauthorized: the cluster refuses this client (credentials or ACLs).
 	ErrUnauthorized = errors.New("not authorized")
-	// ErrRejected: the broker refuses this record for what it is; trying again
-	// gives the same.
+	// ErrRejected: the broker refuses this record's content; a retry would fail too.
 	ErrRejected = errors.New("rejected by the broker")
-	// ErrFenced: the partition, generation or member is not the caller's any more.
+	// ErrFenced: the caller no longer owns the partition, generation or member.
 	ErrFenced = errors.New("fenced")
-	// ErrMetadataTooLarge: the commit's metadata is longer than the broker
-	// takes; the offset was not committed.
+	// ErrMetadataTooLarge: the commit's metadata is longer than the broker accepts. The
+	// offset was not committed.
 	ErrMetadataTooLarge = errors.New("offset metadata too large")
 )
 
-// TooLargeError is an ErrTooLarge with both sizes, in bytes. Limit is 0 where
-// the broker refused the record and did not say at what size.
+// TooLargeError is an ErrTooLarge with both sizes, in bytes. Limit is 0 if the broker refused
+// the record without saying at what size.
 type TooLargeError struct {
 	Size, Limit int
-	// Setting says what to raise, such as "Producer.BatchBytes". It may
-	// be empty.
+	// Setting is the setting to raise, such as "Producer.BatchBytes". It may be empty.
 	Setting string
 }
 
-// Error names the setting to raise.
+// Error returns both sizes and names the setting to raise.
 func (e *TooLargeError) Error() string {
 	switch {
 	case e.Limit == 0:
@@ -56,13 +54,13 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("record too large: %d bytes, at most %d are allowed: raise %s", e.Size, e.Limit, e.Setting)
 }
 
-// Is makes errors.Is(err, ErrTooLarge) true.
+// Is reports whether target is ErrTooLarge.
 func (e *TooLargeError) Is(target error) bool { return target == ErrTooLarge }
 
-// CommitError names the partitions whose commit failed. All others of the same
-// call were stored.
+// CommitError names the partitions whose offsets were not stored. All others of the call
+// were.
 type CommitError struct {
-	// Partitions has a non-nil error for each partition whose offset was not stored.
+	// Partitions has a non-nil error for each of these partitions.
 	Partitions map[Partition]error
 }
 
@@ -70,7 +68,7 @@ type CommitError struct {
 func (e *CommitError) Error() string {
 	parts := make([]string, 0, len(e.Partitions))
 	failed := slices.Collect(maps.Keys(e.Partitions))
-	// Not slices.SortFunc: of that a program links 20 kB for each type.
+	// Not slices.SortFunc: a program links 20 kB of it for each type.
 	sort.Slice(failed, func(i, k int) bool { return failed[i].Compare(failed[k]) < 0 })
 	for _, p := range failed {
 		parts = append(parts, p.String()+": "+e.Partitions[p].Error())
@@ -78,7 +76,7 @@ func (e *CommitError) Error() string {
 	return "commit failed for " + strings.Join(parts, ", ")
 }
 
-// Unwrap returns the causes, in no order.
+// Unwrap returns the causes, in unspecified order.
 func (e *CommitError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Partitions))
 	for _, err := range e.Partitions {

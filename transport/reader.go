@@ -5,51 +5,47 @@ import (
 	"log/slog"
 )
 
-// Reader reads partitions outside any group: it commits nothing, and no group
-// changes because of it. Poll belongs to one goroutine; the other methods are safe for
-// concurrent use.
+// Reader reads partitions outside any group: it commits nothing and affects no group. Poll
+// must be called by one goroutine at a time; the other methods are safe for concurrent use.
 type Reader interface {
-	// Poll waits for fetched records and returns them, at most one Batch per
-	// partition, each where the one before ended; their Epoch is 0. It returns
-	// io.EOF when every partition was read up to its end, ctx.Err() when ctx
-	// ends, ErrClosed after Close, an error that is ErrTopicMissing or
-	// ErrUnauthorized when a partition can't be read at all, and one that names the
-	// partition when its log reached To and was truncated before it, or holds records
-	// that can't be read; every other
-	// failure (brokers down, leaders moving) is waited out inside. The batches are the
-	// caller's until it calls their Release.
+	// Poll waits for fetched records and returns them, at most one Batch per partition, each
+	// starting where the one before ended; their Epoch is 0. It returns io.EOF once every
+	// partition was read to its end, ctx.Err() when ctx ends, and ErrClosed after Close. If a
+	// partition can't be read at all, the error is ErrTopicMissing or ErrUnauthorized. If a
+	// partition's log reached To and was then truncated before it, or contains records that
+	// can't be read, the error names the partition. Poll retries every other failure
+	// (brokers down, leaders moving). The caller owns the batches until it calls their
+	// Release.
 	//
-	// The first batch of a partition begins where reading began: later than
-	// asked where retention has removed what lay between. A later batch begins
-	// elsewhere than where the one before ended only if the log changed there:
-	// further on where retention overtook the reader, further back where an
-	// unclean election of a leader has truncated the log.
+	// The first batch of a partition starts where reading starts: later than asked if
+	// retention has removed the records between. A later batch starts elsewhere than the one
+	// before ended only if the log has changed: further on if retention overtook the reader,
+	// further back if an unclean leader election truncated the log.
 	Poll(ctx context.Context) ([]Batch, error)
-	// Pause stops reading and returning those partitions until Resume; what
-	// was fetched already is kept. Partitions that are not read are ignored.
+	// Pause stops reading and returning the partitions until Resume. Fetched records are
+	// kept. Partitions that are not read are ignored.
 	Pause(partitions ...Partition)
 	// Resume undoes Pause. Partitions that are not paused are ignored.
 	Resume(partitions ...Partition)
-	// Close ends fetching within ctx and leaves no goroutine behind. Batches
-	// that were not released stay valid.
+	// Close stops fetching within ctx and leaves no goroutine behind. Unreleased batches
+	// stay valid.
 	Close(ctx context.Context) error
 }
 
-// ReaderConfig configures a Reader. From names at least one partition; the other
-// fields' zero values work ([ReaderConfig.WithDefaults]).
+// ReaderConfig configures a Reader. From must name at least one partition; the zero value of
+// every other field is usable ([ReaderConfig.WithDefaults]).
 type ReaderConfig struct {
-	// From is the first offset to read of each partition. One before the
-	// log's start begins at the start; one past its end waits until the log
-	// has it.
+	// From is the first offset to read, by partition. An offset before the start of the log
+	// means the start; one past the end waits until the log reaches it.
 	From map[Partition]int64
-	// To is where reading ends: the offset after the last one to be read. A
-	// partition that it does not name is read without end.
+	// To is where reading ends, by partition: the offset after the last one to read. A
+	// partition without a To is read without end.
 	To map[Partition]int64
-	// FetchBytes bounds the records that are fetched and not yet returned by Poll, as
-	// Record.Size counts. One record above the bound still passes. Default 8 MiB.
+	// FetchBytes bounds the records fetched and not yet returned by Poll, in bytes of
+	// Record.Size. A single larger record still passes. Default 8 MiB.
 	FetchBytes int
 	// ReadUncommitted also delivers records of open and aborted transactions.
 	ReadUncommitted bool
-	// Logger receives diagnostics that no caller is there to be told. Nil discards them.
+	// Logger receives diagnostics that can't be returned to a caller. Nil discards them.
 	Logger *slog.Logger
 }

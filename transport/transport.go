@@ -2,31 +2,30 @@ package transport
 
 import "context"
 
-// Transport is one cluster. It is safe for concurrent use. The caller that made it
-// closes it, after the producers, consumers and readers that it made. After Close
-// its methods return errors that are ErrClosed.
+// Transport is one cluster. It is safe for concurrent use. Its creator closes it, after the
+// producers, consumers and readers that it returned. After Close its methods return errors
+// that are ErrClosed.
 type Transport interface {
-	// Cluster asks the cluster for its identity. It fails within ctx when no broker
-	// answers, and serves as the connectivity check of health.
+	// Cluster asks the cluster for its identity. It fails within ctx if no broker answers,
+	// so it serves as the connectivity check of health.
 	Cluster(ctx context.Context) (Cluster, error)
-	// NewProducer returns a producer that is ready at once: it connects when
-	// it is first used. A configuration that can't work is an error that names
-	// every wrong field; so it is for consumers and readers.
+	// NewProducer returns a producer. It connects on first use. If the configuration can't
+	// work, the error names every wrong field; the same holds for consumers and readers.
 	NewProducer(ProducerConfig) (Producer, error)
-	// NewConsumer returns a member of a group. It joins in the background, and
+	// NewConsumer returns a member of a group. The member joins in the background, and
 	// calls the Listener once it has partitions.
 	NewConsumer(ConsumerConfig) (Consumer, error)
-	// NewReader returns a reader of partitions outside any group. It connects
-	// in the background.
+	// NewReader returns a reader of partitions outside any group. It connects in the
+	// background.
 	NewReader(ReaderConfig) (Reader, error)
-	// Admin returns what describes and creates topics. It needs no Close.
+	// Admin returns the Admin that describes and creates topics. It needs no Close.
 	Admin() Admin
-	// Close ends every connection within ctx. The caller closes its producers,
-	// consumers and readers first. A second call returns nil.
+	// Close closes all connections within ctx. The caller must have closed its producers,
+	// consumers and readers. A second call returns nil.
 	Close(ctx context.Context) error
 }
 
-// Cluster is a cluster's description of itself.
+// Cluster describes a cluster.
 type Cluster struct {
 	// ID is Kafka's cluster id; empty if the cluster has none.
 	ID string
@@ -38,7 +37,7 @@ type Cluster struct {
 type Broker struct {
 	// ID is the broker's node id.
 	ID int32
-	// Host and Port are where clients reach it, as the broker advertises itself.
+	// Host and Port are the address that the broker advertises to clients.
 	Host string
 	Port int32
 	// Rack is the broker's rack or zone; empty if it has none.
@@ -47,51 +46,49 @@ type Broker struct {
 
 // Admin describes and creates topics. It is safe for concurrent use.
 type Admin interface {
-	// Topics describes the named topics, or all when none is named, in the
-	// order asked. A topic that does not exist has Err set to an error that
-	// is ErrTopicMissing. The caller owns the answer.
+	// Topics describes the named topics, in that order, or all topics if none is named. A
+	// topic that does not exist has an Err that is ErrTopicMissing. The caller owns the
+	// result.
 	Topics(ctx context.Context, names ...string) ([]TopicInfo, error)
-	// CreateTopics creates topics and waits until producers and consumers of
-	// this transport can use them. A topic that exists already stays as it is, without
-	// an error. Other topics are created even if one fails; the error joins all failures.
+	// CreateTopics creates topics, and waits until producers and consumers of this
+	// transport can use them. A topic that already exists is left as it is, without an
+	// error. If one topic fails the others are still created; the error joins all failures.
 	CreateTopics(ctx context.Context, specs ...TopicSpec) error
-	// Offsets resolves a start position for each partition: the log's start,
-	// its end (the last stable offset), or the first record at or after a time. A
-	// partition that does not exist fails the call with ErrTopicMissing.
+	// Offsets resolves a start position for each partition: the start of its log, its end
+	// (the last stable offset), or the first record at or after a time. If a partition does
+	// not exist the error is ErrTopicMissing.
 	Offsets(ctx context.Context, at Start, partitions ...Partition) (map[Partition]int64, error)
-	// Committed reads a group's committed offsets, with their metadata, on
-	// those topics, or on all when none is named. Partitions without a commit
-	// are absent.
+	// Committed returns a group's committed offsets, with their metadata, for the given
+	// topics, or for all if none is given. Partitions without a commit are absent.
 	Committed(ctx context.Context, group string, topics ...string) (map[Partition]Commit, error)
 }
 
-// TopicSpec is how a topic is to be created. Zero Partitions or Replication
-// means the broker's default.
+// TopicSpec says how to create a topic.
 type TopicSpec struct {
 	// Name is the topic's full name.
 	Name string
-	// Partitions is how many partitions it gets, Replication how many replicas each of
-	// them has. Zero leaves the choice to the broker.
+	// Partitions is the number of partitions, Replication the number of replicas of each.
+	// Zero leaves the choice to the broker.
 	Partitions  int32
 	Replication int16
-	// Configs are topic configurations by Kafka's names, such as retention.ms. Names
-	// that are absent keep the broker's default.
+	// Configs are topic configurations by Kafka's names, such as retention.ms. Missing
+	// names keep the broker's default.
 	Configs map[string]string
 }
 
-// TopicInfo describes a topic as it is.
+// TopicInfo describes an existing topic.
 type TopicInfo struct {
 	// Name is the topic's full name.
 	Name string
 	// ID is the topic's id, zero if the cluster has no topic ids.
 	ID TopicID
-	// Partitions is how many partitions it has, Replication how many replicas the
-	// first of them has.
+	// Partitions is the number of partitions, Replication the number of replicas of the
+	// first of them.
 	Partitions  int32
 	Replication int16
-	// Configs are those set on the topic itself and the broker's defaults. Nil where
-	// the caller may not read them.
+	// Configs are the topic's own configurations and the broker's defaults. Nil if the
+	// caller may not read them.
 	Configs map[string]string
-	// Err is why the topic can't be described; the other fields but Name are zero then.
+	// Err is why the topic can't be described; all other fields but Name are then zero.
 	Err error
 }

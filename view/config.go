@@ -11,26 +11,26 @@ import (
 
 // Config configures a view. Every zero value is a safe default.
 type Config struct {
-	// Store keeps the table. Nil is memory: the table is read from the topic at each
+	// Store keeps the table. Nil means memory: the table is read from the topic at each
 	// start.
 	Store Store
-	// MaxBytes bounds the table: keys, records and what it takes to find them. A view
-	// that outgrows it fails, with an error that says so, since a table that lacks keys
-	// would lie. Default 1 GiB.
+	// MaxBytes bounds the table: its keys, records and index. A view that outgrows it
+	// fails with an error, because a table that lacks keys would give wrong answers.
+	// Default 1 GiB.
 	MaxBytes int64
-	// FetchBytes bounds the records that are fetched and not yet applied. Default 8 MiB.
+	// FetchBytes bounds the records that are fetched but not yet applied. Default 8 MiB.
 	FetchBytes int
-	// RefreshInterval is the time between two looks at the topic itself, for partitions that
-	// were added and a topic that was created again. Default 10 s.
+	// RefreshInterval is the time between two checks of the topic itself, for added
+	// partitions and for a topic that was created again. Default 10 s.
 	RefreshInterval time.Duration
-	// MaxAge is how long a Store's table may have been left alone and still be gone on
-	// with. After that the topic may have dropped tombstones that the table never saw, so
-	// it is read from its start. It must be below the topic's delete.retention.ms, which
-	// is 24 h unless somebody changed it. Default 12 h.
+	// MaxAge is how old a Store's table may be at a start. An older one is not used, and
+	// the topic is read from its start: the topic may have dropped tombstones that the
+	// table never saw. MaxAge must be below the topic's delete.retention.ms, which is
+	// 24 h by default. Default 12 h.
 	MaxAge time.Duration
-	// Logger receives what no caller is there to be told. Nil is slog.Default().
+	// Logger logs what no caller is told. Nil means slog.Default().
 	Logger *slog.Logger
-	// MeterProvider is where the metrics go. Nil is OpenTelemetry's global one.
+	// MeterProvider makes the metrics. Nil means OpenTelemetry's global one.
 	MeterProvider metric.MeterProvider
 }
 

@@ -175,7 +175,7 @@ func (f *follower) describe(ctx context.Context) (*transport.TopicInfo, error) {
 }
 
 // choose takes the Store's current table if it is of this topic and was in use
-// lately, and else makes a new one.
+// lately, otherwise makes a new one.
 func (f *follower) choose(ctx context.Context, info *transport.TopicInfo) error {
 	f.compare, f.live = true, false
 	// The id tells this topic's tables from those of a deleted one with the same name.

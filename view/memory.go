@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// Memory returns a Store in the process's memory, which is the default.
+// Memory returns a Store in the process's memory. It is the default.
 func Memory() Store { return &memory{} }
 
 // memory is a Store whose tables end with the process.

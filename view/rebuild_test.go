@@ -98,7 +98,7 @@ func TestAddedPartitions(t *testing.T) {
 	})
 }
 
-// TestStoreIsResumed: a table that was kept is gone on with where it was, and read
+// TestStoreIsResumed: a table that was kept is resumed where it was, and read
 // from the start where it is too old or of another topic.
 func TestStoreIsResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,39 +16,39 @@ import (
 type Status struct {
 	// Topic is the topic's full name.
 	Topic string
-	// Phase is what the view does.
+	// Phase is what the view is doing.
 	Phase Phase
-	// Err is why the topic is not followed now; nil if all is well. Since is when that
-	// began.
+	// Err is why the view does not follow the topic now, nil if it does. Since is when
+	// that began.
 	Err   error
 	Since time.Time
 	// Keys and Bytes are the size of the table that serves, or of the first one while it
 	// is being read.
 	Keys, Bytes int64
-	// Read counts the records that were read since Start, Rebuilds the tables that were
+	// Read counts the records that were read since Start, Rebuilds how often a table was
 	// begun again.
 	Read, Rebuilds int64
 	// ReadyAfter is how long the first table took from Start; 0 if it is not complete.
 	ReadyAfter time.Duration
-	// Behind is how many offsets the table is behind the ends of its partitions, as they
-	// were last heard of.
+	// Behind is how many offsets the table is behind the last known ends of its
+	// partitions.
 	Behind int64
-	// Partitions lists them, by number.
+	// Partitions lists the partitions by number.
 	Partitions []PartitionStatus
 }
 
 // PartitionStatus says how far a view is in one partition.
 type PartitionStatus struct {
 	Partition int32
-	// Next is the offset after the last one applied, End the last stable offset; −1 if
-	// it is unknown.
+	// Next is the offset after the last one applied; End is the last stable offset, −1
+	// if it is unknown.
 	Next, End int64
 }
 
-// Phase is what a view does.
+// Phase is what a view is doing.
 type Phase string
 
-// The phases of a view. A view that was not started has the empty one.
+// The phases of a view. The phase is empty before Start.
 const (
 	Reading    Phase = "reading"    // the topic is read for the first time: Get returns ErrNotReady
 	Following  Phase = "following"  // the table is complete and follows the topic
@@ -93,7 +93,7 @@ func (s *state) start() bool {
 	return true
 }
 
-// mayResume reports whether a Store's table may be gone on with: not after it was
+// mayResume reports whether a Store's table may be resumed: not after it was
 // found to be of another log.
 func (s *state) mayResume() bool {
 	s.mu.Lock()
@@ -243,8 +243,8 @@ func (s *state) status(topic string) Status {
 	return x
 }
 
-// Health returns nil while the view serves and follows its topic, and else why it
-// does not, as a check for health.Check. It asks nothing of the cluster.
+// Health returns nil while the view serves and follows its topic, and otherwise the
+// reason why not. It is a check for health.Check and does no I/O.
 func (v *View[T]) Health(context.Context) error {
 	s := v.Status()
 	switch {

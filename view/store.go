@@ -18,20 +18,21 @@ type Store interface {
 	Promote(ctx context.Context, name string) error
 }
 
-// Table is a map from a key of the topic to the record that a view keeps of it.
-// Get and Range are safe for concurrent use, also beside Apply.
+// Table is a map from a key of the topic to the record that a view keeps for it.
+// Get and Range are safe for concurrent use, also with Apply.
 type Table interface {
-	// Apply makes changes of one partition and stores its Mark with them: after a
-	// crash the table has both or neither. The changes' keys are borrowed; their records
-	// are the table's to keep.
+	// Apply makes changes of one partition and stores its Mark with them: after a crash
+	// the table has both or neither. The keys of changes are borrowed; the table may
+	// keep their records.
 	Apply(ctx context.Context, partition int32, changes []Change, mark Mark) error
-	// Get returns the record of a key, which the caller must not change, and whether
-	// there is one.
+	// Get returns the record of a key and whether there is one. The caller must not
+	// change the record.
 	Get(ctx context.Context, key []byte) (record []byte, found bool, err error)
 	// Range calls f with every key and record, in any order, until f returns an error,
-	// which it returns. The slices are borrowed. Changes made meanwhile may be seen or not.
+	// and returns that error. The slices are borrowed. Range may or may not see changes
+	// made meanwhile.
 	Range(ctx context.Context, f func(key, record []byte) error) error
-	// Marks returns the marks of all partitions that Apply had.
+	// Marks returns the marks of all partitions that Apply was called for.
 	Marks(ctx context.Context) (map[int32]Mark, error)
 	// Size returns how many keys the table has and how many bytes it takes. It does no
 	// I/O.
@@ -44,9 +45,9 @@ type Change struct {
 	Record []byte
 }
 
-// Mark says how far a table is in one partition.
+// Mark says how far a table has come in one partition.
 type Mark struct {
-	// Next is the offset after the last record that was applied.
+	// Next is the offset after the last applied record.
 	Next int64
 	// Time is when it was applied.
 	Time time.Time

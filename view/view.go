@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The errors of a view, beside those of the cluster and of the codec.
+// The errors of a view. It also returns those of the cluster and of the codec.
 var (
 	// ErrNotReady: the topic was not read to its end yet, so an absent key means nothing.
 	ErrNotReady = errors.New("the view has not read its topic yet")
@@ -24,8 +24,8 @@ var (
 // View is a table of the last event of each key of a topic. It is safe for
 // concurrent use.
 //
-// Its life: New, Start, Close. It needs no started bus, and must be closed before
-// the bus is, whose connections it uses.
+// New makes a view, Start starts it, Close ends it. It needs no started bus, but
+// uses the bus's connections: close it before the bus.
 type View[T any] struct {
 	topic    *eventbus.Topic[T]
 	follower *follower
@@ -64,12 +64,12 @@ func New[T any](bus *eventbus.Bus, topic *eventbus.Topic[T], config Config) (*Vi
 }
 
 // Start starts to read the topic and returns when the view has applied everything
-// that was committed to it by then. Until that, Get returns ErrNotReady. Clusters
-// that don't answer are waited for; a missing topic is created where the bus creates
+// that was committed to it by then. Until then, Get returns ErrNotReady. Start waits
+// for a cluster that does not answer, and creates a missing topic if the bus creates
 // its own.
 //
-// If ctx ends first, or the view fails, the view is closed, and the error says why
-// and how far it came.
+// If ctx ends first, or the view fails, the view is closed. The error says why and
+// how far it came.
 func (v *View[T]) Start(ctx context.Context) error {
 	if !v.state.start() {
 		return v.wrap("start", errors.New("it was started or closed before"))
@@ -94,7 +94,7 @@ func (v *View[T]) Start(ctx context.Context) error {
 }
 
 // Close stops following the topic and returns when nothing of the view runs any
-// more, or with ctx's error. Closing twice is not an error.
+// more, or ctx's error. Closing twice is not an error.
 func (v *View[T]) Close(ctx context.Context) error {
 	// In a goroutine of its own, so that ctx can end the wait but not the closing.
 	go v.end()
@@ -120,10 +120,10 @@ func (v *View[T]) end() {
 	<-v.ended
 }
 
-// Get returns the last event of a key, and whether there is one. The value is the
-// caller's own. The error is ErrNotReady before Start has returned, one of the
-// codec's if the event can't be decoded, and otherwise the Store's; there is none
-// for a key without an event.
+// Get returns the last event of a key, and whether there is one. The caller owns the
+// value. A key without an event is not an error. The error is ErrNotReady until the
+// topic was read to its end, why the view has ended, the codec's if the event can't
+// be decoded, or the Store's.
 func (v *View[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	table, err := v.state.table()
 	if err != nil {
@@ -143,9 +143,9 @@ func (v *View[T]) Get(ctx context.Context, key string) (value T, found bool, err
 	return value, found, nil
 }
 
-// Range calls f with every key and its event, in any order, and stops with the
-// error that f returns. Changes made meanwhile may be seen or not. An event that
-// can't be decoded ends it with an error.
+// Range calls f with every key and its event, in any order, until f returns an error,
+// and returns that error. Range may or may not see changes made meanwhile. An event
+// that can't be decoded ends it with an error.
 func (v *View[T]) Range(ctx context.Context, f func(key string, value T) error) error {
 	table, err := v.state.table()
 	if err != nil {
@@ -163,9 +163,9 @@ func (v *View[T]) Range(ctx context.Context, f func(key string, value T) error) 
 	})
 }
 
-// WaitFor waits until the view has applied an event that was published to its topic,
-// so that Get returns it, or what came after it. The error is the publish's, ctx's,
-// or why the view has ended.
+// WaitFor waits until the view has applied an event that was published to its topic:
+// Get then returns that event or a later one. The error is the publish's, ctx's, or
+// why the view has ended.
 func (v *View[T]) WaitFor(ctx context.Context, published eventbus.Receipt) error {
 	at, err := published.Wait(ctx)
 	if err != nil {
@@ -184,7 +184,7 @@ func (v *View[T]) WaitFor(ctx context.Context, published eventbus.Receipt) error
 	return nil
 }
 
-// Status returns a snapshot of the view, which the caller owns.
+// Status returns a snapshot of the view. The caller owns it.
 func (v *View[T]) Status() Status { return v.state.status(v.follower.topic) }
 
 // decode returns the event of a table's record, and false for what stands for a
@@ -199,7 +199,7 @@ func (v *View[T]) decode(key, record []byte) (value T, found bool, err error) {
 	case deleted:
 		return value, false, nil
 	case faulty:
-		return value, false, fmt.Errorf("the key's last record, %s@%d, is no event: %s", at.Partition, at.Offset, s.value)
+		return value, false, fmt.Errorf("the key's last record, %s@%d, is not an event: %s", at.Partition, at.Offset, s.value)
 	}
 	var e eventbus.Envelope
 	// The same steps as for a record that a subscription gets, so that both decode alike.

@@ -48,7 +48,7 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 		if err := b.fill(ctx, s, n); err != nil {
 			return fmt.Errorf("fill %s: %w", s.name(), err)
 		}
-		if err := b.exec(ctx, `CHECKPOINT`); err != nil { // what filling left to be written is no part of draining
+		if err := b.exec(ctx, `CHECKPOINT`); err != nil { // what filling left to be written is not part of draining
 			return err
 		}
 		var took time.Duration

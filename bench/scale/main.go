@@ -72,7 +72,7 @@ func parse() (flags, error) {
 	for text := range strings.SplitSeq(*sizes, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return f, fmt.Errorf("-sizes: %q is no number of partitions", text)
+			return f, fmt.Errorf("-sizes: %q is not a number of partitions", text)
 		}
 		f.sizes = append(f.sizes, n)
 	}

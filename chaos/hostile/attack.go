@@ -160,7 +160,7 @@ func value(v []byte) []byte { return record(0, []byte("key"), v, nil, 0) }
 
 // noise returns a record whose value can't be compressed. Its bytes are the same on
 // every run.
-// It is no event, so handling it fails, and the dead letter is as large as it is.
+// It is not an event, so handling it fails, and the dead letter is as large as it is.
 func noise(n int) []byte {
 	v := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(v)

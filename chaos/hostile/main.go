@@ -1,5 +1,5 @@
 // Hostile shows what a consumer takes of bytes that were made to harm it: batches that a
-// broker accepts, and answers of a server that is no broker. Each attack meets a process
+// broker accepts, and answers of a server that is not a broker. Each attack meets a process
 // of its own, whose peak memory is measured.
 //
 //	scripts/kafka.sh run -- go run ./chaos/hostile    or: make hostile

@@ -24,7 +24,7 @@ const taskVariable = "EVENTBUS_HOSTILE_TASK"
 type task struct {
 	// Victim is "bus", "reader" or "client".
 	Victim string
-	// Brokers are the addresses to connect to; one is a server that is no broker.
+	// Brokers are the addresses to connect to; one is a server that is not a broker.
 	Brokers []string
 	Topic   string
 	// Letter says that a dead letter is expected, and to be waited for.

@@ -74,7 +74,7 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 	return resp.Topics[0].Partitions[0].ErrorCode, nil
 }
 
-// listener is a server that is no broker.
+// listener is a server that is not a broker.
 type listener struct{ net.Listener }
 
 // listen starts a server on a free port of this machine, which answers each

@@ -54,7 +54,7 @@ type app struct {
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
 		stdin: bufio.NewReader(stdin), stdout: stdout, stderr: stderr,
-		// Judged by the streams as they were given: a buffered reader is no file.
+		// Judged by the streams as they were given: a buffered reader is not a file.
 		asks:   terminal(stdin),
 		colour: terminal(stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}

@@ -194,7 +194,7 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 		if err != nil {
 			return fmt.Errorf("%s: %w", allow, err)
 		}
-		// A line that covers nothing is reported and is no failure: the change may
+		// A line that covers nothing is reported and is not a failure: the change may
 		// have been released since, and the line is to be removed.
 		for _, unused := range catalog.Allow(changes, allowances) {
 			a.note("%s: the line for %s %s covers nothing any more.", allow, unused.Path, unused.Rule)

@@ -238,7 +238,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		return err
 	case shown > limit:
 		a.note("There are more: raise --limit to see them.")
-	// JSON of nothing is no output: the output is one document for each letter.
+	// JSON of nothing is not an output: the output is one document for each letter.
 	case shown == 0 && !a.json():
 		return a.none(d.topic)
 	}

@@ -86,7 +86,7 @@ func examineNeeds(ctx context.Context, found *doctor.Findings, t *kafka.Transpor
 					groups[need.Name] = has
 				}
 			}
-			// Brokers without authorization tell nothing, and what is not known is no finding.
+			// Brokers without authorization tell nothing, and what is not known is not a finding.
 			if !has.Known || has.Allow(operations[need.Operation]) || slices.Contains(told, need) {
 				continue
 			}

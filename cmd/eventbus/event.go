@@ -69,7 +69,7 @@ func (s *seen) mask(d *catalog.Document) {
 	first := letter.FirstRead(e)
 	e.Headers = slices.Clone(e.Headers) // the record's
 	for i := range e.Headers {
-		// What says how a dead letter died is no part of the event.
+		// What says how a dead letter died is not part of the event.
 		if h := &e.Headers[i]; !strings.HasPrefix(h.Key, letter.Prefix) {
 			h.Value = []byte(mask.Hidden)
 		}

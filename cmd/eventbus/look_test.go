@@ -8,7 +8,7 @@ import (
 )
 
 // TestLookForeign: a record that says of itself whose it is has a type and an id.
-// Any other is shown with why it is no event.
+// Any other is shown with why it is not an event.
 func TestLookForeign(t *testing.T) {
 	r := &transport.Record{
 		Topic: "orders", Value: []byte(`{}`),

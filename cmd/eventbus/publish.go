@@ -89,7 +89,7 @@ type place struct {
 	Partition int32     `json:"partition"`
 	Offset    int64     `json:"offset"`
 	Timestamp time.Time `json:"timestamp"`
-	// ID is the event's id, empty for a tombstone, which is no event.
+	// ID is the event's id, empty for a tombstone, which is not an event.
 	ID string `json:"id,omitempty"`
 }
 

@@ -44,7 +44,7 @@ func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 	if len(f.urls) > 0 {
 		s.URLs = f.urls
 	}
-	// No registry is no error here: only some commands need one.
+	// No registry is not an error here: only some commands need one.
 	if s.IsZero() {
 		return nil, nil
 	}

@@ -92,7 +92,7 @@ const leftSchema = `{"type":"record","name":"CustomerLeft","namespace":"sales","
 	{"name":"phone","type":"string","confluent:tags":["PII"]}]}`
 
 // TestMaskedBySchema: of data in Avro a catalogue hides what the Go type or the schema has
-// as personal, and no more; a record that is no event goes by its schema.
+// as personal, and no more; a record that is not an event goes by its schema.
 func TestMaskedBySchema(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)

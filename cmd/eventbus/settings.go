@@ -110,7 +110,7 @@ var service = &http.Client{
 // authorize adds the token to a request, if there is one. Over plain HTTP it is
 // sent to this machine alone: elsewhere it could be read on the way.
 func authorize(r *http.Request) error {
-	// No token is no error: an admin handler may be open to this machine.
+	// No token is not an error: an admin handler may be open to this machine.
 	token := os.Getenv(tokenVariable)
 	if token == "" {
 		return nil

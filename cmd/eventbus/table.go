@@ -70,7 +70,7 @@ func (a *app) printDocument(document []byte) error {
 	return err
 }
 
-// show writes value as JSON if the output is for programs, and else the rows
+// show writes value as JSON if the output is for programs, otherwise the rows
 // under the header.
 func (a *app) show(value any, header table.Row, rows []table.Row) error {
 	// Both forms are made by the caller, which keeps the two in step: a column that is added

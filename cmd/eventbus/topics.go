@@ -98,7 +98,7 @@ func (a *app) meant() (func(name string) bool, error) {
 	if err != nil {
 		return nil, misuse("--environment: %v", err)
 	}
-	// The dot belongs to it: "dev." is no prefix of "development.sales".
+	// The dot belongs to it: "dev." is not a prefix of "development.sales".
 	return func(name string) bool { return strings.HasPrefix(name, segment+".") }, nil
 }
 

@@ -305,7 +305,7 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 // retention returns a retention time in milliseconds as people write it.
 // Kafka's −1 means that nothing is removed.
 func retention(ms string) string {
-	// Texts come from brokers or catalogues: what is no number is shown as it is.
+	// Texts come from brokers or catalogues: what is not a number is shown as it is.
 	n, err := strconv.ParseInt(ms, 10, 64)
 	switch d := time.Duration(n) * time.Millisecond; {
 	case err != nil:

@@ -20,7 +20,7 @@ import (
 // the program's own.
 type shown string
 
-// visible returns text with everything that is no graphic character written as an
+// visible returns text with everything that is not a graphic character written as an
 // escape of Go, as package visible does.
 func visible(s string) shown { return shown(safe.Text(s)) }
 

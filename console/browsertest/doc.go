@@ -1,3 +1,3 @@
-// Package browsertest opens the console's pages in a browser. It is a module of its
-// own, so that nobody who uses the console requires what drives one.
+// Package browsertest opens the console's pages in a browser. It is a separate module, so
+// that users of the console do not require a browser driver.
 package browsertest

@@ -127,7 +127,7 @@ func parse(args []string, usage io.Writer) (s settings, err error) {
 	}
 	switch {
 	case flags.NArg() > 0:
-		return s, fmt.Errorf("flights: %q is no flag", flags.Arg(0))
+		return s, fmt.Errorf("flights: %q is not a flag", flags.Arg(0))
 	case s.month < 0 || s.month > 12:
 		return s, fmt.Errorf("flights: --month %d: use 1 to 12, or 0 for all", s.month)
 	case s.poison < 0:

@@ -226,7 +226,7 @@ func TestParse(t *testing.T) {
 		"Month":    {[]string{"--month", "13"}, "1 to 12"},
 		"Poison":   {[]string{"--poison", "-1"}, "0 or more"},
 		"Unknown":  {[]string{"--nothing"}, "not defined"},
-		"Argument": {[]string{"now"}, `"now" is no flag`},
+		"Argument": {[]string{"now"}, `"now" is not a flag`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := parse(c.args, new(bytes.Buffer))

@@ -89,7 +89,7 @@ func (s *source) flights() iter.Seq2[flight, error] {
 		// A reader of its own for each call, so that a source can be read several times.
 		unzipped, err := gzip.NewReader(bytes.NewReader(s.gzipped))
 		if err != nil {
-			yield(flight{}, fmt.Errorf("the source is no gzip file: %w", err))
+			yield(flight{}, fmt.Errorf("the source is not a gzip file: %w", err))
 			return
 		}
 		rows := csv.NewReader(unzipped)
@@ -152,7 +152,7 @@ func parseFlight(row int, field func(string) string) (f flight, err error) {
 	if tail := field("tailnum"); tail != unknown {
 		f.tail = tail
 	}
-	// number returns 0 for what is no number, and notes it: one error names them all.
+	// number returns 0 for what is not a number, and notes it: one error names them all.
 	var faults []error
 	number := func(name string) int {
 		n, err := strconv.Atoi(field(name))

@@ -28,7 +28,7 @@ func TestSourceFaults(t *testing.T) {
 		content []byte
 		fault   string
 	}{
-		"NoGzip":    {[]byte("year,month\n"), "no gzip file"},
+		"NoGzip":    {[]byte("year,month\n"), "not a gzip file"},
 		"Empty":     {zip(t, ""), "no header line"},
 		"Column":    {zip(t, "month,carrier\n"), `no column "dep_time"`},
 		"NoFlights": {zip(t, header), "no flights"},

@@ -46,7 +46,7 @@ func (o *Orders) Place(ctx context.Context, order shop.OrderPlaced) error {
 func (o *Orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var order shop.OrderPlaced
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&order); err != nil {
-		http.Error(w, "the order is no JSON", http.StatusBadRequest)
+		http.Error(w, "the order is not JSON", http.StatusBadRequest)
 		return
 	}
 	if order.OrderID == "" || order.Customer == "" {

@@ -70,7 +70,7 @@ func parse(args []string, usage io.Writer) (o options, err error) {
 	}
 	switch {
 	case flags.NArg() > 0:
-		return o, fmt.Errorf("%q is no flag", flags.Arg(0))
+		return o, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	case o.role != roleAll && o.role != roleSalesAPI && o.role != roleMailer:
 		return o, fmt.Errorf("--role %q: use sales-api, mailer or all", o.role)
 	case o.role != roleAll && len(o.brokers) == 0:

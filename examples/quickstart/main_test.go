@@ -113,7 +113,7 @@ func TestParse(t *testing.T) {
 		"--role sales-api":                       "needs --brokers",
 		"--role cook":                            "use sales-api, mailer or all",
 		"--once --role mailer --brokers 127.0.0.1:9092": "needs --role all",
-		"now":    `"now" is no flag`,
+		"now":    `"now" is not a flag`,
 		"--what": "not defined",
 	} {
 		if _, err := parse(strings.Fields(args), new(bytes.Buffer)); (err == nil) != (fault == "") || err != nil && !strings.Contains(err.Error(), fault) {

@@ -66,7 +66,7 @@ func (q *quickstart) walkThrough(ctx context.Context, address string) error {
 			delete(missing, to)
 		case refused = <-q.refused:
 			q.say("mailer", "refuses Nobody for good: %v; the event goes to the topic %s.mailer-dev.dlq", refused, sales.CustomerCreatedTopic.In("Development"))
-		// Ctrl-C is no failure.
+		// Ctrl-C is not a failure.
 		case <-ctx.Done():
 			return nil
 		}
@@ -92,7 +92,7 @@ func request(ctx context.Context, method, url, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Also of an answer that is no success: its body says why.
+	// Also of an answer that is not a success: its body says why.
 	answer, err := io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	if err == nil && response.StatusCode/100 != 2 {

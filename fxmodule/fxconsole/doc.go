@@ -7,6 +7,5 @@
 //		fxconsole.Pages(), // at http://127.0.0.1:8081/console/
 //	).Run()
 //
-// It is a package of its own because a program that links it takes about five megabytes
-// more.
+// It is a separate package because it adds about five megabytes to a program.
 package fxconsole

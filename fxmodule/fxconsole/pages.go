@@ -13,11 +13,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Pages has fxmodule.AdminServer serve the console below /console/, with the bus and,
-// where its transport is Kafka, the cluster. A user logs in with EventBus:Admin:Token;
-// where there is none, this machine may ask. Each change is called with the
+// Pages makes fxmodule.AdminServer serve the console below /console/, with the bus and,
+// if its transport is Kafka, the cluster. Users log in with EventBus:Admin:Token; if
+// there is none, only this machine has access. Each change is called with the
 // configuration before the console is made: to name several users, hosts or other
-// members, or to make it read-only.
+// members, or to make the console read-only.
 func Pages(changes ...func(*console.Config)) fx.Option {
 	return fx.Provide(func(p params, life fx.Lifecycle) (fxmodule.AdminPages, error) {
 		c := console.Config{Bus: p.Bus}

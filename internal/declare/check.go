@@ -28,7 +28,7 @@ func CheckAttributes(wrong *Faults, typ, dataSchema string) {
 // ones, which a foreign producer may write.
 const maxType = 256
 
-// CheckContentType checks what a codec says that its data is. It becomes the
+// CheckContentType checks the content type that a codec declares. It becomes the
 // datacontenttype of every event of the topic; empty leaves that unset.
 func CheckContentType(wrong *Faults, contentType string) {
 	if contentType == "" {
@@ -39,7 +39,7 @@ func CheckContentType(wrong *Faults, contentType string) {
 	}
 }
 
-// CheckStorage checks how the topic's log is kept. A setting that two fields
+// CheckStorage checks the storage settings of the topic. A setting that two fields
 // express is refused instead of resolved: no reader could see which one counts.
 func CheckStorage(wrong *Faults, d *Topic) {
 	if d.Partitions < 0 {

@@ -1,6 +1,6 @@
-// Package declare has topics' declarations without their type parameters, and
-// checks them. Faults are worded for the author of the declaration: they name
-// the field and say what to write instead.
+// Package declare contains topics' declarations without their type parameters, and
+// checks them. Faults are worded for the author of the declaration: they name the
+// field and say what to write instead.
 //
 //	declaration.go  Topic, its names and its settings at creation
 //	check.go        attributes and storage
@@ -22,18 +22,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Topic is an eventbus.Topic[T] without its type parameter: what a bus, a
-// catalogue and the admin pages need to know of it. It is not changed once
-// NewTopic has returned it.
+// Topic is an eventbus.Topic[T] without its type parameter: what a bus, a catalogue
+// and the admin pages need to know about it. It does not change after NewTopic has
+// returned it.
 type Topic struct {
 	Domain  string
 	Name    string // in the plural if it was asked for
 	Scope   string
 	Version string // empty if unversioned
 	Suffix  string // all that follows the environment and its dot; Address, where there is one
-	// Address is the full name of a topic that is there already, with {env} in the
-	// environment's place if it has one, and Addresses is the name in single
-	// environments. Create says that a bus may create it.
+	// Address is the full name of an existing topic, with {env} in place of the
+	// environment if it has one. Addresses are its names in single environments.
+	// Create reports whether a bus may create it.
 	Address     string
 	Addresses   map[string]string
 	Create      bool
@@ -52,9 +52,9 @@ type Topic struct {
 	// KeySource is "function", "method PartitionKey", "field ID", "fields A|B", or
 	// "none".
 	KeySource string
-	// Keyed says that every event has a key.
+	// Keyed reports whether every event has a key.
 	Keyed bool
-	// Unkeyed says that events have none on purpose.
+	// Unkeyed reports whether events have no key on purpose.
 	Unkeyed   bool
 	CodecName string
 	// StartCodec is nil if the codec needs no start.
@@ -71,8 +71,8 @@ type Samples struct {
 	Type  reflect.Type // T
 	Given []any        // the examples of the declaration
 	Key   func(v any) (key string, ok bool)
-	// Encode encodes by the innermost codec, without a bus; Wrapped reports whether the
-	// topic's codec is another, which may make other bytes of a value each time.
+	// Encode encodes with the innermost codec, without a bus. Wrapped reports whether
+	// the topic's codec is another one, which may encode a value differently each time.
 	Encode  func(v any) ([]byte, error)
 	Wrapped bool
 	JSON    bool   // the codec is the default one
@@ -110,7 +110,7 @@ func (d *Topic) Named(full string) bool {
 // EnvironmentMark stands for the environment's segment in an Address.
 const EnvironmentMark = naming.EnvironmentMark
 
-// Existing reports whether the topic is not the bus's to create.
+// Existing reports whether the bus must not create the topic.
 func (d *Topic) Existing() bool { return d.Address != "" && !d.Create }
 
 // FormName returns the name of the records' form.
@@ -121,9 +121,8 @@ func (d *Topic) FormName() string {
 	return d.Form.Name
 }
 
-// OtherEnvironment returns the environment that the first part of an Address
-// names, if it is one of the usual ones and not env. A name that Addresses gives
-// was chosen for env.
+// OtherEnvironment returns the environment that the first part of an Address names,
+// if it is one of the usual ones and not env. A name in Addresses was chosen for env.
 func (d *Topic) OtherEnvironment(env string) string {
 	if _, chosen := d.Addresses[env]; chosen || d.Address == "" {
 		return ""
@@ -141,8 +140,8 @@ func (d *Topic) Joined() string {
 	return strings.Join(parts, ".")
 }
 
-// Resolve returns the topic's full name in an environment as its user writes it,
-// with every check.
+// Resolve returns the topic's full name in an environment that a user named, with all
+// checks.
 func (d *Topic) Resolve(env string) (string, error) {
 	segment, err := naming.Environment(env)
 	if err != nil {
@@ -185,8 +184,8 @@ func (d *Topic) Spec(name string) transport.TopicSpec {
 	return transport.TopicSpec{Name: name, Partitions: d.Partitions, Replication: d.Replication, Configs: configs}
 }
 
-// Faults gathers everything that is wrong with a declaration, so that its author
-// sees all of it at once and in the words of the declaration.
+// Faults collects everything that is wrong with a declaration, so that its author sees
+// all of it at once, in the words of the declaration.
 type Faults []string
 
 // Add adds a fault of a field. The message follows the field's name, and says
@@ -231,7 +230,7 @@ func DeclareVersion(wrong *Faults, version string, unversioned bool) string {
 		if proposal == "" {
 			proposal = "1"
 		}
-		wrong.Add("Version", "%q is no version: write %q", version, "v"+proposal)
+		wrong.Add("Version", "%q is not a version: write %q", version, "v"+proposal)
 	}
 	return version
 }
@@ -247,7 +246,7 @@ func DeclareType(wrong *Faults, t reflect.Type) string {
 	case name == "":
 		wrong.Add("Type", "is empty and %s has no name to take: write what happened, for example %q", t, "CustomerCreated")
 	case strings.Contains(name, "["):
-		wrong.Add("Type", "is empty and %s is generic, so its name is no event's: write what happened, for example %q", t, "CustomerCreated")
+		wrong.Add("Type", "is empty and %s is generic, so its name is not an event's: write what happened, for example %q", t, "CustomerCreated")
 	default:
 		return name
 	}

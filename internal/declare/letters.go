@@ -18,13 +18,13 @@ const (
 // that say how it failed, and the stack.
 const letterOverhead = 64 << 10
 
-// LetterTopics returns how the dead-letter topic and the retry topic of a group,
-// by their names, are to be created for a topic that the group handles.
+// LetterTopics returns the settings with which the dead-letter topic and the retry topic
+// of a group are created, for a topic that the group handles.
 //
-// They have their source's number of partitions, and take its largest record with
-// what a letter adds. Letters are kept without limit: only an operator knows when
-// one is no longer needed. A letter is as safe as its event, so min.insync.replicas
-// is the source's.
+// They have the number of partitions of their source, and its maximum record size plus
+// what a letter adds. Letters are kept without limit: only an operator knows when one is
+// no longer needed. A letter is as safe as its event, so min.insync.replicas is that of
+// the source.
 func LetterTopics(source *transport.TopicSpec, names naming.Letters) (dead, retry transport.TopicSpec) {
 	largest, err := strconv.Atoi(source.Configs[ConfigMaxMessage])
 	if err != nil {
@@ -44,9 +44,9 @@ func LetterTopics(source *transport.TopicSpec, names naming.Letters) (dead, retr
 	return dead, retry
 }
 
-// WithLetters adds topics that LetterTopics has returned to others. One that groups
-// share is there once, and good for each of them: it has as many partitions as its
-// largest source, and takes the largest record of any.
+// WithLetters adds topics that LetterTopics returned to others. A topic that groups share
+// is listed once and fits each of them: it has as many partitions as its largest source,
+// and accepts the largest record of any.
 func WithLetters(specs []transport.TopicSpec, more ...transport.TopicSpec) []transport.TopicSpec {
 	for _, l := range more {
 		i := slices.IndexFunc(specs, func(s transport.TopicSpec) bool { return s.Name == l.Name })
@@ -66,12 +66,12 @@ func WithLetters(specs []transport.TopicSpec, more ...transport.TopicSpec) []tra
 	return specs
 }
 
-// LedgerTopic keeps what is decided about the dead letters of a cluster.
+// LedgerTopic stores the decisions about the dead letters of a cluster.
 const LedgerTopic = naming.LedgerTopic
 
-// Ledger returns how LedgerTopic is to be created: as safe as source, which is a
-// topic of events or of dead letters. All its records have to be read by each
-// process that decides anything, so its segments are small and compacted early.
+// Ledger returns the settings with which LedgerTopic is created. It is as safe as
+// source, a topic of events or of dead letters. Every process that decides anything must
+// read all its records, so its segments are small and compacted early.
 func Ledger(source *transport.TopicSpec) transport.TopicSpec {
 	configs := map[string]string{
 		ConfigCleanupPolicy:         "compact",

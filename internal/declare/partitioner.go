@@ -6,9 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/murmur2"
 )
 
-// Partitioner is how the partition of a key is chosen. The zero value is Murmur2.
-// Two are equal if they are the same built-in, or were made by one call of
-// PartitionBy.
+// Partitioner chooses the partition of a key. The zero value is Murmur2. Two are equal
+// if they are the same built-in one, or come from one call of PartitionBy.
 type Partitioner struct{ p *partitioner }
 
 type partitioner struct {
@@ -50,11 +49,11 @@ func (p Partitioner) String() string {
 	return p.p.name
 }
 
-// Custom reports whether a function of the declaration's author chooses, which no
-// other program knows by name.
+// Custom reports whether the partitioner is a function of the declaration's author, which
+// no other program knows by name.
 func (p Partitioner) Custom() bool { return p.p != nil && p.p.custom }
 
-// Of returns the partition of a key. A function may return anything.
+// Of returns the partition of a key. It does not check what a custom function returns.
 func (p Partitioner) Of(key []byte, partitions int32) int32 {
 	if p.p == nil {
 		return murmur2.Partition(key, partitions)
@@ -84,7 +83,7 @@ func crc(key []byte, partitions int32) int32 {
 	return int32(crc32.ChecksumIEEE(key) % uint32(partitions)) //nolint:gosec // below a count of partitions
 }
 
-// CheckPartitioner checks one that a declaration has.
+// CheckPartitioner checks the partitioner of a declaration.
 func CheckPartitioner(wrong *Faults, p Partitioner) {
 	if p.p == nil {
 		return

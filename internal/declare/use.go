@@ -14,11 +14,11 @@ type Uses struct {
 // Use is one type of event that a bus publishes or handles.
 type Use struct {
 	Topic *Topic
-	// Published says that the bus has a publisher of the type.
+	// Published reports whether the bus has a publisher of the type.
 	Published bool
 	// Groups are the consumer groups of the bus that handle the topic, in no order.
 	Groups []string
-	// Letters are of those groups that chose names for the topics of their failures.
+	// Letters lists the groups that chose names for their dead-letter and retry topics.
 	Letters []Letters
 }
 

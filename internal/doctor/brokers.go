@@ -68,7 +68,7 @@ func Rights(ctx context.Context, found *Findings, t *kafka.Transport) {
 	rights, err := kafka.NewAdmin(t).ClusterRights(ctx)
 	switch {
 	// Brokers tell rights by KIP-430. Old ones, and those that do not let this client
-	// describe the cluster, leave them out: that is no fault to report.
+	// describe the cluster, leave them out: that is not a fault to report.
 	case err != nil || !rights.Known:
 		found.Add("ACLs", Unknown, "", "the brokers do not tell what this client may do with the cluster")
 	case !rights.Allow(kafka.OperationCreate):

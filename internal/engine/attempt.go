@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// attemptContext is the context of one attempt. It ends by its Timeout, at the
-// drain deadline, and when the attempt has ended.
+// attemptContext is the context of one attempt. It ends at its Timeout, at the drain deadline, and
+// when the attempt ends.
 //
 // Most handlers never look at Done, so the channel and the timer are made when
 // one does: an attempt costs no timer, and no allocation of its own. It implements the
@@ -41,7 +41,7 @@ type attemptContext struct {
 const (
 	ticketNone int32 = iota
 	ticketHeld
-	ticketDone // or not wanted any more
+	ticketDone // or no longer wanted
 )
 
 // set makes c, which is new, the context of an attempt that begins now. A timeout of zero
@@ -59,11 +59,11 @@ func (c *attemptContext) Deadline() (deadline time.Time, ok bool) {
 	return c.started.Add(c.timeout), true
 }
 
-// Value comes from the context that the bus was made with: traces and loggers get
-// into an attempt by middleware, not by this.
+// Value returns a value of the engine's base context. Traces and loggers get into an attempt by
+// middleware, not here.
 func (c *attemptContext) Value(key any) any { return c.values.Value(key) }
 
-// Done makes the channel, and the timer that closes it, at the first call.
+// Done makes the channel, and the timer that closes it, on the first call.
 func (c *attemptContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,14 +77,14 @@ func (c *attemptContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// arm starts the timer if somebody waits for the end. The caller holds mu.
+// arm starts the timer. The caller holds mu, and waits for the end.
 func (c *attemptContext) arm() {
 	if deadline, ok := c.Deadline(); ok && c.timer == nil && c.err == nil {
 		c.timer = time.AfterFunc(time.Until(deadline), func() { _ = c.end(context.DeadlineExceeded) })
 	}
 }
 
-// Err looks at the clock itself, because there may be no timer.
+// Err checks the clock itself, because there may be no timer.
 func (c *attemptContext) Err() error {
 	c.mu.Lock()
 	err := c.err
@@ -98,9 +98,8 @@ func (c *attemptContext) Err() error {
 	return nil
 }
 
-// AfterFunc makes context.WithCancel and similar functions on this context cheap. f is
-// called on the goroutine that ends the context; what package context passes
-// here does not block.
+// AfterFunc makes context.WithCancel and similar functions cheap on this context. f is called
+// on the goroutine that ends the context; package context passes functions that do not block.
 func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -112,7 +111,7 @@ func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	if c.after == nil {
 		c.after = make(map[*func()]struct{})
 	}
-	// By the address of this call's f: functions can't be compared.
+	// Keyed by the address of this call's f: functions can't be compared.
 	c.after[&f] = struct{}{}
 	c.arm()
 	return func() bool {
@@ -124,7 +123,7 @@ func (c *attemptContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// end ends the context once; later calls do nothing. It returns what Err is.
+// end ends the context; later calls do nothing. It returns the error that Err returns.
 func (c *attemptContext) end(err error) error {
 	c.mu.Lock()
 	if c.err != nil {
@@ -138,7 +137,7 @@ func (c *attemptContext) end(err error) error {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	// Called without mu: they may ask this context for its Err.
+	// Call them without mu: they may call Err.
 	after := c.after
 	c.after = nil
 	c.mu.Unlock()
@@ -148,14 +147,14 @@ func (c *attemptContext) end(err error) error {
 	return err
 }
 
-// finish is the end of the attempt itself.
+// finish ends the context because the attempt has ended.
 func (c *attemptContext) finish() { _ = c.end(context.Canceled) }
 
-// cutOff ends the attempt from outside, for a drain. Its outcome counts for
-// nothing any more, the breaker included.
+// cutOff ends the attempt from outside, for a drain. Its outcome no longer counts, not even for the
+// breaker.
 func (c *attemptContext) cutOff() {
 	c.mu.Lock()
-	// One that had ended by itself was not cut off: its outcome is its own.
+	// An attempt that had already ended was not cut off: its outcome counts.
 	if c.err == nil {
 		c.cut = time.Now()
 	}
@@ -164,15 +163,14 @@ func (c *attemptContext) cutOff() {
 	c.report(resilience.Ignored)
 }
 
-// wasCutOff reports whether a drain ended the attempt, and not its own end or its
-// Timeout before.
+// wasCutOff reports whether a drain ended the attempt, rather than its own end or its Timeout.
 func (c *attemptContext) wasCutOff() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.cut.IsZero()
 }
 
-// admit gives the attempt the breaker's ticket.
+// admit gives the breaker's ticket to the attempt.
 func (c *attemptContext) admit(t resilience.Ticket) {
 	c.ticket = t
 	// A drain may have cut the attempt off since it began.
@@ -181,16 +179,15 @@ func (c *attemptContext) admit(t resilience.Ticket) {
 	}
 }
 
-// report tells the breaker how the attempt went, the first time that it is
-// called: a handler that never returns must not keep a probe's place.
+// report tells the breaker the attempt's outcome; only the first call counts. A handler that never
+// returns must not keep a probe's place.
 func (c *attemptContext) report(o resilience.Outcome) {
 	if c.ticked.Swap(ticketDone) == ticketHeld {
 		c.ticket.Done(o)
 	}
 }
 
-// ignored reports whether the handler goes on though its context ended a while
-// ago.
+// ignored reports whether the handler is still running although its context ended a while ago.
 func (c *attemptContext) ignored(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,6 +199,6 @@ func (c *attemptContext) ignored(now time.Time) bool {
 	return !ended.IsZero() && now.Sub(ended) > stuckAfter
 }
 
-// stuckAfter is how long after its context's end a handler may take to return
-// before its place is given to another.
+// stuckAfter is how long after the end of its context a handler may take to return before its place
+// is given to another.
 const stuckAfter = time.Second

@@ -2,29 +2,27 @@ package engine
 
 import "sync/atomic"
 
-// Bounds limit what a group holds in memory. The zero value takes the defaults.
+// Bounds limits what a group holds in memory. A zero field means its default.
 //
-// A partition that may not hold more stops fetching; it stays assigned, and the
-// member keeps heartbeating. The bounds are looked at after each fetched batch,
-// so one batch per partition can come on top of them.
+// A partition that may hold no more stops fetching; it stays assigned, and the member keeps
+// heartbeating. Bounds are checked after each fetched batch, so they may be exceeded by one batch
+// per partition.
 type Bounds struct {
-	// Records and Bytes bound what is fetched and not finished. Defaults
-	// 20,000 and 64 MiB.
+	// Records and Bytes bound what is fetched and not finished. Defaults 20,000 and 64 MiB.
 	Records int
 	Bytes   int64
-	// MinRecords is what each partition may hold whatever the others do, so
-	// that one full partition can't starve them. Default 100.
+	// MinRecords is what each partition may hold regardless of the others, so that one full
+	// partition can't starve the rest. Default 100.
 	MinRecords int
-	// ParkedKeys bounds the keys that wait for a retry, a breaker or a dead
-	// letter; their records may be half of Records and take half of Bytes.
-	// At the bound, partitions with such keys stop fetching, and no others. Events
-	// that are held for another member of the group may take a quarter of it.
+	// ParkedKeys bounds the keys that wait for a retry, a breaker or a dead letter. Their records
+	// may be half of Records and take half of Bytes. At the bound, only partitions with such keys
+	// stop fetching. Events held for another member of the group may take a quarter of it.
 	// Default 5,000.
 	ParkedKeys int
 }
 
-// withDefaults fills in what is zero. Negative values are refused where the bus is
-// configured, and mean the default here.
+// withDefaults fills in zero fields. Negative values, which the bus's configuration refuses, mean
+// the default here.
 func (b Bounds) withDefaults() Bounds {
 	if b.Records <= 0 {
 		b.Records = 20_000
@@ -41,24 +39,24 @@ func (b Bounds) withDefaults() Bounds {
 	return b
 }
 
-// pool counts what the group's partitions hold together.
+// pool counts what the group's partitions hold in total.
 type pool struct {
 	bounds  Bounds
-	changed func() // room was made
+	changed func() // called when there is room again
 
 	records, bytes                         atomic.Int64
 	parkedKeys, parkedRecords, parkedBytes atomic.Int64
 	heldKeys, heldRecords, heldBytes       atomic.Int64
 }
 
-// take counts what a batch brought. It may exceed the bounds: a batch is never cut.
+// take adds a batch to the counts. That may exceed the bounds: a batch is never cut.
 func (p *pool) take(records, bytes int64) {
 	p.records.Add(records)
 	p.bytes.Add(bytes)
 }
 
-// give returns what a partition held. Crossing a threshold downwards, of the pool or
-// of the partition's own minimum, lets paused partitions look again.
+// give subtracts what a partition no longer holds. Falling below a threshold, of the pool or of the
+// partition's own minimum, lets paused partitions check again.
 func (p *pool) give(records, bytes int64, crossedOwn bool) {
 	r, b := p.records.Add(-records), p.bytes.Add(-bytes)
 	if crossed(r, records, p.resumeRecords()) || crossed(b, bytes, p.resumeBytes()) ||
@@ -67,8 +65,8 @@ func (p *pool) give(records, bytes int64, crossedOwn bool) {
 	}
 }
 
-// park counts keys that wait, and their records, which are counted by take as well.
-// Negative numbers end a wait.
+// park adds waiting keys, and their records, which take counts as well. Negative numbers end a
+// wait.
 func (p *pool) park(keys, records, bytes int64) {
 	k, r, b := p.parkedKeys.Add(keys), p.parkedRecords.Add(records), p.parkedBytes.Add(bytes)
 	if crossed(k, -keys, int64(p.bounds.ParkedKeys)-1) || crossed(r, -records, int64(p.bounds.Records)/2-1) ||
@@ -77,7 +75,7 @@ func (p *pool) park(keys, records, bytes int64) {
 	}
 }
 
-// hold counts what is held for other members of the group.
+// hold adds what is held for other members of the group.
 func (p *pool) hold(keys, records, bytes int64) {
 	full := p.heldFull()
 	p.heldKeys.Add(keys)
@@ -88,17 +86,17 @@ func (p *pool) hold(keys, records, bytes int64) {
 	}
 }
 
-// heldFull reports whether what is held for other members takes a quarter of what
-// may be parked: a rollout must leave room for what fails.
+// heldFull reports whether events held for other members use their quarter of what may be parked: a
+// rollout must leave room for failures.
 func (p *pool) heldFull() bool { return p.heldUse() >= 1 }
 
-// heldUse returns the share of that quarter which is used. It may exceed 1.
+// heldUse returns the used share of that quarter. It may exceed 1.
 func (p *pool) heldUse() float64 {
 	return max(share(p.heldKeys.Load(), int64(p.bounds.ParkedKeys)/4),
 		share(p.heldRecords.Load(), int64(p.bounds.Records)/8), share(p.heldBytes.Load(), p.bounds.Bytes/8))
 }
 
-// share returns used as a share of a bound, which is at least 1.
+// share returns used as a share of bound, which counts as at least 1.
 func share(used, bound int64) float64 { return float64(used) / float64(max(bound, 1)) }
 
 // crossed reports whether a count that fell by n to now passed limit.
@@ -112,43 +110,42 @@ func (p *pool) resumeBytes() int64   { return threeQuarters(p.bounds.Bytes) }
 // threeQuarters rounds down, and takes numbers of any size.
 func threeQuarters(n int64) int64 { return n - n/4 - min(n%4, 1) }
 
-// full reports whether one of the bounds on what is fetched is reached.
+// full reports whether a bound on fetched records is reached.
 func (p *pool) full() bool {
 	return p.records.Load() >= int64(p.bounds.Records) || p.bytes.Load() >= p.bounds.Bytes
 }
 
-// roomy is not the opposite of full: between the two a pause stays as it is, so
-// that partitions do not flutter.
+// roomy reports whether paused partitions may resume. It is not the opposite of full: between
+// the two a pause stays as it is, so that partitions don't flap.
 func (p *pool) roomy() bool {
 	return p.records.Load() <= p.resumeRecords() && p.bytes.Load() <= p.resumeBytes()
 }
 
-// parkedFull reports whether one of the bounds on what waits is reached.
+// parkedFull reports whether a bound on waiting records is reached.
 func (p *pool) parkedFull() bool { return p.parkedUse() >= 1 }
 
-// parkedUse returns the share of the room for what waits that is used. It may exceed 1.
+// parkedUse returns the used share of the room for waiting records. It may exceed 1.
 func (p *pool) parkedUse() float64 {
 	return max(share(p.parkedKeys.Load(), int64(p.bounds.ParkedKeys)),
 		share(p.parkedRecords.Load(), int64(p.bounds.Records)/2), share(p.parkedBytes.Load(), p.bounds.Bytes/2))
 }
 
-// crowding is how full the commit's metadata may become. Past the broker's
-// bound, progress beyond the watermark could not be kept, so the partition stops
-// fetching at three quarters of it, or earlier if the next batch might not fit.
+// crowding is how full the commit's metadata may get. Beyond the broker's limit, progress past
+// the watermark would be lost, so the partition stops fetching at three quarters of it, or
+// earlier if the next batch might not fit.
 type crowding struct {
 	full   bool
-	easeAt int64 // look again when the partition holds so few records
+	easeAt int64 // check again once the partition holds this few records
 	batch  int   // records in the last batch
-	head   int   // bytes of the last commit's metadata that are not offsets
+	head   int   // size of the last commit's metadata without offsets
 	use    float64
 }
 
-// crowdedAt is how many bytes of the metadata may be used up.
+// crowdedAt is how many bytes of the metadata may be used.
 var crowdedAt = roomIn(maxMetadata) * 3 / 4
 
-// measure notes how full the metadata may become: all that is open now may end in
-// the worst order, and that of another batch too. runs are what is finished beyond
-// the watermark.
+// measure computes how full the metadata may get, if everything open now, and another batch,
+// ends in the worst order. runs are what is finished beyond the watermark.
 func (c *crowding) measure(t *tracker, runs []int64, records int64) {
 	done := progress{base: t.base, runs: runs}
 	_, worst := done.split(0, max(t.window()-done.length(), 0))

@@ -10,18 +10,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// progressOf is what the partition's commit carries. The caller holds mu.
-// It walks the heads of all lanes: what failed and was not finished is known nowhere else.
+// progressOf returns the content of the partition's commit. It walks the heads of all lanes, since
+// nothing else knows the failed, unfinished records. The caller holds mu.
 func (p *partition) progressOf() *progress {
 	done := &progress{
 		cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs(), unknown: p.unknown,
 	}
 	now := time.Now()
-	// A record in hand says itself what it has used, which is newer than what came with the
+	// A record that is here knows what it has used, and better than what came with the
 	// assignment.
 	carried := make(map[int64]bool, len(p.budgets))
 	for l := range p.lanes.all() {
-		// What failed stands at the front of its lane: of a batch that may be several.
+		// Failed records are at the front of their lane; from a batch there may be several.
 		for it := l.head; it != nil && it.retry != nil; it = it.next {
 			if b, ok := p.budgetOf(it, now); ok {
 				done.spent = append(done.spent, b)
@@ -29,7 +29,7 @@ func (p *partition) progressOf() *progress {
 			}
 		}
 	}
-	// What an earlier owner tried, and is further behind or not fetched yet.
+	// Records that an earlier owner tried, and that are not at the front or not fetched yet.
 	for offset, b := range p.budgets {
 		switch {
 		// Compaction or retention has removed it since, or it is skipped by now: nobody
@@ -40,21 +40,20 @@ func (p *partition) progressOf() *progress {
 			done.spent = append(done.spent, b)
 		}
 	}
-	// Not slices.SortFunc: of that a program links 20 kB for each large type.
+	// Not slices.SortFunc: a program links 20 kB of it for each large type.
 	sort.Slice(done.spent, func(i, k int) bool { return done.spent[i].offset < done.spent[k].offset })
 	return done
 }
 
-// budgetOf returns what an item has used up of its policy, if that is anything. The
-// caller holds mu.
-// The times are what a next owner can go on with: first is moved up by what stood still,
-// since the next owner knows nothing of this one's breaker.
+// budgetOf returns what an item has used up of its policy; ok is false if that is nothing. The
+// times are for the next owner, which knows nothing about this one's breaker, so first is moved
+// forward by the time that the clocks stood still. The caller holds mu.
 func (p *partition) budgetOf(it *item, now time.Time) (b budget, ok bool) {
 	f := it.retry
 	switch {
 	case f.spent != nil:
 		return *f.spent, true // nothing was tried here
-	// What only waited for a breaker has used up nothing.
+	// An item that only waited for a breaker has used up nothing.
 	case f.attempts == 0:
 		return b, false
 	}
@@ -66,27 +65,26 @@ func (p *partition) budgetOf(it *item, now time.Time) (b budget, ok bool) {
 	return b, true
 }
 
-// usedGrain returns the unit in which a commit says how much time a record has used
-// of its policy. Each change of it makes a commit, so while the partition is owned
-// it is a coarse one; a crash gives back less than that.
+// usedGrain returns the unit in which a commit states how much of its policy's time a record
+// has used. Each change causes a commit, so while the partition is owned the unit is coarse; a
+// crash gives back less than one.
 func (p *partition) usedGrain() time.Duration {
-	// In a drain the exact time is worth having: it is the last commit.
+	// A drain makes the last commit, where the exact time matters.
 	if p.state == partitionActive {
 		return 10 * time.Second
 	}
 	return time.Second
 }
 
-// pending is a commit on its way.
-// It keeps the partition, so that what was stored is noted there even if it has been
-// replaced by another of the same id since.
+// pending is a commit in flight. It refers to the partition, so that what was stored is
+// recorded there even if another partition has replaced it under the same id.
 type pending struct {
 	partition *partition
 	commit    transport.Commit
 }
 
-// pending is what the partition has to commit, if anything changed.
-// A sealed partition still commits, for the last time; one that has gone does not.
+// pending returns the partition's next commit, if anything has changed. A sealed partition
+// still makes its last commit; one that is gone makes none.
 func (p *partition) pending() (c pending, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +92,7 @@ func (p *partition) pending() (c pending, changed bool) {
 		return c, false
 	}
 	done := p.progressOf()
-	// What does not fit is left out: its offsets may be handled twice, and none is lost.
+	// What doesn't fit is omitted: its offsets may be handled twice, and none is lost.
 	metadata, _ := done.encode(maxMetadata)
 	p.crowding.head, p.uncarried = len(done.appendHead(nil)), done.uncarried()
 	p.measure()
@@ -103,9 +101,9 @@ func (p *partition) pending() (c pending, changed bool) {
 	}}, p.tracker.base != p.committed || metadata != p.committedMetadata
 }
 
-// commit stores the progress of partitions that made some. It returns the error
-// of the ones that could not be stored.
-// One at a time: of two at once the older could be stored last, and set the group back.
+// commit stores the progress of partitions that made some. It returns the error of those that
+// could not be stored. Commits are made one at a time: otherwise the older of two could be
+// stored last and move the group back.
 func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	select {
 	case e.committing <- struct{}{}:
@@ -115,7 +113,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	defer func() { <-e.committing }()
 	var commits []pending
 	for _, p := range partitions {
-		// Taken only now that no other commit is under way: it is the newest there is.
+		// Read only now that no other commit is in flight, so it is the newest.
 		if c, changed := p.pending(); changed {
 			commits = append(commits, c)
 		}
@@ -124,8 +122,8 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 		return nil
 	}
 	failed := e.store(ctx, commits)
-	// Metadata is a convenience, the offset is not: where the broker takes
-	// less of it than usual, commit without.
+	// Metadata is optional, the offset is not: if the broker accepts less metadata than usual,
+	// commit without it.
 	var again []pending
 	for _, c := range commits {
 		if errors.Is(failed[c.commit.Partition], transport.ErrMetadataTooLarge) {
@@ -135,7 +133,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 		}
 	}
 	if len(again) > 0 {
-		// The offset alone is worth it: without it the partition would never move on.
+		// Without its offset the partition would never move on.
 		maps.Copy(failed, e.store(ctx, again))
 	}
 	if len(failed) == 0 {
@@ -143,7 +141,7 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	}
 	for p, err := range failed {
 		e.observer.CommitFailed(p, err)
-		// A fenced commit is of a partition that has moved, which is no fault.
+		// A fenced commit belongs to a partition that has moved; that is not a fault.
 		if !errors.Is(err, transport.ErrFenced) && ctx.Err() == nil {
 			e.log.Warn("commit failed, the next one will carry it", "partition", p.String(), "error", err)
 		}
@@ -151,8 +149,8 @@ func (e *Engine) commit(ctx context.Context, partitions []*partition) error {
 	return &transport.CommitError{Partitions: failed}
 }
 
-// store commits and notes what was stored. It returns what was not.
-// An error that names no partitions is that of all of them.
+// store commits, and records what was stored. It returns what was not. An error that names no
+// partitions applies to all.
 func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Partition]error {
 	batch := make([]transport.Commit, len(commits))
 	for i, c := range commits {
@@ -172,7 +170,7 @@ func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Par
 		if failed[c.commit.Partition] != nil {
 			continue
 		}
-		// Noted only when stored: pending compares with it, and a failed one comes again.
+		// Recorded only once stored: pending compares with it, so that a failed commit is repeated.
 		c.partition.mu.Lock()
 		c.partition.committed, c.partition.committedMetadata = c.commit.Offset, c.commit.Metadata
 		c.partition.mu.Unlock()
@@ -181,9 +179,9 @@ func (e *Engine) store(ctx context.Context, commits []pending) map[transport.Par
 	return failed
 }
 
-// lastCommit is the commit of partitions that go. What fails is tried again for
-// as long as that makes sense: there is no next one.
-// It returns the last error, also when the time is up while it waits.
+// lastCommit makes the last commit of partitions that go. It retries failures while that makes
+// sense, since there is no next commit. It returns the last error, also if time runs out while
+// it waits.
 func (e *Engine) lastCommit(ctx context.Context, going []*partition) error {
 	ctx, cancel := context.WithTimeout(ctx, commitPatience)
 	defer cancel()
@@ -200,9 +198,9 @@ func (e *Engine) lastCommit(ctx context.Context, going []*partition) error {
 	}
 }
 
-// worthAgain reports whether a failed commit may yet succeed for some partition.
-// A fenced member and a closed consumer get the same answer each time; an error that is
-// no CommitError came from ctx.
+// worthAgain reports whether a failed commit may still succeed for some partition. A fenced
+// member and a closed consumer always get the same answer, and an error that is not a
+// CommitError came from ctx.
 func worthAgain(err error) bool {
 	var partial *transport.CommitError
 	if !errors.As(err, &partial) {

@@ -8,9 +8,9 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// letters writes dead letters, in the order in which they fell due. One
-// goroutine hands them over; acknowledgements come on the producer's.
-// mu guards lanes and closed. A lane is in here at most once: it is in laneWriting then.
+// letters writes dead letters in the order in which they fall due. One goroutine passes them
+// on; acknowledgements come on the producer's. mu guards lanes and closed. A lane is in the
+// queue at most once, and is then in state laneWriting.
 type letters struct {
 	shared *shared
 	mu     sync.Mutex
@@ -19,22 +19,22 @@ type letters struct {
 	closed bool
 }
 
-// start prepares the queue. The goroutine that runs write is the engine's.
+// start prepares the queue. The engine runs write on a goroutine.
 func (q *letters) start(r *shared) {
 	q.shared = r
 	q.cond = sync.NewCond(&q.mu)
 }
 
-// writeLetter has the dead letter of a lane's head written. The caller holds mu.
-// writing is counted from here on, so that a drain waits also for letters in the queue.
+// writeLetter queues the dead letter of a lane's head. It counts as being written from here on,
+// so that a drain also waits for queued letters. The caller holds mu.
 func (p *partition) writeLetter(l *lane) {
 	p.park(l, laneWriting, time.Time{})
 	p.writing++
 	p.shared.letters.add(l)
 }
 
-// add enters a lane whose head is to be written. It stays in laneWriting, so nothing
-// of its key overtakes the letter.
+// add queues a lane whose head's letter is to be written. The lane stays in state laneWriting, so
+// nothing of its key overtakes the letter.
 func (q *letters) add(l *lane) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -42,7 +42,7 @@ func (q *letters) add(l *lane) {
 	q.cond.Signal()
 }
 
-// take waits for the next lane. Nil means that there will be none any more.
+// take waits for the next lane. It returns nil once the queue is closed.
 func (q *letters) take() *lane {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,17 +59,16 @@ func (q *letters) take() *lane {
 	return l
 }
 
-// write hands dead letters over until close.
-// It hands over one after another and waits for no acknowledgement, so that one key whose
-// letter takes long does not hold up others.
+// write passes dead letters on until close. It waits for no acknowledgement, so that one key
+// whose letter takes long does not hold up others.
 func (q *letters) write(ctx context.Context) {
 	for l := q.take(); l != nil; l = q.take() {
 		l.partition.mu.Lock()
-		// The next owner of a sealed one writes the letter, so this would be a second one.
+		// The next owner of a sealed partition writes the letter; this would be a second one.
 		wanted := l.partition.state < partitionSealed
 		var f *Failure
 		if wanted {
-			// Under the lock, since drop may take the head away at any moment.
+			// Under the lock, since drop may remove the head at any moment.
 			f = l.head.failure()
 		}
 		l.partition.mu.Unlock()
@@ -79,8 +78,8 @@ func (q *letters) write(ctx context.Context) {
 	}
 }
 
-// written ends the wait of a lane whose dead letter was acknowledged, or failed: then the
-// key keeps waiting, and nothing is skipped.
+// written ends the wait of a lane whose dead letter was acknowledged or has failed. If it has
+// failed, the key keeps waiting, and nothing is skipped.
 func (q *letters) written(l *lane, f *Failure, err error) {
 	r, p := q.shared, l.partition
 	if err == nil {
@@ -94,7 +93,7 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 		return // too late: the next owner writes it again
 	}
 	p.writing--
-	// goOn clears it, and this wait goes on.
+	// goOn clears since, but this wait continues.
 	since := l.since
 	p.unpark(l)
 	if err == nil {
@@ -103,7 +102,7 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 			p.setOff(l)
 		}
 	} else {
-		// Without a limit: a record is finished by its letter or by an operator, never by time.
+		// Retry without limit: a record ends by its letter or by an operator, never by time.
 		l.head.retry.writes++
 		l.head.retry.refused = err
 		if p.goOn(l) {
@@ -115,8 +114,8 @@ func (q *letters) written(l *lane, f *Failure, err error) {
 	p.noteEnd()
 }
 
-// close ends write. Lanes that are still in the queue keep their records, which the
-// next owner reads and decides about again.
+// close ends write. Lanes still in the queue keep their records, which the next owner reads and
+// decides about again.
 func (q *letters) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

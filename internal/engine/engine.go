@@ -14,51 +14,50 @@ import (
 // Config configures an Engine. Route, Judge and DeadLetter are required.
 type Config struct {
 	Group string
-	// Route says what becomes of a record, from its topic and headers alone.
-	// It is called on the polling goroutine.
+	// Route returns the destination of a record, from its topic and headers alone. It is called on
+	// the polling goroutine.
 	Route func(*transport.Record) Route
-	// Judge says what an attempt's error means. Neither it nor the methods of the errors
-	// that Handle returns may panic: a caller with handlers of users returns errors of its
-	// own from Handle.
+	// Judge returns the meaning of an attempt's error. Neither Judge nor the methods of errors that
+	// Handle returns may panic, so if handlers are users' code, Handle must return errors of the
+	// caller's own.
 	Judge func(error) Verdict
-	// DeadLetter starts writing a dead letter and calls done when it is
-	// acknowledged or failed. f is valid until done was called.
+	// DeadLetter starts writing a dead letter, and calls done once it is acknowledged or has
+	// failed. f is valid until done is called.
 	DeadLetter func(ctx context.Context, f *Failure, done func(error))
-	// Flush is called before the final commit of partitions that go: what
-	// handlers published is to be acknowledged first, and nothing else. Its
-	// context ends after a few seconds.
+	// Flush is called before the final commit of partitions that go. It waits, and does nothing
+	// else, until everything that handlers published is acknowledged. Its context ends after a
+	// few seconds.
 	Flush func(context.Context) error
-	// Moved, if not nil, is told of partitions that came, before an event of them is
-	// taken in, and of those that went, after the last commit. It returns soon after ctx
-	// has ended, or bounds its time itself: the member waits for it.
+	// Moved, if not nil, is called with partitions that have come, before any of their events
+	// is taken in, and with those that have gone, after the last commit. It must return soon
+	// after ctx has ended, or bound its time itself: the member waits for it.
 	Moved func(ctx context.Context, partitions []transport.Partition, move Move)
-	// Observer is told of outcomes. Nil is no observer.
+	// Observer is told the outcomes. It may be nil.
 	Observer Observer
 	Bounds   Bounds
-	// HandlerGrace is how long events of a type are held whose last handler has
-	// left the group. It defaults to ten minutes.
+	// HandlerGrace is how long events of a type are held after its last handler has left the group.
+	// Default ten minutes.
 	HandlerGrace time.Duration
-	// Unhandled is told of each event to which the policy of its Route was applied
-	// because no member of the group handles its type.
+	// Unhandled is called for each event to which its Route's policy was applied because no
+	// member of the group handles its type.
 	Unhandled func(topic, typ string)
-	// CommitInterval defaults to one second.
+	// CommitInterval is the time between commits. Default one second.
 	CommitInterval time.Duration
 	Logger         *slog.Logger
 }
 
-// Move is what became of partitions.
+// Move says what happened to partitions.
 type Move int8
 
-// The moves. Lost ones were another member's before anything could be committed.
+// The moves. Lost partitions belonged to another member before anything could be committed.
 const (
 	Assigned Move = iota
 	Revoked
 	Lost
 )
 
-// Engine runs one group's partitions. Start it with the consumer whose Listener
-// it is.
-// mu guards partitions; subs is not changed after Start.
+// Engine runs one group's partitions. Start it with the consumer whose Listener it is. mu guards
+// partitions; subs does not change after Start.
 type Engine struct {
 	config Config
 	shared
@@ -77,7 +76,7 @@ type Engine struct {
 	drained         error
 }
 
-// New returns an engine that does nothing yet.
+// New returns an engine that has not been started.
 func New(config Config) *Engine {
 	if config.CommitInterval <= 0 {
 		config.CommitInterval = time.Second
@@ -118,21 +117,20 @@ func New(config Config) *Engine {
 	return e
 }
 
-// DefaultHandlerGrace is the default of Config.HandlerGrace: time enough for a
-// deployment that was stopped to be rolled on or back.
+// DefaultHandlerGrace is the default of Config.HandlerGrace: enough time to continue or roll back a
+// deployment that was stopped.
 const DefaultHandlerGrace = 10 * time.Minute
 
-// Attach gives a subscription to the engine. Before Start.
+// Attach adds a subscription to the engine. It must be called before Start.
 func (e *Engine) Attach(s *Subscription) {
 	s.attach(&e.shared)
 	e.subs[s] = struct{}{}
 }
 
-// Start begins to poll and commit. consumer's Listener is e; a call of it
-// before Start waits.
+// Start begins to poll and commit. e must be consumer's Listener; a call of it before Start waits.
 func (e *Engine) Start(consumer transport.Consumer) {
 	e.consumer = consumer
-	// Set before started is closed: whatever waits for that may use both.
+	// Set before started is closed: code that waits for that may use both.
 	e.foreign.state = consumer.TypeState
 	close(e.started)
 	ctx, stop := context.WithCancel(context.Background())
@@ -148,9 +146,8 @@ func (e *Engine) Start(consumer transport.Consumer) {
 	e.loops.Go(func() { e.letters.write(drainCtx) })
 }
 
-// poll moves batches from the consumer into lanes. It never waits for handlers:
-// back-pressure pauses partitions instead, so that one full partition does not
-// stop the others.
+// poll moves batches from the consumer into lanes. It never waits for handlers: back-pressure
+// pauses partitions instead, so that one full partition does not stop the others.
 func (e *Engine) poll(ctx context.Context) {
 	for {
 		batches, err := e.consumer.Poll(ctx)
@@ -160,17 +157,17 @@ func (e *Engine) poll(ctx context.Context) {
 			}
 			return
 		}
-		// All of them, also when ctx has ended meanwhile: each has memory to give back.
+		// All of them, even if ctx has ended meanwhile: each has memory to release.
 		for i := range batches {
 			e.intake(&batches[i])
 		}
 	}
 }
 
-// every calls f an interval after it was started, and after each call, until ctx
-// ends. The timer is a new one each time: one that runs out while f waits would be
-// polled later, and under the race detector two such polls at once in a bubble of
-// testing/synctest crash Go 1.26's group.
+// every calls f once an interval has passed, and again an interval after each call, until ctx
+// ends. The timer is a new one each time: one that expires while f runs would be polled later,
+// and under the race detector two such polls at once in a testing/synctest bubble crash Go
+// 1.26's group.
 func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
 	for {
 		select {
@@ -182,16 +179,16 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 	}
 }
 
-// commitOwned commits what has changed. An error is logged where it arises, and the
-// next round carries everything again.
+// commitOwned commits what has changed. Errors are logged where they occur, and the next round
+// commits everything again.
 func (e *Engine) commitOwned(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitPatience)
 	defer cancel()
 	_ = e.commit(ctx, e.owned())
 }
 
-// lookAfter does the work that falls due with time and not with an event. It is
-// apart from the commits, which may wait for a broker.
+// lookAfter does work that depends on time rather than on events. It is separate from the
+// commits, which may wait for a broker.
 func (e *Engine) lookAfter(context.Context) {
 	now := time.Now()
 	for s := range e.subs {
@@ -205,21 +202,21 @@ func (e *Engine) lookAfter(context.Context) {
 	e.balance()
 }
 
-// lookEvery is the time between two looks.
+// lookEvery is the time between two calls of lookAfter.
 const lookEvery = time.Second
 
-// Drain ends polling, lets running attempts finish, commits, and leaves the
-// group, within ctx. What still runs when ctx ends is cancelled and counted by
-// Abandoned. Every goroutine has ended when it returns, except abandoned
-// handlers that ignore their context. Again, it returns what it returned.
+// Drain ends polling, lets running attempts finish, commits, and leaves the group, within ctx.
+// Attempts still running when ctx ends are cancelled and counted by Abandoned. When Drain
+// returns, every goroutine has ended except those of abandoned handlers that ignore their
+// context. Further calls return the same result.
 func (e *Engine) Drain(ctx context.Context) error {
 	if e.stop == nil {
 		return nil
 	}
 	e.drain.Do(func() {
 		e.stop()
-		// Close calls Revoked for all partitions, which is where draining
-		// happens: a shutdown is a rebalance that takes everything.
+		// Close calls Revoked for all partitions, which does the draining: a shutdown is a
+		// rebalance that takes everything.
 		e.drained = e.consumer.Close(ctx)
 		e.abandon(e.owned()) // of a consumer that could not wait for Revoked
 		e.stopDrain()
@@ -233,12 +230,12 @@ func (e *Engine) Drain(ctx context.Context) error {
 	return e.drained
 }
 
-// Abandoned counts the attempts that were cut off at a drain bound. A stop is
+// Abandoned returns the number of attempts cut off when a drain ran out of time. A stop is
 // clean if there are none and the last commit was acknowledged.
 func (e *Engine) Abandoned() int64 { return e.abandoned.Load() }
 
-// owned returns the partitions that are assigned now, in no order. One of them may go
-// at any moment after that.
+// owned returns the partitions assigned now, in no order. Any of them may go at any moment
+// after that.
 func (e *Engine) owned() []*partition {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -2,8 +2,8 @@ package engine
 
 import "context"
 
-// wakeFlow has balance called soon. It never blocks, and calls that come before that
-// count as one; it is called under locks that balance takes.
+// wakeFlow makes balance run soon. It never blocks, and calls before that count as one. It is
+// called while holding locks that balance acquires.
 func (e *Engine) wakeFlow() {
 	select {
 	case e.flowWake <- struct{}{}:
@@ -11,8 +11,8 @@ func (e *Engine) wakeFlow() {
 	}
 }
 
-// flow resumes partitions when room was made.
-// It has a goroutine of its own: room is made under locks that balance takes.
+// flow runs balance when there is room again. It needs its own goroutine: room is made while
+// holding locks that balance acquires.
 func (e *Engine) flow(ctx context.Context) {
 	for {
 		select {
@@ -24,9 +24,9 @@ func (e *Engine) flow(ctx context.Context) {
 	}
 }
 
-// balance pauses and resumes partitions as the bounds ask.
-// flowMu is held over the calls of the consumer too: a Pause that was decided before a
-// Resume must not reach the consumer after it.
+// balance pauses and resumes partitions according to the bounds. It holds flowMu during the
+// calls of the consumer too: a Pause decided before a Resume must not reach the consumer after
+// it.
 func (e *Engine) balance() {
 	e.flowMu.Lock()
 	defer e.flowMu.Unlock()
@@ -53,12 +53,12 @@ func (e *Engine) balance() {
 	}
 }
 
-// mustPause and mayResume are asked with mu held.
+// mustPause reports whether the partition must stop fetching. The caller holds mu.
 func (p *partition) mustPause() bool {
 	pool := &p.shared.pool
 	switch {
-	// What an earlier owner left unfinished among finished offsets is fetched
-	// in any case: it is what makes room in the metadata.
+	// What an earlier owner left unfinished among finished offsets is fetched in any case:
+	// finishing it makes room in the metadata.
 	case p.crowding.full && len(p.finished) == 0:
 		return true
 	case p.heldKeys > 0 && pool.heldFull():
@@ -66,24 +66,25 @@ func (p *partition) mustPause() bool {
 	case p.parkedKeys > 0 && pool.parkedFull():
 		return true
 	}
-	// A partition below its own minimum goes on although the pool is full: else the others
-	// would starve it.
+	// A partition below its own minimum continues even if the pool is full: otherwise the
+	// others would starve it.
 	return pool.full() && p.records >= int64(pool.bounds.MinRecords)
 }
 
-// mayResume leaves a gap to mustPause, in which a pause stays as it is.
-// It is asked only when mustPause is false, so what is parked or crowded needs no second look.
+// mayResume reports whether a paused partition may fetch again. Between mustPause and mayResume
+// a pause stays as it is. It is called only if mustPause returns false, so parked and crowded
+// need no second check.
 func (p *partition) mayResume() bool {
 	pool := &p.shared.pool
 	return pool.roomy() || p.records <= int64(pool.bounds.MinRecords/2)
 }
 
-// needsCheck reports whether the partition is crowded, after a batch.
-// Measuring walks the runs, so a partition that can't be crowded is not measured.
+// needsCheck reports, after a batch, whether the partition is crowded. Measuring walks the
+// runs, so a partition that can't be crowded is not measured.
 func (p *partition) needsCheck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// However its offsets end, a short window is no more than so many bits.
+	// However its offsets end, a short window takes at most this many bits.
 	if p.tracker.window()+int64(p.crowding.batch) > int64(crowdedAt-p.crowding.head)*8 {
 		p.measure()
 	}

@@ -7,17 +7,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// foreignTypes decides about events of types that no subscription here handles: a
-// type that another member of the group handles is held for it, and so is, for a
-// time, one whose last handler has left: during a rolling deployment the old
-// members have partitions with events that only the new ones know, and after a
-// restart of all members the old ones may come up first.
+// foreignTypes decides about events whose type no subscription here handles. They are held if
+// another member of the group handles the type and, for a while, if its last handler has left:
+// during a rolling deployment old members have partitions with events that only new members
+// know, and after a restart of all members the old ones may come up first.
 //
-// It is asked under the locks of partitions, and takes none but its own and those
-// of the transport's TypeState.
+// It is called while holding locks of partitions, and acquires only its own and those of the
+// transport's TypeState.
 type foreignTypes struct {
 	state func(topic, typ string) transport.TypeState
-	grace time.Duration // for which events are held whose last handler left
+	grace time.Duration // how long events are held whose last handler left
 
 	mu        sync.Mutex
 	met       map[typeName]*foreignType
@@ -27,19 +26,18 @@ type foreignTypes struct {
 // typeName is a type of event on a topic.
 type typeName struct{ topic, typ string }
 
-// foreignType is a type of which events were held.
+// foreignType is a type whose events were held.
 type foreignType struct {
 	typeName
 	unknown time.Time // since when the member has been finding out; zero if it knows
-	noted   bool      // it was logged that events are held
+	noted   bool      // the log says that events are held
 }
 
-// maxMet bounds the types that are kept beside their held events: there may be as
-// many as a producer likes while the member is finding out who handles what.
+// maxMet bounds the known types without held events: while the member is finding out who
+// handles what, there may be as many as a producer likes.
 const maxMet = 4096
 
-// newForeignTypes returns what has met no types yet. Its state is set when the engine
-// starts.
+// newForeignTypes returns foreignTypes that have met no type yet. Start sets state.
 func newForeignTypes(grace time.Duration) *foreignTypes {
 	return &foreignTypes{grace: grace, met: make(map[typeName]*foreignType), forgotten: make(map[typeName]bool)}
 }
@@ -49,11 +47,11 @@ type hold struct {
 	holds bool
 	live  bool      // a member handles it
 	asks  bool      // the member is finding out
-	until time.Time // after which it is held no longer, if nobody handles it by then
+	until time.Time // when holding ends unless somebody handles the type by then
 }
 
-// decide returns whether events of a type are held now.
-// state is asked before mu is taken: it takes the transport's locks.
+// decide returns whether events of a type are held now. It calls state before acquiring mu:
+// state acquires the transport's locks.
 func (f *foreignTypes) decide(t *foreignType, now time.Time) hold {
 	state := f.state(t.topic, t.typ)
 	f.mu.Lock()
@@ -61,14 +59,14 @@ func (f *foreignTypes) decide(t *foreignType, now time.Time) hold {
 	return f.judge(t, state, now)
 }
 
-// keeps reports whether an event that has come to the head of its lane is held. If
-// there is no room for more, only what somebody is there to handle still is.
+// keeps reports whether an event at the head of its lane is held. If there is no room for more,
+// only an event that somebody can handle is.
 func (f *foreignTypes) keeps(t *foreignType, full bool) bool {
 	d := f.decide(t, time.Now())
 	return d.holds && (d.live || d.asks || !full)
 }
 
-// judge is decide of a state. The caller holds mu.
+// judge is decide for a given state. The caller holds mu.
 func (f *foreignTypes) judge(t *foreignType, state transport.TypeState, now time.Time) hold {
 	if !state.Known {
 		if t.unknown.IsZero() {
@@ -95,12 +93,12 @@ func (f *foreignTypes) judge(t *foreignType, state transport.TypeState, now time
 	return until(state.Left.Add(f.grace), now)
 }
 
-// until is the decision that ends by itself.
+// until returns a decision that ends at a time.
 func until(end, now time.Time) hold { return hold{holds: now.Before(end), until: end} }
 
-// arrived returns the type of an event that has arrived, if it is to be held, and
-// whether that is news worth a line in the log. Events of types that nobody handles
-// may be most of a topic's, so these cost no memory.
+// arrived returns the type of an event that has arrived, if it is to be held, and whether that
+// is worth a line in the log. Events of types that nobody handles may be most of a topic, so
+// they cost no memory.
 func (f *foreignTypes) arrived(topic, typ string, now time.Time) (t *foreignType, decision hold, news bool) {
 	state := f.state(topic, typ)
 	f.mu.Lock()
@@ -131,8 +129,7 @@ func (n typeName) clone() typeName {
 	return typeName{string([]byte(n.topic)), string([]byte(n.typ))}
 }
 
-// forget lets nothing of a type be held any more, until a member comes that handles
-// it.
+// forget stops holding events of a type, until a member that handles it comes.
 func (f *foreignTypes) forget(topic, typ string) {
 	state := f.state(topic, typ)
 	f.mu.Lock()

@@ -9,17 +9,16 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// Limit says how many records may be tried in a time. It need not be safe for concurrent
-// use.
+// Limit bounds the rate at which records are tried. It need not be safe for concurrent use.
 type Limit interface {
-	// Wait returns how long to wait before the next record; zero and less is none.
+	// Wait returns how long to wait before the next record; zero or less means not at all.
 	Wait(now time.Time) time.Duration
-	// Take counts n records that are tried; of fewer than none, ones that were not.
+	// Take counts n records as tried. A negative n takes back records that were not tried.
 	Take(n int)
 }
 
-// NewLimit returns a limit of so many records a second, and burst at once. A batch may
-// take more than there is: what comes after it then waits for longer.
+// NewLimit returns a limit of rate records a second, with bursts of up to burst. A batch may
+// take more than there is; the records after it then wait longer.
 func NewLimit(rate float64, burst int) Limit {
 	return &bucket{rate: rate, burst: float64(burst), tokens: float64(burst)}
 }
@@ -30,13 +29,14 @@ type bucket struct {
 	last                time.Time
 }
 
-// Wait implements Limit. A time so long that it does not fit is cut, and asked again.
+// Wait implements Limit. A time too long to represent is cut; the caller asks again.
 func (b *bucket) Wait(now time.Time) time.Duration {
 	if !b.last.IsZero() {
 		b.tokens = min(b.tokens+now.Sub(b.last).Seconds()*b.rate, b.burst)
 	}
 	b.last = now
-	// A part of a token too small for the clock is a whole one: else a timer would spin.
+	// A missing part of a token too small for the clock counts as none: otherwise a timer would
+	// spin.
 	if missing := 1 - b.tokens; missing > 1e-9 {
 		return time.Duration(min(missing/b.rate, 60)*float64(time.Second)) + 1
 	}
@@ -46,15 +46,15 @@ func (b *bucket) Wait(now time.Time) time.Duration {
 // Take implements Limit.
 func (b *bucket) Take(n int) { b.tokens -= float64(n) }
 
-// gate holds the lanes that an open breaker keeps from running, first come
-// first out: so probes come from distinct keys in turn.
+// gate holds the lanes that an open breaker keeps from running, first come first out, so that
+// probes come from distinct keys in turn.
 //
-// A breaker may be shared with other subscriptions and groups, so the gate does
-// not hear of its changes. It looks: whenever an attempt of its own has ended,
-// and on a timer, by letting a few lanes ask.
+// A breaker may be shared with other subscriptions and groups, so the gate isn't told about its
+// changes. Instead it checks, whenever one of its own attempts has ended and on a timer, by
+// letting a few lanes ask.
 type gate struct {
 	sub     *Subscription
-	waiting atomic.Int64 // how many
+	waiting atomic.Int64 // number of waiting lanes
 
 	mu     sync.Mutex
 	waits  []*wait
@@ -62,7 +62,7 @@ type gate struct {
 	closed bool
 }
 
-// add enters a wait. Its partition's lock is held.
+// add adds a wait. The caller holds its partition's lock.
 func (g *gate) add(w *wait) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -70,7 +70,7 @@ func (g *gate) add(w *wait) {
 	g.changed()
 }
 
-// changed keeps the count and the timer as they should be. The caller holds mu.
+// changed updates the count and the timer. The caller holds mu.
 func (g *gate) changed() {
 	g.waiting.Store(int64(len(g.waits)))
 	switch {
@@ -84,14 +84,14 @@ func (g *gate) changed() {
 	}
 }
 
-// interval returns the time between looks: a tenth of the shortest pause between
-// rounds of probes, so that looking costs at most that much more.
+// interval returns the time between checks: a tenth of the shortest pause between rounds of
+// probes, so that checking adds at most that much.
 func (g *gate) interval() time.Duration {
 	return min(max(g.sub.Breaker.Cooldown()/80, 5*time.Millisecond), time.Second)
 }
 
-// look lets lanes ask the breaker: all when it is closed, else as many as may
-// become probes. Those that are refused come back to the end of the queue.
+// look lets lanes ask the breaker: all of them if it is closed, otherwise as many as may become
+// probes. Refused lanes go back to the end of the queue.
 func (g *gate) look() {
 	g.mu.Lock()
 	asking := g.next()
@@ -106,14 +106,12 @@ func (g *gate) look() {
 	}
 }
 
-// next takes the lanes that ask now out of the queue. Before an open breaker up to
-// half of them are ones that were tried before, those of the last rounds first: events
-// that fail at first and then succeed would keep a breaker open that only ever
-// probed with new ones. The others
-// are new ones if there are any: among thousands of events that fail, whatever else
-// comes is what shows that the dependency works. Suspects
-// come last: their failures count for nothing, and thousands of them may wait in
-// front of a key whose failure does count. The caller holds mu.
+// next removes the lanes that ask now from the queue. If the breaker is open, up to half of
+// them were tried before, those of the last rounds first: events that fail at first and then
+// succeed would keep a breaker open that only probed with new ones. The rest are new lanes if
+// there are any: among thousands of failing events, only others can show that the dependency
+// works. Suspects come last: their failures don't count, and thousands of them may wait in
+// front of a key whose failure does. The caller holds mu.
 func (g *gate) next() (asking []*wait) {
 	b := g.sub.Breaker
 	if b.State() == resilience.Closed {
@@ -143,15 +141,15 @@ func (g *gate) next() (asking []*wait) {
 	return asking
 }
 
-// recheck looks at once when an attempt's outcome may have closed the breaker or
-// freed a probe.
+// recheck checks at once when an attempt's outcome may have closed the breaker or freed a
+// probe's place.
 func (g *gate) recheck() {
 	if g.waiting.Load() > 0 && g.sub.Breaker.State() != resilience.Open {
 		g.look()
 	}
 }
 
-// forget drops what waits of a partition that goes.
+// forget drops the waits of a partition that goes.
 func (g *gate) forget(p *partition) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -159,7 +157,7 @@ func (g *gate) forget(p *partition) {
 	g.changed()
 }
 
-// close drops what waits: its records stay in their lanes, for the next owner to read.
+// close drops all waits. Their records stay in their lanes, for the next owner to read.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// park makes a lane wait: until at, if that is not zero. The caller holds mu.
-// Its records are copied out of their batches, which could otherwise not be released for
-// as long as the lane waits. since is kept where one wait follows another, without
-// an attempt between them.
+// park makes a lane wait: until at, unless that is zero. Its records are copied out of their
+// batches, which could otherwise not be released while the lane waits. If one wait follows
+// another without an attempt in between, since is kept. The caller holds mu.
 func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
 	l.state, l.wait = state, &wait{stay: stay{at: at, slot: -1}, lane: l}
 	if l.since.IsZero() {
@@ -25,9 +24,8 @@ func (p *partition) park(l *lane, state laneState, at time.Time) *wait {
 	return l.wait
 }
 
-// unpark ends a wait. The caller holds mu.
-// awaits looks at the state, so the counts are taken down before that changes. Unless
-// the lane is dropped, the caller sets it off.
+// unpark ends a wait. The counts are updated before the state changes, which awaits reads.
+// Unless the lane is dropped, the caller sets it off. The caller holds mu.
 func (p *partition) unpark(l *lane) {
 	p.shared.parking.remove(l.wait)
 	if l.awaits() {
@@ -37,8 +35,8 @@ func (p *partition) unpark(l *lane) {
 	p.countParked(-1, -l.records, -l.bytes)
 }
 
-// countParked keeps the partition's counts and those of the pool together: flow pauses
-// the partitions that have parked keys, and only when the pool is full of them.
+// countParked updates the partition's counts and the pool's together: if the pool is full of
+// parked keys, flow pauses the partitions that have some.
 func (p *partition) countParked(keys, records, bytes int64) {
 	p.parkedKeys += keys
 	p.parkedRecords += records
@@ -46,28 +44,27 @@ func (p *partition) countParked(keys, records, bytes int64) {
 	p.shared.pool.park(keys, records, bytes)
 }
 
-// awaits reports whether the lane is held for another member that handles the type
-// of its head. The caller holds the partition's mu.
+// awaits reports whether the lane is held for another member that handles the type of its head.
+// The caller holds the partition's mu.
 func (l *lane) awaits() bool {
 	return l.state == laneHeld && l.head.retry.end == await
 }
 
-// countHeld counts what is held for other members, which is parked as well. The
-// caller holds mu.
+// countHeld counts what is held for other members, which countParked counts as well. The caller
+// holds mu.
 func (p *partition) countHeld(keys, records, bytes int64) {
 	p.heldKeys += keys
 	p.heldRecords += records
 	p.shared.pool.hold(keys, records, bytes)
 }
 
-// release applies the policy of its type to a head that nobody handles, and reports
-// whether that has ended it: else its dead letter is to be written. The caller holds
-// mu.
+// release applies the policy of its type to a head that nobody handles, and reports whether
+// that has ended it; otherwise its dead letter must be written. The caller holds mu.
 func (p *partition) release(l *lane) (ended bool) {
 	f := l.head.retry
 	p.shared.unhandled(f.foreign.topic, f.foreign.typ)
 	p.shared.observer.Released(p.id, f.foreign.typ, time.Since(f.first))
-	// Nobody comes back to its budget: its end is decided here.
+	// Nobody needs its budget any more: its end is decided here.
 	f.spent = nil
 	if f.end = f.then; f.end != Skip {
 		return false
@@ -77,15 +74,15 @@ func (p *partition) release(l *lane) (ended bool) {
 	return true
 }
 
-// releaseForeign lets go of the lanes that are held for a type that nobody handles
-// any more. They are looked at on a timer: a member does not hear of every change.
+// releaseForeign releases the lanes held for a type that nobody handles any more. It runs on a
+// timer, since a member is not told about every change.
 func (p *partition) releaseForeign(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.heldKeys == 0 || p.state != partitionActive {
 		return
 	}
-	// Each type is decided about once, and not for each of its keys.
+	// Decide once per type, not once per key.
 	decided := make(map[*foreignType]hold)
 	var free []*lane
 	for l := range p.lanes.all() {
@@ -99,7 +96,7 @@ func (p *partition) releaseForeign(now time.Time) {
 			decided[t] = d
 		}
 		if !d.holds {
-			// Set off after the walk: that may remove lanes from the table.
+			// Set off after the walk, since that may remove lanes from the table.
 			free = append(free, l)
 		}
 	}
@@ -109,36 +106,36 @@ func (p *partition) releaseForeign(now time.Time) {
 	}
 }
 
-// gathering is what waits in one partition for a batch of a subscription to become
-// full. The partition's lock guards it. Its lanes are ready and in no queue, so a drain
-// leaves them to the next owner as it does those.
+// gathering holds the lanes in one partition that wait for a subscription's batch to fill. The
+// partition's lock guards it. Its lanes are ready but in no queue; a drain leaves them to the
+// next owner as it leaves queued ones.
 type gathering struct {
 	lanes []gathered // by time
 	timer *time.Timer
 }
 
-// gathered is a lane that nothing but the size of its batch holds up, since a time.
+// gathered is a lane that only the size of its batch has held up, and since when.
 type gathered struct {
 	lane  *lane
 	since time.Time
 }
 
-// Gatherer has lanes wait for full batches. It is an interface, so that a program whose
-// batches don't wait does not link it.
+// Gatherer makes lanes wait for full batches. It is an interface so that programs without such
+// batches don't link it.
 type Gatherer interface {
 	arrive(s *Subscription, p *partition, lanes []*lane)
 	gather(s *Subscription, p *partition, g *gathering, now time.Time)
 }
 
-// NewGatherer returns what waits until a batch is full, or its first record has waited
-// for so long and nothing else held it up.
+// NewGatherer returns a Gatherer that waits until a batch is full, or until its first record
+// has waited for the given time with nothing else holding it up.
 func NewGatherer(wait time.Duration) Gatherer { return batchWait(wait) }
 
 type batchWait time.Duration
 
-// arrive enters lanes into the subscription's queue, or has them wait for a full batch.
-// What was tried before, and what waited for a breaker, does not come here: it has
-// waited already. The partition's lock is held, and the partition is active.
+// arrive adds lanes to the subscription's queue, or makes them wait for a full batch. Records
+// that were tried before or waited for a breaker don't come here: they have waited already. The
+// caller holds the partition's lock, and the partition is active.
 func (s *Subscription) arrive(p *partition, lanes ...*lane) {
 	if s.Gatherer == nil {
 		s.ready(p, lanes...)
@@ -164,14 +161,14 @@ func (w batchWait) arrive(s *Subscription, p *partition, lanes []*lane) {
 	w.gather(s, p, g, now)
 }
 
-// gather sends lanes on their way for as long as they fill batches, or have waited long
-// enough, and sets the timer for the rest. The partition's lock is held.
+// gather sets lanes off as long as they fill batches or have waited long enough, and sets the
+// timer for the rest. The caller holds the partition's lock.
 func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.Time) {
-	full, n := 0, 0 // so many lanes fill batches, and n records are in those behind
+	full, n := 0, 0 // full lanes fill batches, and the lanes behind them have n records
 	for i := range g.lanes {
 		more, ends := g.lanes[i].lane.runnable(s, s.BatchSize)
 		n += more
-		// By partition there is no other lane, so what ends can't become more.
+		// Ordered by partition there is only one lane, so a batch that ends can't grow.
 		if n >= s.BatchSize || ends && s.Order == ByPartition || now.Sub(g.lanes[i].since) >= time.Duration(w) {
 			full, n = i+1, 0
 		}
@@ -200,9 +197,8 @@ func (w batchWait) gather(s *Subscription, p *partition, g *gathering, now time.
 	}
 }
 
-// runnable returns how many of the lane's first records an attempt of s may have, up to
-// most. ends reports that another record follows, which keeps it from more. The
-// partition's lock is held.
+// runnable returns how many of the lane's first records an attempt of s may take, up to most.
+// ends is set if a record that it can't take follows. The caller holds the partition's lock.
 func (l *lane) runnable(s *Subscription, most int) (n int, ends bool) {
 	it := l.head
 	for ; it != nil && it.sub == s && (n == 0 || it.retry == nil) && n < most; it = it.next {
@@ -211,8 +207,8 @@ func (l *lane) runnable(s *Subscription, most int) (n int, ends bool) {
 	return n, it != nil
 }
 
-// regather looks at what waits for full batches after more has come, which may have
-// come into lanes that wait already. The caller holds mu, and the partition is active.
+// regather checks lanes that wait for full batches after more records have come, perhaps into
+// these lanes. The caller holds mu, and the partition is active.
 func (p *partition) regather(now time.Time) {
 	for s, g := range p.gathering {
 		if len(g.lanes) > 0 {

@@ -7,32 +7,31 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Route is where a record goes: to a subscription, or to one of the other ends.
+// Route is a record's destination: a subscription, or one of the other ends.
 type Route struct {
 	Subscription *Subscription // set for Handle
-	Order        Order         // of the topic, where there is no Subscription
+	Order        Order         // of the topic, if there is no Subscription
 	End          End
-	Reason       string // why it is skipped, held or dead-lettered
-	Err          error  // what the dead letter says
-	// Topic and Type are set for a type that no subscription here handles: then End
-	// is for when no other member of the group handles it either. Topic is the one
-	// that the type belongs to, also of a record of its retry topic.
+	Reason       string // why the record is skipped, held or dead-lettered
+	Err          error  // the error in the dead letter
+	// Topic and Type are set if no subscription here handles the type. End then applies if no
+	// other member of the group handles it either. Topic is the topic that the type belongs to,
+	// even for a record of its retry topic.
 	Topic, Type string
 
-	foreign *foreignType // it is held for another member
+	foreign *foreignType // set if the record is held for another member
 }
 
-// skips reports whether the record is passed over as it is taken in.
+// skips reports whether the record is skipped on intake.
 func (r *Route) skips() bool { return r.End == Skip && r.foreign == nil }
 
-// intake routes the records of a batch and appends them to their lanes.
-// It runs on the polling goroutine alone, so batches of a partition come in order. It
-// takes over the batch's memory: what it does not keep it releases.
+// intake routes the records of a batch and appends them to their lanes. It runs only on the
+// polling goroutine, so batches of a partition come in order. It takes over the batch's memory,
+// and releases what it does not keep.
 func (e *Engine) intake(b *transport.Batch) {
 	p := e.partition(b.Partition)
 	if p == nil || p.epoch != b.Epoch {
-		// Fetched before a revocation and polled after it: its new owner
-		// fetches it again.
+		// Fetched before a revocation and polled after it: the new owner fetches it again.
 		if b.Release != nil {
 			b.Release()
 		}
@@ -43,12 +42,12 @@ func (e *Engine) intake(b *transport.Batch) {
 	routes := in.routes[:0]
 	skipped := map[string]int64(nil)
 	for i := range b.Records {
-		// Before the partition's lock is taken: Route is the caller's code.
+		// Before acquiring the partition's lock: Route is the caller's code.
 		r := e.config.Route(&b.Records[i])
 		if r.Type != "" && r.End != Hold {
 			e.meetForeign(&r)
 		}
-		// Counted per reason and told once per batch, since most of a topic may be skipped.
+		// Count per reason and report once per batch, since most of a topic may be skipped.
 		if r.skips() {
 			if skipped == nil {
 				skipped = make(map[string]int64)
@@ -62,14 +61,14 @@ func (e *Engine) intake(b *transport.Batch) {
 	for reason, n := range skipped {
 		e.observer.Skipped(b.Partition, reason, n)
 	}
-	// At once and not by wakeFlow: the next Poll would bring more of the same partition.
+	// At once, not by wakeFlow: the next Poll would return more of the same partition.
 	if e.pool.full() || e.pool.parkedFull() || p.needsCheck() {
 		e.balance()
 	}
 }
 
-// meetForeign decides about an event of a type that no subscription here handles.
-// r.foreign stays nil for a type that is not held: then r.End applies.
+// meetForeign decides about an event whose type no subscription here handles. If it is not
+// held, r.foreign stays nil and r.End applies.
 func (e *Engine) meetForeign(r *Route) {
 	t, decision, news := e.foreign.arrived(r.Topic, r.Type, time.Now())
 	r.foreign = t
@@ -85,32 +84,32 @@ func (e *Engine) meetForeign(r *Route) {
 	}
 }
 
-// append opens the batch's records in the tracker, puts them in lanes, and sends
-// those on their way that were idle.
+// append opens the batch's records in the tracker, adds them to lanes, and sets off lanes that
+// were idle.
 func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	now := time.Now()
-	// The append itself holds the batch, so that it is not released while items are added,
-	// and is released at once if none was.
+	// The append itself holds the batch, so that it is not released while items are added, and
+	// is released at once if none was.
 	mem := newBatch(len(b.Records), b.Release)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer mem.drop(0)
-	// A drain has begun since intake looked, or the log has started over.
+	// A drain has begun since intake checked, or the log has started over.
 	if p.state != partitionActive || !p.expects(b) {
 		return
 	}
 	if p.records == 0 {
-		p.lastProgress = now // nothing was there that could have made any
+		p.lastProgress = now // there was nothing to make progress with
 	}
 	p.lastIntake, p.lastStable, p.crowding.batch = now, b.LastStable, len(b.Records)
-	before, seen := p.tracker.base, p.tracker.end // what was taken in before is not taken in twice
+	before, seen := p.tracker.base, p.tracker.end // records taken in before are not taken in twice
 	var count, bytes int64
 	for i := range b.Records {
 		r, route := &b.Records[i], &in.routes[i]
 		size := int32(min(r.Size(), 1<<30))
 		mem.size += int64(size)
-		// The size of what is passed over counts in mem.size: it takes memory as long as
-		// its neighbours are held.
+		// Skipped records count in mem.size too: they take memory while the rest of their batch
+		// is held.
 		if route.skips() || r.Offset < seen || p.finishedBefore(r.Offset) {
 			continue
 		}
@@ -127,36 +126,35 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 			order = route.Subscription.Order
 		}
 		if l, isNew := p.enqueue(laneKey(order, r), it); isNew {
-			// Only a new lane is set off: one that was there runs, is ready, or waits.
+			// Only a new lane is set off: an existing one runs, is ready, or waits.
 			in.lanes = append(in.lanes, l)
 		}
 	}
-	// Beyond the last record too: what compaction or aborted transactions left out at the
-	// end is not waited for.
+	// Beyond the last record too: don't wait for offsets that compaction or aborted
+	// transactions left out at the end.
 	p.passed(b.Next)
-	// Batches of nothing but skipped records, gaps and control records move
-	// the watermark too.
+	// A batch of only skipped records, gaps and control records moves the watermark too.
 	if p.tracker.base != before {
 		p.lastProgress = now
 	}
 	p.records += count
 	p.bytes += bytes
 	p.shared.pool.take(count, bytes)
-	// After the counts, which workers take down again.
+	// After adding to the counts, which workers subtract from.
 	in.setOff(p)
 	p.regather(now)
 }
 
-// expects reports whether a batch is of the log that the tracker is about. The
-// caller holds mu.
+// expects reports whether a batch belongs to the log that the tracker is about. The caller
+// holds mu.
 func (p *partition) expects(b *transport.Batch) bool {
 	switch {
-	// The usual case: batches of a partition join without a gap.
+	// The usual case: consecutive batches of a partition.
 	case b.From == p.tracker.end:
 	case p.overstarts:
-		return false // of the log before, polled before Skipped was called
-	// Neither batches nor Skipped accounted for them, which no transport should do. It is
-	// told of, and the partition goes on.
+		return false // from the previous log, polled before Skipped was called
+	// Neither batches nor Skipped accounted for these offsets, which no transport should do.
+	// Report it and continue.
 	case b.From > p.tracker.end:
 		p.shared.log.Error("offsets were never delivered", "partition", p.id.String(), "from", p.tracker.end, "to", b.From)
 		p.shared.observer.Skipped(p.id, "not delivered", b.From-p.tracker.end)
@@ -165,8 +163,8 @@ func (p *partition) expects(b *transport.Batch) bool {
 	return true
 }
 
-// passed moves the tracker's end to next, and over what Skipped told of from
-// there on. The caller holds mu.
+// passed moves the tracker's end to next, and past the offsets reported by Skipped from there
+// on. The caller holds mu.
 func (p *partition) passed(next int64) {
 	p.tracker.extend(next)
 	for len(p.skipped) > 0 && p.skipped[0].from <= p.tracker.end {
@@ -176,12 +174,11 @@ func (p *partition) passed(next int64) {
 	p.passFinished(p.tracker.end)
 }
 
-// retryStateOf returns the history of items that do not start fresh: the ones whose
-// end the route has decided, and the ones that an earlier owner has tried. If that
-// owner decided on a dead letter, another attempt would be one that the policy does
-// not have.
+// retryStateOf returns the history of items that have one: their end was decided by the route,
+// or an earlier owner has tried them. If that owner decided on a dead letter, the policy allows
+// no further attempt.
 func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Time) *retryState {
-	// The entry stays until the record is finished: a commit in between carries it on.
+	// The entry stays until the record is finished: commits in between include it.
 	spent, ok := p.budgets[r.Offset]
 	if route.foreign != nil || route.End == DeadEnd || route.End == Hold {
 		f := &retryState{end: route.End, reason: route.Reason, err: route.Err, first: now, last: now}
@@ -202,7 +199,7 @@ func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Tim
 	}
 	f := &retryState{attempts: spent.attempts, first: spent.first, last: now, openBefore: route.Subscription.Breaker.OpenFor()}
 	if spent.used >= 0 {
-		// Time in which nobody owned the partition is not the record's.
+		// Time in which nobody owned the partition doesn't count for the record.
 		f.first = now.Add(-spent.used)
 	}
 	if spent.decided != "" {
@@ -211,18 +208,18 @@ func (p *partition) retryStateOf(r *transport.Record, route *Route, now time.Tim
 	return f
 }
 
-// intakeBuffers is what an intake works in.
+// intakeBuffers has the buffers of one intake.
 type intakeBuffers struct {
 	routes []Route
-	lanes  []*lane // that were idle
-	group  []*lane // of those, some of one subscription
+	lanes  []*lane // lanes that were idle
+	group  []*lane // some of these, of one subscription
 }
 
 // intakePool keeps buffers from one batch to the next: they are as large as batches.
 var intakePool = sync.Pool{New: func() any { return new(intakeBuffers) }}
 
-// free gives the buffers back without what they point to, which would otherwise keep
-// fetched memory alive.
+// free returns the buffers to the pool without their pointers, which would keep fetched memory
+// alive.
 func (in *intakeBuffers) free() {
 	clear(in.routes)
 	clear(in.lanes)
@@ -231,9 +228,8 @@ func (in *intakeBuffers) free() {
 	intakePool.Put(in)
 }
 
-// setOff sends lanes on their way, runs of one subscription together. The
-// caller holds p.mu.
-// A run takes the subscription's lock once, and wakes as many workers as it has lanes.
+// setOff sets lanes off, runs of one subscription together: each run acquires the
+// subscription's lock once, and wakes as many workers as it has lanes. The caller holds p.mu.
 func (in *intakeBuffers) setOff(p *partition) {
 	for i := 0; i < len(in.lanes); {
 		sub := in.lanes[i].head.sub

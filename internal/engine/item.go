@@ -9,20 +9,19 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// item is one record on its way through a lane. Its partition's lock guards it.
+// item is one record in a lane. Its partition's lock guards it.
 type item struct {
 	record *transport.Record
-	batch  *batch // whose memory record lies in; nil once it has its own
+	batch  *batch // whose memory holds record; nil if record has its own
 	next   *item
 	sub    *Subscription
-	retry  *retryState // nil until an attempt failed or the route decided the end
+	retry  *retryState // nil until an attempt has failed or the route has decided the end
 	size   int32
 }
 
-// own returns the item with its record copied out of the fetched batch, so that
-// one that waits long does not keep a whole batch alive.
-// Key and values share one allocation. The old item is empty afterwards: the caller
-// puts the new one in its place.
+// own returns the item with its record copied out of the fetched batch, so that a record that
+// waits long does not keep a whole batch alive. Key and values share one allocation. The old
+// item is then empty, and the caller puts the new one in its place.
 func (it *item) own() *item {
 	r := *it.record
 	memory := make([]byte, 0, r.Size())
@@ -46,8 +45,8 @@ func (it *item) own() *item {
 	return owned
 }
 
-// headerNames returns a copy of the headers' keys, one after another: a transport may
-// decode them in place, so they too are borrowed until the batch is released.
+// headerNames returns a copy of the headers' keys, joined. A transport may decode keys in
+// place, so they too are borrowed until the batch is released.
 func headerNames(headers []transport.Header) string {
 	var names strings.Builder
 	for i := range headers {
@@ -56,8 +55,8 @@ func headerNames(headers []transport.Header) string {
 	return names.String()
 }
 
-// leave takes the item out of its batch, for good.
-// Nothing may use the record after it: the transport may overwrite its memory.
+// leave removes the item from its batch, permanently. Its record must not be used any more: the
+// transport may overwrite the memory.
 func (it *item) leave() {
 	b, size := it.batch, it.size
 	*it = item{}
@@ -66,25 +65,24 @@ func (it *item) leave() {
 	}
 }
 
-// batch counts what is still needed of a fetched batch's memory. The
-// partition's lock guards it.
-// held counts one more while the batch is being taken in.
+// batch counts what is still needed of a fetched batch's memory. While the batch is being taken
+// in, held is one higher. The partition's lock guards it.
 type batch struct {
 	items   []item
-	held    int   // how many of items
-	size    int64 // of all its records, skipped ones too
-	left    int64 // of those that are held
+	held    int   // number of items in use
+	size    int64 // of all its records, including skipped ones
+	left    int64 // of the items in use
 	release func()
 }
 
-// batchPool has large ones of which nothing is held any more: their items are empty.
+// batchPool has large batches with no items in use.
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
-// pooledItems is from how many items on a batch is large. A smaller one is not used
-// again: one item that is held for long would keep the room of hundreds.
+// pooledItems is the number of items that makes a batch large. Smaller ones are not reused: one
+// item in long use would keep the memory of hundreds.
 const pooledItems = 64
 
-// newBatch has room for n items. The caller holds it until all are counted.
+// newBatch returns a batch with room for n items. The caller holds it until all are counted.
 func newBatch(n int, release func()) *batch {
 	if n < pooledItems {
 		return &batch{items: make([]item, n), release: release, held: 1}
@@ -97,14 +95,14 @@ func newBatch(n int, release func()) *batch {
 	return b
 }
 
-// drop ends one holder of so many bytes.
+// drop ends one use of size bytes.
 func (b *batch) drop(size int64) {
 	b.held--
 	b.left -= size
 	if b.held > 0 {
 		return
 	}
-	// A transport whose records are the caller's has nothing to release.
+	// A transport whose records belong to the caller has nothing to release.
 	if b.release != nil {
 		b.release()
 	}
@@ -122,8 +120,8 @@ func (b *batch) keep() { b.release = nil }
 // its batch, if that is less than the item: the batch is kept instead.
 const largeItem = 1 << 20
 
-// isMostly reports whether most of the batch's memory is that of one large item. A copy
-// would take as much again.
+// isMostly reports whether one large item takes most of the batch's memory. A copy would take
+// as much again.
 func (b *batch) isMostly(it *item) bool {
 	return it.size >= largeItem && int64(it.size) >= b.size/2
 }
@@ -131,14 +129,14 @@ func (b *batch) isMostly(it *item) bool {
 // sparse reports whether less than half of the batch's memory is still needed.
 func (b *batch) sparse() bool { return b.left < b.size/2 }
 
-// retryState is the history of an item's failed attempts. An item that has one
-// runs alone, also of a batch handler: its errors must be told apart from those of
-// the rest of the batch. The lock of the item's partition guards it.
+// retryState is the history of an item's failed attempts. An item with one runs alone, even in
+// a batch handler: its errors must be distinguished from those of the rest of the batch. The
+// lock of the item's partition guards it.
 type retryState struct {
-	attempts    int           // that failed and were counted
-	first, last time.Time     // of its failures; first less what earlier owners used
+	attempts    int           // failed attempts that count
+	first, last time.Time     // failures; first less the time that earlier owners used
 	openBefore  time.Duration // the breaker's OpenFor at first
-	stood       time.Duration // waits since first that cost nothing
+	stood       time.Duration // waits since first that did not count
 	err         error         // of the last attempt, or why the end was decided
 	reason      string        // of the dead letter
 	stack       []byte        // of a panic
@@ -149,13 +147,13 @@ type retryState struct {
 	notBefore   time.Time     // for which the handler of a batch has asked; zero if it has not
 	writes      int           // attempts to write the dead letter
 	refused     error         // of the last attempt to write it
-	counted     bool          // the breaker was asked about a failure of it, the first time at mark
+	counted     bool          // the breaker was told of a failure, the first time at mark
 	mark        resilience.Mark
-	probes      int // that failed in a row, without a result of its own between them
+	probes      int // consecutive failed probes
 }
 
-// stoodStill returns for how long since the first failure the clocks stood still:
-// while the breaker was open, and in waits that spend nothing.
+// stoodStill returns for how long since the first failure the clocks have stood still: while
+// the breaker was open, and in waits that don't count.
 func (f *retryState) stoodStill(b *resilience.Breaker) time.Duration {
 	if b == nil {
 		return f.stood
@@ -163,9 +161,8 @@ func (f *retryState) stoodStill(b *resilience.Breaker) time.Duration {
 	return f.stood + b.OpenFor() - f.openBefore
 }
 
-// elapsed returns how much of the policy's time is used. Only time in which the
-// record could be tried is: not while its breaker was open, and not while no member
-// owned the partition.
+// elapsed returns how much of the policy's time is used. Only time in which the record could be
+// tried counts: not while its breaker was open, and not while no member owned the partition.
 func (f *retryState) elapsed(b *resilience.Breaker, now time.Time) time.Duration {
 	if f.first.IsZero() {
 		return 0
@@ -173,7 +170,8 @@ func (f *retryState) elapsed(b *resilience.Breaker, now time.Time) time.Duration
 	return max(now.Sub(f.first)-f.stoodStill(b), 0)
 }
 
-// breaker is nil for an item that no subscription handles: its route has decided.
+// breaker returns the item's breaker, nil if no subscription handles it because its route has
+// decided the end.
 func (it *item) breaker() *resilience.Breaker {
 	if it.sub == nil {
 		return nil
@@ -181,8 +179,8 @@ func (it *item) breaker() *resilience.Breaker {
 	return it.sub.Breaker
 }
 
-// failure describes the item to observers and to the dead letter. It borrows the
-// record, and the caller keeps it in its lane meanwhile.
+// failure describes the item to observers and for the dead letter. It borrows the record, so
+// the caller keeps that in its lane meanwhile.
 func (it *item) failure() *Failure {
 	f := it.retry
 	return &Failure{

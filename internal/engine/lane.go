@@ -7,43 +7,42 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// lane is the queue of one key of one partition. Its partition's lock guards it.
-// taken items at the front belong to the attempt under way and are not moved meanwhile.
-// A lane is in the table of its partition at least as long as it has items.
+// lane is the queue of one key of one partition. Its partition's lock guards it. The first
+// taken items belong to the current attempt and don't move. While a lane has items, it is in
+// its partition's table.
 type lane struct {
 	key        uint64
 	partition  *partition
 	head, tail *item
 	state      laneState
-	taken      int       // how many items the attempt under way has, from head on
-	records    int64     // how many items in all
-	bytes      int64     // of all of them
+	taken      int       // items of the current attempt, from head on
+	records    int64     // number of items
+	bytes      int64     // size of the items
 	since      time.Time // when its head began to wait; zero if it does not
-	wait       *wait     // while it is parked until a time, or before a gate
-	next       *lane     // in its chain of the partition's table, or in the list of unused ones
+	wait       *wait     // while it is parked until a time or waits at a gate
+	next       *lane     // in its chain of the partition's table, or in the list of unused lanes
 }
 
-// wait is one stay of a lane in the parking heap or before a breaker. Lanes
-// are reused for other keys, so a caller that ends a wait compares identity to see
-// that the lane is still in it.
-// The three flags sort lanes before a breaker: see gate.next.
+// wait is one wait of a lane, in the parking heap or at a gate. Lanes are reused for other
+// keys, so a caller that ends a wait compares identity to see whether the lane is still in it.
+// The three flags order lanes at a gate; see gate.next.
 type wait struct {
 	stay
 	lane *lane
-	key  uint64 // by which the breaker knows the lane that waits before it
+	key  uint64 // by which the breaker knows a lane at its gate
 
 	fresh  bool // its head was never tried
-	tried  bool // its head failed before, and has not probed often in a row
+	tried  bool // its head failed before, and has not probed too often in a row
 	probed bool // and it has probed in one of the last rounds
 }
 
-// laneState is what a lane waits for, or what is being done for its head.
+// laneState is what a lane waits for, or what is happening to its head.
 type laneState int8
 
 // From laneParked on, a lane counts as parked.
 const (
-	laneReady     laneState = iota // in a subscription's ready queue, or on its way there
-	laneRunning                    // an attempt is under way
+	laneReady     laneState = iota // in a subscription's ready queue, or about to be
+	laneRunning                    // an attempt is running
 	laneParked                     // waits for a retry
 	laneGated                      // waits for a breaker
 	laneWriting                    // its dead letter is being written
@@ -51,15 +50,15 @@ const (
 	laneHeld                       // waits for another owner
 )
 
-// String names the state for snapshots.
-// Waiting to write a letter and writing it is one thing to an operator.
+// String returns the state's name for snapshots. To an operator, waiting to write a letter and
+// writing it are the same.
 func (s laneState) String() string {
 	return [...]string{
 		"ready", "running", "retry", "breaker open", "awaiting dead letter", "awaiting dead letter", "held",
 	}[s]
 }
 
-// push appends an item. The counts are of all items, also those of an attempt.
+// push appends an item. The counts include items of an attempt.
 func (l *lane) push(it *item) {
 	if l.head == nil {
 		l.head, l.tail = it, it
@@ -70,7 +69,7 @@ func (l *lane) push(it *item) {
 	l.bytes += int64(it.size)
 }
 
-// pushFront puts an item that was popped back at the head.
+// pushFront puts a popped item back at the head.
 func (l *lane) pushFront(it *item) {
 	it.next = l.head
 	l.head = it
@@ -81,7 +80,7 @@ func (l *lane) pushFront(it *item) {
 	l.bytes += int64(it.size)
 }
 
-// pop takes the head out. There must be one.
+// pop removes the head, which must exist.
 func (l *lane) pop() *item {
 	it := l.head
 	l.head = it.next
@@ -118,9 +117,9 @@ func (l *lane) own(all bool) {
 // keySeed differs between processes, so nobody can choose keys that share a lane.
 var keySeed = maphash.MakeSeed()
 
-// laneKey says which lane a record belongs to. Keys are told apart by 64 bits of
-// a seeded hash: two keys that share a lane by chance, once in 2⁶⁴ pairs, wait
-// for each other and lose nothing.
+// laneKey returns the key of a record's lane. Keys are distinguished by 64 bits of a seeded
+// hash: two keys that share a lane by chance, one pair in 2⁶⁴, wait for each other and lose
+// nothing.
 func laneKey(order Order, r *transport.Record) uint64 {
 	switch order {
 	case ByPartition:
@@ -131,17 +130,17 @@ func laneKey(order Order, r *transport.Record) uint64 {
 	return keyHash(r)
 }
 
-// keyHash is of the key, or of the offset of a record that has none.
-// Records without a key have no order among each other, so each has a lane of its own.
+// keyHash returns the hash of the key, or of the offset if there is no key. Records without a
+// key have no order, so each has its own lane.
 func keyHash(r *transport.Record) uint64 {
 	if r.Key == nil {
 		return mixed(r.Offset)
 	}
-	// Even, as the offsets' are odd: a key never waits for a record without one.
+	// Even, as the offsets' hashes are odd: a key never waits for a record without one.
 	return maphash.Bytes(keySeed, r.Key) &^ 1
 }
 
-// mixed spreads offsets over the odd numbers, where no key's hash is.
+// mixed spreads offsets over the odd numbers, which are not a key's hash.
 func mixed(offset int64) uint64 {
 	return uint64(offset)*0x9E3779B97F4A7C15<<1 | 1
 }

@@ -2,21 +2,21 @@ package engine
 
 import "iter"
 
-// laneTable finds the lanes of a partition by their keys, which are hashes
-// already: lanes whose keys end alike are chained. A record costs one look when
-// it comes and one when its lane empties, so what a map does beyond that shows.
-// The zero value works. Its partition's lock guards it.
+// laneTable finds the lanes of a partition by key. Keys are hashes already; lanes whose keys
+// end alike are chained. A record costs one lookup when it comes and one when its lane empties,
+// so the overhead of a map would show. The zero value is ready to use. Its partition's lock
+// guards it.
 type laneTable struct {
-	chains []*lane // a power of two of them
+	chains []*lane // their number is a power of two
 	count  int
 }
 
-// leastChains is how many chains there are at least.
+// leastChains is the minimum number of chains.
 const leastChains = 64
 
-// chain returns where the chain of a key begins. There must be chains.
+// chain returns the start of the chain of a key. There must be chains.
 func (t *laneTable) chain(key uint64) *(*lane) {
-	// The lowest bit tells keys and offsets apart, and not much else.
+	// The lowest bit only distinguishes keys from offsets.
 	return &t.chains[key>>1&uint64(len(t.chains)-1)]
 }
 
@@ -32,7 +32,7 @@ func (t *laneTable) get(key uint64) *lane {
 	return l
 }
 
-// add enters a lane whose key has none.
+// add adds a lane whose key has none.
 func (t *laneTable) add(l *lane) {
 	if t.count == len(t.chains) {
 		t.grow()
@@ -42,7 +42,7 @@ func (t *laneTable) add(l *lane) {
 	l.next, *first = *first, l
 }
 
-// remove takes a lane out that is there.
+// remove removes a lane, which must be there.
 func (t *laneTable) remove(l *lane) {
 	t.count--
 	at := t.chain(l.key)
@@ -52,8 +52,8 @@ func (t *laneTable) remove(l *lane) {
 	*at, l.next = l.next, nil
 }
 
-// grow doubles the chains, so that there is one for each lane. They never shrink: a
-// partition that once had many keys at once is likely to have them again.
+// grow doubles the chains, so that there is one per lane. They never shrink: a partition that
+// once had many keys at a time is likely to have them again.
 func (t *laneTable) grow() {
 	old := t.chains
 	t.chains = make([]*lane, max(2*len(old), leastChains))
@@ -67,7 +67,7 @@ func (t *laneTable) grow() {
 	}
 }
 
-// all are the lanes, in no order. None may be added or removed meanwhile.
+// all yields the lanes, in no order. None may be added or removed meanwhile.
 func (t *laneTable) all() iter.Seq[*lane] {
 	return func(yield func(*lane) bool) {
 		for _, l := range t.chains {

@@ -6,45 +6,43 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Observer receives what happens to records, for metrics, health and tests. Its
-// methods are called concurrently and must not block.
+// Observer is told what happens to records, for metrics, health and tests. Its methods are
+// called concurrently and must not block.
 type Observer interface {
-	// Handled: an attempt at these records has succeeded. took is the handler's time.
-	// The records are borrowed until the method returns, as everywhere here.
+	// Handled: an attempt at these records succeeded. took is the handler's time. The records
+	// are borrowed until the method returns, as elsewhere in this package.
 	Handled(s *Subscription, records []*transport.Record, took time.Duration)
-	// Failed: an attempt has failed with err, and v is what follows from it.
+	// Failed: an attempt failed with err, and v says what follows.
 	Failed(s *Subscription, a *Attempt, err error, v Verdict)
 	// Parked: f waits before it is tried again.
 	Parked(s *Subscription, f *Failure, wait time.Duration)
-	// Skipped: n offsets are passed over without a handler, for a reason.
+	// Skipped: n offsets were skipped, without a handler, for a reason.
 	Skipped(p transport.Partition, reason string, n int64)
-	// Released: the policy was applied to an event that was held for a type that
-	// nobody handles any more.
+	// Released: the policy was applied to an event held for a type that nobody handles any more.
 	Released(p transport.Partition, typ string, held time.Duration)
-	// Discarded: f is finished without a dead letter, as its error's verdict says.
+	// Discarded: f was finished without a dead letter, as its error's verdict says.
 	Discarded(f *Failure)
-	// DeadLettered: the dead letter is acknowledged, and the record finished.
+	// DeadLettered: the dead letter was acknowledged, and the record is finished.
 	DeadLettered(f *Failure)
-	// DeadLetterFailed: the dead letter was not written. The key waits, and it is
-	// written again.
+	// DeadLetterFailed: the dead letter was not written. The key waits, and the write is retried.
 	DeadLetterFailed(f *Failure, err error)
-	// Committed: everything below offset is finished, and the cluster knows it.
+	// Committed: everything below offset is finished, and the cluster has stored that.
 	Committed(p transport.Partition, offset int64)
-	// CommitFailed: progress was not stored, or stored progress could not be read.
-	// What was finished since may run again after a crash.
+	// CommitFailed: progress was not stored, or stored progress could not be read. What was
+	// finished since may run again after a crash.
 	CommitFailed(p transport.Partition, err error)
-	// Assigned: n partitions have come.
+	// Assigned: n partitions were assigned.
 	Assigned(n int)
-	// Revoked: n partitions have gone, drained or, if they are lost, not.
+	// Revoked: n partitions have gone: drained, or lost.
 	Revoked(n int, lost bool)
-	// Abandoned: n attempts were cut off by a drain, and will run again elsewhere.
+	// Abandoned: a drain cut off n attempts, which will run again elsewhere.
 	Abandoned(n int)
 }
 
-// NoObserver does nothing. Embed it to implement a part of Observer.
+// NoObserver does nothing. Embed it to implement part of Observer.
 type NoObserver struct{}
 
-// All of Observer, doing nothing.
+// The methods of Observer, doing nothing.
 func (NoObserver) Handled(*Subscription, []*transport.Record, time.Duration) {}
 func (NoObserver) Failed(*Subscription, *Attempt, error, Verdict)            {}
 func (NoObserver) Parked(*Subscription, *Failure, time.Duration)             {}

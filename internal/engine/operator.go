@@ -12,25 +12,24 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// What an operator may do to a running engine. Everything here acts on this
-// member alone, and on what it owns at the moment.
+// What an operator may do to a running engine. Everything here affects this member only, and
+// what it owns at the moment.
 
-// ErrNotFound says that an operator named something that is not here.
+// ErrNotFound is the error of an order that names something that is not here.
 var ErrNotFound = errors.New("not found here")
 
-// SkippedByOperator is the reason that Observer.Skipped gets for Skip.
+// SkippedByOperator is the reason passed to Observer.Skipped by Skip.
 const SkippedByOperator = "operator"
 
-// Hold stops dispatching to a subscription until it is called with false; what
-// runs may finish. It may be called before Attach, and holds over rebalances.
+// Hold stops dispatching to a subscription until it is called with false. Running attempts may
+// finish. It may be called before Attach, and lasts across rebalances.
 //
-// How long events waited while it was held is nobody's fault, so where they kept
-// the watermark the time since the last progress starts again: else a partition
-// would read as stuck from here until the first of their handlers returns.
-// excuse takes the partitions' locks, which come before the subscription's: so the list is
-// taken first and looked at without it.
+// Time spent waiting while held is nobody's fault. So if such events kept the watermark in
+// place, the time since the last progress starts again; otherwise a partition would look stuck
+// from here until the first of their handlers returns.
 func (s *Subscription) Hold(held bool) {
 	if !held {
+		// Release mu before excuse, which acquires the partitions' locks: these come first.
 		s.mu.Lock()
 		waiting := slices.Collect(maps.Keys(s.lanes.queues))
 		s.mu.Unlock()
@@ -41,9 +40,8 @@ func (s *Subscription) Hold(held bool) {
 	s.hold(held)
 }
 
-// excuse restarts the time without progress, if it is a subscription's events
-// that ended it by waiting for a worker.
-// Only the lowest offset keeps the watermark, so only its lane is asked.
+// excuse restarts the time without progress if a subscription's event, waiting for a worker,
+// keeps the watermark in place. Only the lowest offset does that, so only its lane is checked.
 func (p *partition) excuse(s *Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,8 +56,8 @@ func (p *partition) excuse(s *Subscription) {
 	}
 }
 
-// Unpark ends the wait of a key at once: its head is tried again, or the dead
-// letter of its head written again.
+// Unpark ends the wait of a key at once: its head is tried again, or its head's dead letter is
+// written again.
 func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 	p, err := e.lockActive(id)
 	if err != nil {
@@ -68,7 +66,8 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 	defer p.mu.Unlock()
 	var waits laneState
 	for l := range p.lanes.all() {
-		// By partition, or without order, a lane's key is not its records': all are looked at.
+		// Ordered by partition, or unordered, a lane's key is not that of its records, so check
+		// them all.
 		if l.state < laneParked || !bytes.Equal(l.head.record.Key, key) {
 			continue
 		}
@@ -78,7 +77,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 			p.setOff(l)
 			return nil
 		}
-		// Several lanes may have the key, by partition or without order: go on looking.
+		// By partition, or without order, several lanes may have the key: continue.
 		waits = l.state
 	}
 	switch waits {
@@ -92,12 +91,11 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 	return fmt.Errorf("%w: no such key waits in partition %s", ErrNotFound, id)
 }
 
-// Skip ends the record at offset that holds its key up for good: one whose dead
-// letter can't be written, or of a type that only another member may know. If
-// offset lies in a part of the log that can't be read, which holds the partition up, all
-// of that part is passed over, after a note was written to the dead-letter topic. Skip
-// returns what is known of the record. Nothing else can be skipped, since
-// nothing else waits without end.
+// Skip ends the record at offset, if it holds up its key permanently because its dead letter
+// can't be written or because only another member may know its type. If offset lies in a part
+// of the log that can't be read, and which holds up the partition, Skip passes all of that part
+// after writing a note to the dead-letter topic. It returns what is known about the record.
+// Nothing else can be skipped, since nothing else waits without end.
 func (e *Engine) Skip(id transport.Partition, offset int64) (*Failure, error) {
 	f, err := e.skip(id, offset)
 	if errors.Is(err, ErrNotFound) {
@@ -111,8 +109,8 @@ func (e *Engine) Skip(id transport.Partition, offset int64) (*Failure, error) {
 	return f, err
 }
 
-// skip ends the record at an offset, whatever it waits for, and returns what it was. A
-// record under way is not taken from its handler.
+// skip ends the record at an offset, whatever it waits for, and returns what it was. It does
+// not take a running record from its handler.
 func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 	p, err := e.lockActive(id)
 	if err != nil {
@@ -144,8 +142,8 @@ func (e *Engine) skip(id transport.Partition, offset int64) (*Failure, error) {
 // passTimeout bounds writing the note and moving the position.
 const passTimeout = 30 * time.Second
 
-// unreadable returns the unreadable part of a partition's log that an offset lies in.
-// It is nil before Start: there is no consumer to ask yet.
+// unreadable returns the unreadable part of a partition's log that contains an offset, if any.
+// Before Start there is no consumer to ask, so it returns nil.
 func (e *Engine) unreadable(id transport.Partition, offset int64) *transport.Unreadable {
 	select {
 	case <-e.started:
@@ -160,8 +158,8 @@ func (e *Engine) unreadable(id transport.Partition, offset int64) *transport.Unr
 	return nil
 }
 
-// pass passes over what can't be read. The note comes first: of what is passed over
-// without one nobody would find a trace.
+// pass passes a part of the log that can't be read. The note comes first: without it nobody
+// would find a trace of the part.
 func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure, error) {
 	passer, ok := e.consumer.(transport.Passer)
 	if !ok {
@@ -169,13 +167,13 @@ func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure
 	}
 	now := time.Now()
 	f := &Failure{
-		// No key and no value: neither is known.
+		// No key and no value: both are unknown.
 		Record: &transport.Record{Topic: id.Topic, Partition: id.Partition, Offset: u.From, Value: []byte{}, Excess: &transport.Excess{Headers: -1, Value: true}},
 		Reason: ReasonUnreadable, Err: u, First: now, Last: now,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), passTimeout)
 	defer cancel()
-	// Room for one: the acknowledgement may come after nobody waits for it.
+	// Buffered: the acknowledgement may come when nobody waits for it any more.
 	written := make(chan error, 1)
 	e.config.DeadLetter(ctx, f, func(err error) { written <- err })
 	select {
@@ -190,9 +188,9 @@ func (e *Engine) pass(id transport.Partition, u *transport.Unreadable) (*Failure
 	return f, passer.Pass(ctx, id, u.Next)
 }
 
-// ForgetType applies the policy for unknown types to what this member holds of a
-// type, now and from now on, until a member comes that handles it.
-// The type is forgotten before the lanes are let go: setOff would hold them again.
+// ForgetType applies the policy for unknown types to events of a type that this member holds,
+// now and from now on, until a member that handles the type comes. The type is forgotten before
+// its lanes are released; otherwise setOff would hold them again.
 func (e *Engine) ForgetType(topic, typ string) error {
 	if !slices.ContainsFunc(e.Snapshot().Held, func(h HeldSnapshot) bool { return h.Topic == topic && h.Type == typ }) {
 		return fmt.Errorf("%w: no event of type %q on topic %s is held for another member", ErrNotFound, typ, topic)

@@ -9,23 +9,23 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// errExhausted says in a dead letter that the retry budget ran out.
+// errExhausted in a dead letter says that the retry budget was used up.
 var errExhausted = errors.New("retries exhausted")
 
-// errDecided is the error of a dead letter that an earlier owner of the partition
-// decided on and could not write.
+// errDecided is the error in a dead letter that an earlier owner of the partition decided on
+// and could not write.
 var errDecided = errors.New("an earlier owner of the partition gave the event up; that member's log has the error of the last attempt")
 
-// attemptFailure is how an attempt failed; nil if it did not.
+// attemptFailure says how an attempt failed; nil if it did not.
 type attemptFailure struct {
 	shared  *shared
 	verdict Verdict
 	err     error
-	// blameless: it probed a breaker behind which nothing has worked yet.
+	// blameless is set for a probe of a breaker behind which nothing has worked yet.
 	blameless bool
 }
 
-// of gives the error of the attempt's record i, nil if it was handled.
+// of returns the error of the attempt's record i, nil if it was handled.
 func (f *attemptFailure) of(i int) error {
 	switch {
 	case f == nil:
@@ -36,13 +36,13 @@ func (f *attemptFailure) of(i int) error {
 	return f.err
 }
 
-// verdictOn gives the verdict on the error of one record. A probe that fails as
-// the attempts before it did spends nothing: else an outage that lasts would use
-// up the budgets of the records that probe. Once another probe worked it
-// is its own fault again, so keys that are poisonous do not probe again and again.
+// verdictOn returns the verdict on the error of one record. A probe that fails as the attempts
+// before it did uses up nothing: otherwise a long outage would exhaust the budgets of the
+// probing records. Once another probe has worked, a failure is the record's own fault again, so
+// poisonous keys don't keep probing.
 func (f *attemptFailure) verdictOn(err error) Verdict {
 	v := f.verdict
-	// The attempt's verdict is on the batch; each record's error has one of its own.
+	// The attempt's verdict is about the batch; each record's error has its own.
 	if v.Each != nil {
 		v = judged(f.shared.judge, err)
 	}
@@ -52,11 +52,11 @@ func (f *attemptFailure) verdictOn(err error) Verdict {
 	return v
 }
 
-// reasonPanic is the dead letter's reason where the last attempt did not return.
+// reasonPanic is the dead letter's reason if the last attempt did not return.
 const reasonPanic = "panic"
 
-// judged returns judge's verdict on an error. A handler that did not return is the
-// worker's own knowledge, which no judge has.
+// judged returns judge's verdict on an error. That a handler did not return is known only to
+// the worker, not to judge.
 func judged(judge func(error) Verdict, err error) Verdict {
 	if unwound, ok := err.(*PanicError); ok { //nolint:errorlint // made by the worker, never wrapped
 		return Verdict{Kind: Retry, Reason: reasonPanic, Stack: unwound.Stack, Breaker: resilience.Failure}
@@ -79,8 +79,8 @@ func (w *worker) succeeded(p *partition, now time.Time) (next *underway) {
 	return next
 }
 
-// failed ends an attempt that failed. It returns the record that waits for another
-// attempt now, and how long, if there is one.
+// failed ends a failed attempt. If its record now waits for another attempt, it returns the
+// record and the wait.
 func (w *worker) failed(p *partition, now time.Time, f *attemptFailure) (parked *Failure, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,28 +90,29 @@ func (w *worker) failed(p *partition, now time.Time, f *attemptFailure) (parked 
 	return parked, wait
 }
 
-// goOn makes the lanes that finishLanes has left to w.lanes ready: together, so that no
-// worker begins a batch with some of them. The caller holds p.mu.
+// goOn makes the lanes that finishLanes left in w.lanes ready: together, so that no worker
+// begins a batch with some of them. The caller holds p.mu.
 func (w *worker) goOn(p *partition) {
 	if len(w.lanes) > 0 {
 		w.sub.arrive(p, w.lanes...)
 	}
 }
 
-// finishLanes ends the attempt's run of each lane, and leaves those that are ready for
-// the subscription again in w.lanes. It returns what failed returns; f is nil if the
-// attempt did not fail. The caller holds p.mu.
+// finishLanes ends the attempt's part of each lane, and leaves in w.lanes those that are ready
+// for the subscription again. It returns what failed returns; f is nil if the attempt did not
+// fail. The caller holds p.mu.
 func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (parked *Failure, wait time.Duration) {
 	p.attemptEnded(w)
 	at, lanes := 0, w.lanes
-	w.lanes = lanes[:0] // the place of those that were seen is free
+	w.lanes = lanes[:0] // reuses the places of lanes already seen
 	if p.state >= partitionSealed {
 		return nil, 0 // too late: the next owner runs them again
 	}
 	for i, l := range lanes {
 		items := w.items[at : at+w.runs[i]]
 		l.taken = 0
-		// Only what ran alone spends its budget: a batch may have failed for another's sake.
+		// Only a record that ran alone uses its budget: a batch may have failed because of
+		// another record.
 		if f != nil && len(w.items) == 1 {
 			err := f.of(0)
 			parked, wait = p.failed(l, now, f.verdictOn(err), err)
@@ -132,11 +133,10 @@ func (w *worker) finishLanes(p *partition, now time.Time, f *attemptFailure) (pa
 	return parked, wait
 }
 
-// finishRun ends a lane's part of a batch: items are its first ones. What the
-// handler does not call failed is done, also behind a failed item of its key: the
-// handler had them in order, and says what became of each. The failed ones stay, in
-// order, and run alone from now on, unless the verdict on one is final. The caller
-// holds mu.
+// finishRun ends a lane's part of a batch, whose items are the lane's first ones. Items that
+// the handler does not report as failed are finished, even behind a failed item of their key:
+// the handler had them in order, and reports the outcome of each. Failed ones stay, in order,
+// and run alone from now on, unless their verdict is final. The caller holds mu.
 func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i int) error, f *attemptFailure) {
 	var failed []*item
 	for i, it := range items {
@@ -156,7 +156,7 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 			if it.retry == nil {
 				it.retry = new(retryState)
 			}
-			// It has a history from here on, though no attempt: so it runs alone next time.
+			// It has a history now, though no attempt, so it runs alone next time.
 			it.retry.err = failure
 			// Others of its batch worked, so to the breaker it is a retry from here on.
 			if f.verdict.Breaker == resilience.Success && v.Breaker == resilience.Failure {
@@ -169,14 +169,14 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 		}
 		failed = append(failed, it)
 	}
-	// From the last one on, so that the first is the head again.
+	// From the last one on, so that the first becomes the head again.
 	for _, it := range slices.Backward(failed) {
 		l.pushFront(it)
 	}
 }
 
-// release gives the lanes of an attempt that was cut off back, unfinished.
-// They are not set off again: the partition goes, and its next owner reads them.
+// release returns the lanes of an attempt that was cut off, unfinished. They are not set off:
+// the partition goes, and its next owner reads them.
 func (w *worker) release(p *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,11 +188,11 @@ func (w *worker) release(p *partition) {
 	p.noteEnd()
 }
 
-// failed notes a failed attempt at the head of a lane in its budget, and takes
-// the next step: a wait, which it returns, or the dead letter. The caller holds mu.
+// failed counts a failed attempt at the head of a lane against its budget, and takes the next
+// step: a wait, which it returns, or the dead letter. The caller holds mu.
 func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked *Failure, wait time.Duration) {
 	if v.Kind == Discard {
-		// Also in a drain, as what was handled is: the next owner would only try it again.
+		// Even in a drain, like what was handled: the next owner would only try it again.
 		p.discard(l.pop(), now, v, err)
 		if p.goOn(l) {
 			p.setOff(l)
@@ -203,12 +203,12 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 	switch {
 	case !again:
 		if f := l.head.retry; f.counted && errors.Is(f.err, errExhausted) {
-			// While others work it is the key that fails, and not what it
-			// needs: the breaker is to judge by the others.
+			// While others work, the fault is with the key and not with what it needs: let the
+			// breaker judge by the others.
 			l.head.sub.Breaker.Suspect(keyHash(l.head.record), f.mark)
 		}
-		// Also in a drain, which waits for it: what has been decided is
-		// written, not left to the next owner, who would try it again.
+		// Even in a drain, which waits for it: a decided letter is written, not left to the
+		// next owner, who would try the event again.
 		p.writeLetter(l)
 	case p.goOn(l):
 		p.park(l, laneParked, now.Add(wait))
@@ -217,8 +217,8 @@ func (p *partition) failed(l *lane, now time.Time, v Verdict, err error) (parked
 	return parked, wait
 }
 
-// discard finishes an item that has been popped from its lane, without a dead letter.
-// What it had used of its retry policy ends with it. The caller holds mu.
+// discard finishes a popped item without a dead letter, together with its used budget. The
+// caller holds mu.
 func (p *partition) discard(it *item, now time.Time, v Verdict, err error) {
 	f := Failure{Record: it.record, Reason: v.Reason, Err: err, Attempts: 1, First: now, Last: now}
 	if r := it.retry; r != nil && r.attempts > 0 {
@@ -229,13 +229,13 @@ func (p *partition) discard(it *item, now time.Time, v Verdict, err error) {
 	p.finish(it, now)
 }
 
-// failed notes a failed attempt, and reports whether and when there is another.
+// failed records a failed attempt, and reports whether and when there is another.
 func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration, again bool) {
 	if it.retry == nil {
 		it.retry = new(retryState)
 	}
 	f := it.retry
-	// The dead letter has the last failure, and the first one's time.
+	// The dead letter has the last failure, and the time of the first.
 	f.last, f.err, f.reason, f.stack = now, err, v.Reason, v.Stack
 	if v.Breaker == resilience.Failure && !f.counted {
 		f.counted, f.mark = true, it.sub.Breaker.Mark()
@@ -265,9 +265,9 @@ func (it *item) failed(v Verdict, err error, now time.Time) (wait time.Duration,
 	case !again:
 		f.exhaust(fmt.Errorf("%w: %w", errExhausted, err))
 	case v.After > left:
-		// Waiting for less would call the handler before the time that it asked
-		// for, and waiting for all of it would hold the key for longer than the
-		// policy allows: so the answer is known now, and given now.
+		// Waiting less would call the handler before the time that it asked for, and waiting
+		// all of it would hold the key longer than the policy allows. So the answer is already
+		// known.
 		again = false
 		f.exhaust(fmt.Errorf("%w: the handler asked to be called again after %v, and its retry policy ends in %v: "+
 			"set a longer Elapsed in the subscription's retry policy: %w", errExhausted, v.After, left.Round(time.Millisecond), err))
@@ -284,18 +284,16 @@ func (f *retryState) exhaust(err error) {
 	f.end, f.reason, f.err = DeadEnd, reasonExhausted, err
 }
 
-// reasonExhausted is the dead letter's reason where the retry policy ended.
+// reasonExhausted is the dead letter's reason if the retry policy has ended.
 const reasonExhausted = "exhausted"
 
-// waitAgain is how long a record waits at least that could not be tried.
+// waitAgain is the least that a record waits which could not be tried.
 const waitAgain = 250 * time.Millisecond
 
-// setOff sends a lane whose head may move on its way: to its subscription's
-// workers, to the dead-letter topic, or to wait for another owner. The caller
-// holds mu, and the partition is active.
+// setOff sets off a lane whose head may move: to its subscription's workers, to the dead-letter
+// topic, or to wait for another owner. The caller holds mu, and the partition is active.
 func (p *partition) setOff(l *lane) {
-	// Released heads may end at once, by Skip: so it goes on to the next one, in a loop, since
-	// thousands of them may wait in one lane.
+	// A released head may end at once, by Skip. Loop, since thousands of them may wait in one lane.
 	for {
 		switch it := l.head; {
 		case it.retry == nil || it.retry.end == Handle && !time.Now().Before(it.retry.notBefore):
@@ -318,9 +316,8 @@ func (p *partition) setOff(l *lane) {
 	}
 }
 
-// resume ends a lane's wait, if it is still in that one.
-// The lane may have ended that wait, and be in another one, or be another key's by now:
-// the identity of the wait tells.
+// resume ends a lane's wait, if the lane is still in it. By now it may be in another wait, or
+// belong to another key, which the identity of the wait shows.
 func (w *wait) resume() {
 	l := w.lane
 	p := l.partition

@@ -65,7 +65,7 @@ func TestBatchWaitDividesNoBatch(t *testing.T) {
 	})
 }
 
-// By partition, a batch that the next record is no part of can't become full, and does
+// By partition, a batch that the next record is not part of can't become full, and does
 // not wait, nor have that record wait.
 func TestBatchWaitByPartition(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

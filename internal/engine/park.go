@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// stay is a place in a parking. What is parked embeds it.
-// slot is kept by the heap, under parking.mu: it makes taking a wait out cost no search.
+// stay is a place in a parking. What is parked embeds it. The heap maintains slot, under
+// parking.mu, so that removing a wait needs no search.
 type stay struct {
 	at   time.Time
 	slot int // in the heap; −1 if it is not there
 }
 
-// place gives what embeds a stay its method.
+// place gives types that embed a stay its method.
 func (s *stay) place() *stay { return s }
 
-// parking is a heap of what waits for a time. One timer serves all of it.
-// The zero value works once wake is set.
+// parking is a heap of waits for a time. One timer serves all of them. The zero value is ready
+// to use once wake is set.
 type parking[W interface{ place() *stay }] struct {
-	wake func(W) // called without mu, when a wait's time has come
+	wake func(W) // called without mu, when the time of a wait has come
 
 	mu     sync.Mutex
 	waits  waitHeap[W]
@@ -27,26 +27,26 @@ type parking[W interface{ place() *stay }] struct {
 	closed bool
 }
 
-// add enters a wait. Its partition's lock is held.
+// add adds a wait. The caller holds its partition's lock.
 func (p *parking[W]) add(w W) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// The engine has drained: what is entered now would only start a timer again.
+	// The engine has drained: adding would only start a timer again.
 	if p.closed {
 		return
 	}
 	heap.Push(&p.waits, w)
-	// Only a new first one changes when the timer must run out.
+	// The timer changes only for a new first wait.
 	if w.place().slot == 0 {
 		p.arm()
 	}
 }
 
-// remove takes a wait out before its time.
+// remove removes a wait before its time.
 func (p *parking[W]) remove(w W) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// It may have come due, or never have been entered: a wait before a gate is not.
+	// It may be due already, or never have been added: a wait at a gate is not.
 	if slot := w.place().slot; slot >= 0 {
 		heap.Remove(&p.waits, slot)
 	}
@@ -58,16 +58,16 @@ func (p *parking[W]) arm() {
 		p.timer.Stop()
 	}
 	if len(p.waits) > 0 {
-		// A timer that runs out although it was stopped finds nothing due, and does no harm.
+		// If a stopped timer fires all the same, it finds nothing due.
 		p.timer = time.AfterFunc(time.Until(p.waits[0].place().at), p.due)
 	}
 }
 
-// due ends the waits whose time has come. It calls wake without the lock, since wake
-// takes the locks of partitions, under which add and remove are called.
+// due ends the waits whose time has come. It calls wake without the lock, since wake acquires
+// the locks of partitions, which callers of add and remove hold.
 func (p *parking[W]) due() {
 	p.mu.Lock()
-	// All that are due by now at once, since many keys park for the same time.
+	// All that are due by now, since many keys park for the same time.
 	now := time.Now()
 	var due []W
 	for len(p.waits) > 0 && !p.waits[0].place().at.After(now) {
@@ -82,7 +82,7 @@ func (p *parking[W]) due() {
 	}
 }
 
-// close lets no wait end any more.
+// close stops the timer: no wait ends any more.
 func (p *parking[W]) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,15 +92,15 @@ func (p *parking[W]) close() {
 	}
 }
 
-// waitHeap orders waits by their time. Each knows its place.
+// waitHeap orders waits by their time. Each knows its slot.
 type waitHeap[W interface{ place() *stay }] []W
 
-// The methods of heap.Interface.
+// heap.Interface.
 func (h waitHeap[W]) Len() int           { return len(h) }
 func (h waitHeap[W]) Less(i, j int) bool { return h[i].place().at.Before(h[j].place().at) }
 func (h waitHeap[W]) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	// Each swap moves both: remove relies on it.
+	// Each swap moves both, which remove relies on.
 	h[i].place().slot, h[j].place().slot = i, j
 }
 func (h *waitHeap[W]) Push(x any) {

@@ -7,10 +7,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// partition is one assigned partition: from Assigned until Revoked or Lost.
-// mu guards all that is below it. id, shared, epoch, cluster and topic never change.
-// A partition that comes back after it went is a new one: results of attempts that
-// outlive the old one reach the old one, where they count for nothing.
+// partition is one assigned partition, from Assigned until Revoked or Lost. A partition that
+// comes back is a new one: results of attempts that outlive the old one reach the old one,
+// where they no longer count.
+//
+// mu guards the fields below it. id, shared, epoch, cluster and topic never change.
 type partition struct {
 	id      transport.Partition
 	shared  *shared
@@ -21,33 +22,33 @@ type partition struct {
 	mu         sync.Mutex
 	state      partitionState
 	lanes      laneTable
-	free       *lane // emptied lanes, for keys to come
+	free       *lane // emptied lanes, for other keys
 	tracker    tracker
 	finished   []span           // beyond the assignment's offset, by an earlier owner
-	budgets    map[int64]budget // of records that an earlier owner tried, until they are finished
-	unknown    []section        // of the metadata, by a later version: written back as they came
-	skipped    []span           // that Skipped told of before the batches in front of them came
-	overstarts bool             // its log started over, and nothing of the new one came yet
+	budgets    map[int64]budget // of records tried by an earlier owner, until they are finished
+	unknown    []section        // of the metadata, from a later version: written back unchanged
+	skipped    []span           // reported by Skipped before the batches in front of them came
+	overstarts bool             // its log has started over, and nothing of the new one has come yet
 
-	gathering map[*Subscription]*gathering // of batches that are not full; nil without a Gatherer
+	gathering map[*Subscription]*gathering // for batches that are not full; nil without a Gatherer
 
-	running          int           // attempts under way
-	stuck            int           // of these, attempts that ignore the end of their context
-	cut              int           // attempts that a drain has cut off and that ended since
-	writing          int           // dead letters under way
-	handled, drained chan struct{} // closed when draining and no attempt, and also no dead letter, is under way
+	running          int           // running attempts
+	stuck            int           // those of them that ignore the end of their context
+	cut              int           // attempts that a drain cut off and that have ended since
+	writing          int           // dead letters being written
+	handled, drained chan struct{} // closed when draining and no attempt, or no attempt and no dead letter, is left
 
 	records, bytes                         int64 // in lanes
 	parkedKeys, parkedRecords, parkedBytes int64
 	heldKeys, heldRecords                  int64 // of these, for other members
-	paused                                 bool  // as told to the consumer, under flowMu too
+	paused                                 bool  // as the consumer was told; changed under flowMu
 	leaderEpoch                            int32
 	lastStable                             int64
 	lastIntake, lastProgress               time.Time
-	committed                              int64 // −1 if that is not known
+	committed                              int64 // −1 if unknown
 	committedMetadata                      string
 	crowding                               crowding
-	uncarried                              int // of the failed records, by the last commit
+	uncarried                              int // number of failed records that the last commit did not carry
 }
 
 // The states of a partition, in order.
@@ -56,13 +57,13 @@ type partitionState int8
 const (
 	partitionActive   partitionState = iota
 	partitionDraining                // nothing new starts
-	partitionSealed                  // what still runs does not count any more
-	partitionGone                    // and nothing is committed any more
+	partitionSealed                  // results of what still runs no longer count
+	partitionGone                    // nothing is committed any more
 )
 
-// newPartition returns a partition as its assignment says, with the progress of its
-// last owner. Metadata that can't be read costs repetitions and loses nothing, so it
-// is dropped with a warning.
+// newPartition returns a partition for an assignment, with the progress of its last owner.
+// Metadata that can't be read is dropped with a warning, which costs repetitions and loses
+// nothing.
 func newPartition(r *shared, a *transport.Assignment) *partition {
 	p := &partition{
 		id: a.Partition, shared: r, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
@@ -77,7 +78,7 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 		r.log.Warn("progress beyond the committed offset dropped: finished events may run again",
 			"partition", p.id.String(), "offset", a.Offset, "error", err)
 		r.observer.CommitFailed(p.id, err)
-	// Nothing of it is applied yet: the records are yet to be fetched, and are looked up then.
+	// Nothing of it is applied yet: records are looked up when they are fetched.
 	case done != nil:
 		p.finished, p.unknown = done.spans(), done.unknown
 		p.budgets = make(map[int64]budget, len(done.spent))
@@ -88,8 +89,8 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 	return p
 }
 
-// finishedBefore reports whether an earlier owner has finished offset. Offsets
-// are asked in rising order. The caller holds mu.
+// finishedBefore reports whether an earlier owner has finished offset. Callers ask in rising
+// order of offsets. The caller holds mu.
 func (p *partition) finishedBefore(offset int64) bool {
 	p.passFinished(offset)
 	return len(p.finished) > 0 && p.finished[0].from <= offset
@@ -102,9 +103,8 @@ func (p *partition) passFinished(offset int64) {
 	}
 }
 
-// runs are the alternating runs of what is finished beyond the watermark: by this
-// owner, and behind that by the one before, as far as it is not fetched yet. The
-// caller holds mu.
+// runs returns the alternating runs of what is finished beyond the watermark: by this owner,
+// and behind that by the previous one, as far as it is not fetched yet. The caller holds mu.
 func (p *partition) runs() (runs []int64) {
 	o := p.tracker.base
 	for n := range p.tracker.runs {
@@ -112,7 +112,7 @@ func (p *partition) runs() (runs []int64) {
 		o += n
 	}
 	for _, s := range p.finished {
-		// Below the tracker's end the tracker knows better: it has passed those already.
+		// Below the tracker's end the tracker knows better.
 		if from := max(s.from, p.tracker.end); from < s.to {
 			runs = append(runs, from-o, s.to-from)
 			o = s.to
@@ -126,7 +126,7 @@ func (p *partition) lane(key uint64) (l *lane, isNew bool) {
 	if l = p.lanes.get(key); l != nil {
 		return l, false
 	}
-	// A partition's keys come and go; a lane that is used again costs no allocation.
+	// A partition's keys come and go; reusing a lane costs no allocation.
 	if l = p.free; l != nil {
 		p.free = l.next
 		*l = lane{key: key, partition: p}
@@ -137,11 +137,11 @@ func (p *partition) lane(key uint64) (l *lane, isNew bool) {
 	return l, true
 }
 
-// enqueue appends an item to its lane. It reports whether the lane is to be set
-// off. The caller holds mu.
+// enqueue appends an item to its lane. isNew reports whether the lane must be set off. The
+// caller holds mu.
 func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
 	l, isNew = p.lane(key)
-	// A lane that waits long holds no fetched batch: see the package's Memory.
+	// A waiting lane keeps no fetched batch alive; see Memory in the package comment.
 	if l.state >= laneParked {
 		it = it.own()
 		p.countParked(0, 1, int64(it.size))
@@ -153,19 +153,19 @@ func (p *partition) enqueue(key uint64, it *item) (l *lane, isNew bool) {
 	return l, isNew
 }
 
-// finish ends an item that has been popped from its lane. The caller holds mu.
+// finish finishes an item that was popped from its lane. The caller holds mu.
 func (p *partition) finish(it *item, now time.Time) {
 	offset, size := it.record.Offset, int64(it.size)
 	before := p.tracker.base
 	p.tracker.finish(offset)
-	// Only the watermark is progress: what ends behind a stuck record does not hide it.
+	// Only the watermark is progress: records finished behind a stuck one don't hide it.
 	if p.tracker.base != before {
 		p.lastProgress = now
 	}
 	if len(p.budgets) > 0 {
 		delete(p.budgets, offset)
 	}
-	// After the last look at its record, whose memory may be given back by this.
+	// After the last use of the record, whose memory may be released here.
 	it.leave()
 	p.records--
 	p.bytes -= size
@@ -176,30 +176,30 @@ func (p *partition) finish(it *item, now time.Time) {
 	}
 }
 
-// give returns what the partition held to the pool. The caller holds mu.
+// give returns to the pool what the partition no longer holds. The caller holds mu.
 func (p *partition) give(records, bytes int64) {
 	pool := &p.shared.pool
-	// Once, as it comes down to where mayResume is true whatever the pool holds.
+	// Once, when it falls to where mayResume is true whatever the pool holds.
 	pool.give(records, bytes, p.paused && p.records == int64(pool.bounds.MinRecords/2))
 }
 
-// measure looks at how full the commit's metadata may become. The caller holds mu.
+// measure computes how full the commit's metadata may get. The caller holds mu.
 func (p *partition) measure() { p.crowding.measure(&p.tracker, p.runs(), p.records) }
 
-// ease looks again at a crowded partition after half of what it held has ended.
-// The caller holds mu.
+// ease measures a crowded partition again, after half of what it held has ended. The caller
+// holds mu.
 func (p *partition) ease() {
 	if p.measure(); !p.crowding.full {
 		p.shared.pool.changed()
 	}
 }
 
-// goOn reports whether a lane whose head has come to an end is to go on. An empty
-// one, or one whose partition is going, is not. The caller holds mu.
+// goOn reports whether a lane whose head has ended continues. It doesn't if it is empty or its
+// partition is going. The caller holds mu.
 func (p *partition) goOn(l *lane) bool {
 	l.since = time.Time{}
 	switch {
-	// The lane keeps what it has; drop empties it.
+	// The lane keeps its items; drop empties it.
 	case p.state != partitionActive:
 		return false
 	case l.head == nil:
@@ -220,7 +220,7 @@ func (p *partition) drain() {
 	p.noteEnd()
 }
 
-// attemptEnded takes a worker's attempt off the partition's books. The caller holds mu.
+// attemptEnded removes a worker's attempt from the partition's counts. The caller holds mu.
 func (p *partition) attemptEnded(w *worker) {
 	p.running--
 	if w.isStuck {
@@ -229,9 +229,9 @@ func (p *partition) attemptEnded(w *worker) {
 	}
 }
 
-// noteEnd signals what a drain waits for. It does not wait for attempts that are
-// known to be stuck: they have had their time, and a rebalance that waited for one
-// would stop every partition that moves. The caller holds mu.
+// noteEnd signals what a drain waits for. A drain does not wait for attempts known to be stuck:
+// they have had their time, and a rebalance that waited for one would stop every partition that
+// moves. The caller holds mu.
 func (p *partition) noteEnd() {
 	if p.state != partitionDraining || p.running > p.stuck {
 		return
@@ -243,7 +243,7 @@ func (p *partition) noteEnd() {
 	}
 }
 
-// closeOnce closes a channel that only the holder of mu closes.
+// closeOnce closes a channel that is only closed by holders of mu.
 func closeOnce(c chan struct{}) {
 	select {
 	case <-c:
@@ -252,12 +252,11 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// handlersEnded and lettersEnded are what a drain waits for, in this order.
+// handlersEnded and lettersEnded return what a drain waits for, in this order.
 func (p *partition) handlersEnded() <-chan struct{} { return p.handled }
 func (p *partition) lettersEnded() <-chan struct{}  { return p.drained }
 
-// seal ends the time in which results count, and tells how many attempts were
-// abandoned.
+// seal ends the time in which results count, and returns the number of abandoned attempts.
 func (p *partition) seal() (abandoned int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -265,12 +264,12 @@ func (p *partition) seal() (abandoned int) {
 		return 0
 	}
 	p.state = partitionSealed
-	// Those that still run, and those that a drain ended before: neither is finished.
+	// Both those that still run and those that a drain has ended: neither is finished.
 	return p.running + p.cut
 }
 
-// drop empties the partition. It was sealed before, and its commits are done.
-// What is left in its lanes is the next owner's: it is not committed.
+// drop empties the partition, which was sealed and has made its commits. Records left in its
+// lanes are not committed; the next owner reads them.
 func (p *partition) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -279,15 +278,15 @@ func (p *partition) drop() {
 		if l.state >= laneParked {
 			p.unpark(l)
 		}
-		// A handler that was cut off may still read what it was given, so
-		// then no fetched batch of the partition is given back.
+		// A handler that was cut off may still be reading its records. In that case no fetched
+		// batch of the partition is released.
 		for it := l.head; it != nil && p.running == 0; {
 			next := it.next
 			it.leave()
 			it = next
 		}
 	}
-	// The pool is the group's, and goes on.
+	// The pool belongs to the group, and remains.
 	records, bytes := p.records, p.bytes
 	p.records, p.bytes = 0, 0
 	p.lanes, p.free = laneTable{}, nil
@@ -300,8 +299,8 @@ func (p *partition) drop() {
 	p.give(records, bytes)
 }
 
-// copyOut copies old records out of fetched batches of which most is finished.
-// It is called at an interval: when a batch becomes sparse nobody looks.
+// copyOut copies old records out of fetched batches that are mostly finished. It runs at an
+// interval, since nothing notices when a batch becomes sparse.
 func (p *partition) copyOut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

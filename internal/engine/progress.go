@@ -13,29 +13,27 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// maxMetadata is what a broker takes as a commit's metadata by default
+// maxMetadata is the default limit of brokers for a commit's metadata
 // (offset.metadata.max.bytes), in characters.
 const maxMetadata = 4096
 
-// progressPrefix opens our metadata: other members' is ignored, and a later
-// version of ours can be told apart.
+// progressPrefix starts this package's metadata. It distinguishes that from other members',
+// which is ignored, and from later versions.
 const progressPrefix = "eventbus1:"
 
-// progress is what travels in a commit's metadata beside the offset: what is
-// finished beyond the watermark, and the budgets that failing records have used
-// up, so that the partition's next owner repeats neither.
+// progress is what a commit's metadata carries besides the offset: what is finished beyond the
+// watermark, and the budgets that failing records have used up, so that the partition's next
+// owner repeats neither.
 //
-// It holds only for the very log it was taken from. Cluster, topic id, base and
-// leader epoch say which that was; where one differs (offsets mirrored to
-// another cluster, a recreated topic, an unclean election, the offset reset
-// by a tool) all of it is dropped.
+// It is valid only for the log that it was taken from, which is identified by cluster, topic
+// id, base and leader epoch. If one of these differs (offsets mirrored to another cluster, a
+// recreated topic, an unclean election, an offset reset by a tool), all of it is dropped.
 //
-// As bytes, before base64: the cluster's hash, the topic id, base, leader epoch;
-// the budgets, and with them sections by tag and length (section.go); a count of
-// run lengths and these, varints; then one bit per offset; a CRC-32 of all that.
-// Long runs stand in front of the bits, so a hole
-// that one slow record leaves behind costs a few bytes, and what lies scattered
-// costs an eighth of one each.
+// Encoded, before base64: the cluster's hash, the topic id, base, leader epoch; the budgets,
+// and with them sections by tag and length (section.go); a count of run lengths and these,
+// varints; then one bit per offset; a CRC-32 of everything. Long runs come before the bits, so
+// a hole left by one slow record costs a few bytes, and scattered offsets cost an eighth of one
+// each.
 type progress struct {
 	cluster string
 	topic   transport.TopicID
@@ -43,36 +41,35 @@ type progress struct {
 	epoch   int32
 	runs    []int64 // alternating lengths from base on: unfinished, finished, …
 	spent   []budget
-	unknown []section // of a later version: kept, and written back
+	unknown []section // from a later version: kept, and written back
 }
 
-// maxBudgets bounds the entries of a commit's budgets, extensions included; the
-// oldest records go first. maxSpent bounds the budgets of records alone, so that
-// there is room for extensions.
+// maxBudgets bounds the entries of a commit's budgets, including extensions; the oldest records
+// go first. maxSpent bounds the budgets of records alone, so that there is room for extensions.
 const (
 	maxBudgets = 64
 	maxSpent   = 40
 )
 
-// checksumSize is of a CRC-32: metadata comes back through other clients, and tools
-// that cut it.
+// checksumSize is the size of a CRC-32. Metadata may come back through other clients and
+// through tools that cut it.
 const checksumSize = 4
 
-// roomIn is how many bytes fit into so many characters.
+// roomIn returns how many bytes fit into a number of characters.
 func roomIn(characters int) int {
 	return max(characters-len(progressPrefix), 0) / 4 * 3
 }
 
-// encode writes the metadata in at most limit characters. complete is false if
-// finished offsets had to be left out: a crash now would repeat those.
+// encode encodes the metadata in at most limit characters. complete is false if finished
+// offsets had to be omitted: a crash now would repeat those.
 func (p *progress) encode(limit int) (metadata string, complete bool) {
-	// Nothing beyond the offset, as is usual: the commit has no metadata at all.
+	// The usual case: nothing beyond the offset, so no metadata.
 	if len(p.runs) < 2 && len(p.spent) == 0 && len(p.unknown) == 0 {
 		return "", true
 	}
 	raw := p.appendHead(make([]byte, 0, 256))
 	room := roomIn(limit) - len(raw) - binary.MaxVarintLen32 - checksumSize
-	// Not even the head fits, under a limit that is far from Kafka's default.
+	// Not even the head fits, with a limit far from Kafka's default.
 	if room < 0 {
 		return "", len(p.runs) < 2
 	}
@@ -85,14 +82,14 @@ func (p *progress) encode(limit int) (metadata string, complete bool) {
 	return seal(raw), size <= room
 }
 
-// seal makes metadata of bytes.
+// seal returns the metadata for encoded bytes.
 func seal(raw []byte) string {
 	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
 	return progressPrefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
-// appendHead appends everything that must be there: which log this is about, and
-// what later versions of the library wrote.
+// appendHead appends everything that is required: which log this is about, and what later
+// versions of the library wrote.
 func (p *progress) appendHead(raw []byte) []byte {
 	raw = binary.BigEndian.AppendUint64(raw, hashOf(p.cluster))
 	raw = append(raw, p.topic[:]...)
@@ -100,7 +97,7 @@ func (p *progress) appendHead(raw []byte) []byte {
 	raw = binary.AppendVarint(raw, int64(p.epoch))
 	spent := p.spent[:min(len(p.spent), maxSpent)]
 	var more []chunk
-	// Distances from the base are not negative, so entries must lie above it.
+	// Distances from the base can't be negative, so entries must lie above it.
 	if p.base < firstChunk {
 		more = chunks(p.sections(spent), maxBudgets-len(spent))
 	}
@@ -114,22 +111,22 @@ func (p *progress) appendHead(raw []byte) []byte {
 	return raw
 }
 
-// uncarried returns how many budgets have no place in the metadata, or not all of
-// what belongs to them: the next owner begins those again.
+// uncarried returns how many budgets are not, or not completely, in the metadata: the next
+// owner starts those again.
 func (p *progress) uncarried() int {
 	spent := p.spent[:min(len(p.spent), maxSpent)]
 	_, left := extensions(spent, sectionRoom(spent))
 	return len(p.spent) - len(spent) + left
 }
 
-// appendEntry appends a budget, as a distance from the base, which is short.
+// appendEntry appends a budget, with its offset as a short distance from the base.
 func (p *progress) appendEntry(raw []byte, offset int64, attempts int, first int64) []byte {
 	raw = binary.AppendUvarint(raw, uint64(offset-p.base))
 	raw = binary.AppendUvarint(raw, uint64(attempts))
 	return binary.AppendUvarint(raw, uint64(max(first, 0)))
 }
 
-// length is how many offsets the runs are about.
+// length returns the number of offsets in the runs.
 func (p *progress) length() (n int64) {
 	for _, run := range p.runs {
 		n += run
@@ -137,15 +134,14 @@ func (p *progress) length() (n int64) {
 	return n
 }
 
-// split decides how many pairs of runs are written as lengths, before the rest
-// is written as bits: so that all is shortest, or, where that is more than room,
-// so that room covers the most offsets. size is what all would take, with
-// another so many offsets in bits behind it.
+// split decides how many pairs of runs are encoded as lengths, before the rest is encoded as
+// bits, so that everything is shortest or, if that exceeds room, so that room covers the most
+// offsets. size is what everything would take, with behind further offsets as bits.
 func (p *progress) split(room int, behind int64) (pairs, size int) {
 	left, lengths := p.length()+behind, 0
 	total := left
 	least, most := int64(-1), int64(-1)
-	// One pass over the pairs, with what is left for bits counted down.
+	// One pass over the pairs, counting down what is left for bits.
 	for k := 0; ; k++ {
 		if all := int64(lengths) + (left+7)/8; least < 0 || all < least {
 			least = all
@@ -165,7 +161,7 @@ func (p *progress) split(room int, behind int64) (pairs, size int) {
 	}
 }
 
-// runSize is how many bytes run lengths take.
+// runSize returns how many bytes run lengths take.
 func runSize(runs []int64) (size int) {
 	for _, n := range runs {
 		for size++; n >= 0x80; n >>= 7 {
@@ -175,8 +171,8 @@ func runSize(runs []int64) (size int) {
 	return size
 }
 
-// appendBits writes one bit per offset of runs, as many as fit into room.
-// Bits that do not fit are left out from the end on: those offsets are repeated.
+// appendBits appends one bit per offset of runs, as many as fit into room. Offsets at the end
+// that don't fit are repeated.
 func appendBits(raw []byte, runs []int64, room int) []byte {
 	var total int64
 	for _, n := range runs {
@@ -196,7 +192,7 @@ func appendBits(raw []byte, runs []int64, room int) []byte {
 	return raw
 }
 
-// hashOf shortens names that are only compared.
+// hashOf returns a short hash of a name that is only compared.
 func hashOf(s string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s))
@@ -208,27 +204,27 @@ var (
 	errDamagedProgress = errors.New("the metadata is damaged")
 )
 
-// decodeProgress reads metadata that was committed with an offset. Metadata
-// that is not ours gives nil and no error; ours of another log, or damaged, an
-// error: it is dropped and counted.
+// decodeProgress decodes metadata that was committed with an offset. For other members'
+// metadata it returns nil and no error. For this package's metadata that is damaged or of
+// another log it returns an error: that metadata is dropped and counted.
 func decodeProgress(a *transport.Assignment) (*progress, error) {
 	encoded, ours := strings.CutPrefix(a.Metadata, progressPrefix)
 	if !ours {
-		return nil, nil //nolint:nilnil // nothing of ours, and nothing wrong
+		return nil, nil // not this package's, and not an error
 	}
 	if len(a.Metadata) > maxMetadata {
-		return nil, errDamagedProgress // never written by us, and not worth its memory
+		return nil, errDamagedProgress // never written by this package, and not worth its memory
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(encoded)
 	if err != nil || len(raw) < checksumSize {
 		return nil, errDamagedProgress
 	}
 	raw, sum := raw[:len(raw)-checksumSize], raw[len(raw)-checksumSize:]
-	// Before anything is read: a bit that flipped could call an unhandled offset finished.
+	// Before reading anything: a flipped bit could make an unhandled offset look finished.
 	if crc32.ChecksumIEEE(raw) != binary.BigEndian.Uint32(sum) {
 		return nil, errDamagedProgress
 	}
-	// It came from outside all the same: lengths are bounded before anything is allocated.
+	// It still came from outside: bound lengths before allocating.
 	r := &byteReader{b: raw}
 	hash, topic := r.uint64(), transport.TopicID(r.take(16))
 	base, epoch := r.length(), r.varint()
@@ -238,7 +234,7 @@ func decodeProgress(a *transport.Assignment) (*progress, error) {
 	p := &progress{cluster: a.ClusterID, topic: topic, base: base, epoch: a.LeaderEpoch}
 	p.spent = readBudgets(r, base)
 	p.runs = readRuns(r)
-	// Once for all reads: a reader that has failed gives zeros.
+	// Once for all reads: a reader that has failed returns zeros.
 	if r.short || overflows(base, p.runs) {
 		return nil, errDamagedProgress
 	}
@@ -248,7 +244,7 @@ func decodeProgress(a *transport.Assignment) (*progress, error) {
 	return p, nil
 }
 
-// overflows reports whether runs pass the last offset that there can be.
+// overflows reports whether runs go past the largest possible offset.
 func overflows(base int64, runs []int64) bool {
 	left := math.MaxInt64 - base
 	for _, n := range runs {
@@ -260,7 +256,7 @@ func overflows(base int64, runs []int64) bool {
 	return false
 }
 
-// spans lists the finished ranges, in order.
+// spans returns the finished ranges, in order.
 func (p *progress) spans() (spans []span) {
 	o := p.base
 	for i, n := range p.runs {
@@ -272,7 +268,7 @@ func (p *progress) spans() (spans []span) {
 	return spans
 }
 
-// readBudgets reads the budgets, the extensions among them.
+// readBudgets reads the budgets, including extensions.
 func readBudgets(r *byteReader, base int64) (spent []budget) {
 	n := r.length()
 	if n > maxBudgets {
@@ -289,10 +285,10 @@ func readBudgets(r *byteReader, base int64) (spent []budget) {
 	return spent
 }
 
-// readRuns reads the lengths and turns the bits behind them back into more.
+// readRuns reads the lengths, and converts the bits after them into further lengths.
 func readRuns(r *byteReader) (runs []int64) {
 	pairs := r.length()
-	// Each pair takes two bytes at least, so this bounds what is allocated.
+	// Each pair takes at least two bytes, so this bounds what is allocated.
 	if pairs > int64(len(r.b)) {
 		r.fail()
 		return nil
@@ -300,7 +296,7 @@ func readRuns(r *byteReader) (runs []int64) {
 	for range 2 * pairs {
 		runs = append(runs, r.length())
 	}
-	// The bits go on from an unfinished run, as they were split after whole pairs.
+	// The bits start in an unfinished run, since they were split after whole pairs.
 	done, n := false, int64(0)
 	for _, b := range r.b {
 		for i := range 8 {
@@ -311,7 +307,7 @@ func readRuns(r *byteReader) (runs []int64) {
 			n++
 		}
 	}
-	// Zeros at the end fill the last byte, or are unfinished, as all behind them is.
+	// Zeros at the end pad the last byte, or are unfinished like everything behind them.
 	if done {
 		runs = append(runs, n)
 	}

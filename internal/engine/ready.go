@@ -1,18 +1,17 @@
 package engine
 
-// rotation holds what is ready to be taken, queue by queue: all queues that have
-// something get their turns, so that a long one does not keep others waiting. A
-// queue belongs to an owner. The zero value works.
-// It has no lock: its user's guards it. Queues of owners that have nothing ready stay in
-// the map until forget, since most will have something again soon.
+// rotation holds ready elements in queues, one per owner. Non-empty queues take turns, so that
+// a long one does not keep others waiting. The zero value is ready to use. It has no lock; its
+// user's lock guards it. Queues of owners that have nothing ready stay in the map until forget,
+// since most will have something again soon.
 type rotation[O comparable, L any] struct {
 	queues map[O]*readyQueue[L]
-	ring   []*readyQueue[L] // those that are not empty, taken in turn
+	ring   []*readyQueue[L] // the non-empty ones, taken in turn
 	turn   int
 }
 
-// readyQueue is the queue of one owner.
-// What lies before head was taken. inRing says that it has a turn.
+// readyQueue is the queue of one owner. Elements before head were taken. inRing is set if it
+// has a turn.
 type readyQueue[L any] struct {
 	waiting []L
 	head    int
@@ -47,10 +46,10 @@ func (r *rotation[O, L]) count() (n int) {
 	return n
 }
 
-// next appends up to n of the queue whose turn it is to dst. It must not be empty.
-// It takes from one queue only: an attempt is of one partition.
+// next appends up to n elements of the queue whose turn it is to dst. It takes from one queue
+// only, since an attempt is of one partition. The rotation must not be empty.
 func (r *rotation[O, L]) next(dst []L, n int) []L {
-	// Also where the ring became shorter since.
+	// The ring may have become shorter.
 	if r.turn >= len(r.ring) {
 		r.turn = 0
 	}
@@ -59,12 +58,12 @@ func (r *rotation[O, L]) next(dst []L, n int) []L {
 	if q.inRing {
 		r.turn++
 	} else {
-		r.leave(r.turn) // the turn stays: what moves up into this place is next
+		r.leave(r.turn) // keep the turn: the queue that moves into this place is next
 	}
 	return dst
 }
 
-// of appends the next one of an owner's queue to dst, out of turn, if there is one. It
+// of appends the next element of an owner's queue to dst, out of turn, if there is one. It
 // leaves the last one, so that the queue keeps its turn.
 func (r *rotation[O, L]) of(owner O, dst []L) []L {
 	if r.waiting(owner) < 2 {
@@ -73,7 +72,7 @@ func (r *rotation[O, L]) of(owner O, dst []L) []L {
 	return r.queues[owner].take(dst, 1)
 }
 
-// waiting returns how many of an owner are ready.
+// waiting returns how many elements of an owner are ready.
 func (r *rotation[O, L]) waiting(owner O) int {
 	q := r.queues[owner]
 	if q == nil {
@@ -82,7 +81,7 @@ func (r *rotation[O, L]) waiting(owner O) int {
 	return len(q.waiting) - q.head
 }
 
-// take appends up to n to dst. One that has become empty has no turn any more.
+// take appends up to n elements to dst. A queue that is then empty loses its turn.
 func (q *readyQueue[L]) take(dst []L, n int) []L {
 	n = min(n, len(q.waiting)-q.head)
 	dst = append(dst, q.waiting[q.head:q.head+n]...)
@@ -90,7 +89,7 @@ func (q *readyQueue[L]) take(dst []L, n int) []L {
 	switch {
 	case q.head == len(q.waiting):
 		q.waiting, q.head, q.inRing = q.waiting[:0], 0, false
-	// What was taken at the front is dropped once it is the larger half.
+	// Drop the taken elements once they are the larger half.
 	case q.head > 1024 && q.head > len(q.waiting)/2:
 		q.waiting = append(q.waiting[:0], q.waiting[q.head:]...)
 		q.head = 0
@@ -98,7 +97,7 @@ func (q *readyQueue[L]) take(dst []L, n int) []L {
 	return dst
 }
 
-// leave takes the queue at a place out of the ring.
+// leave removes the queue at an index from the ring.
 func (r *rotation[O, L]) leave(at int) {
 	last := len(r.ring) - 1
 	copy(r.ring[at:], r.ring[at+1:])
@@ -106,8 +105,8 @@ func (r *rotation[O, L]) leave(at int) {
 	r.ring = r.ring[:last]
 }
 
-// forget drops an owner's queue.
-// The turn may skip or repeat one queue afterwards, which no fairness depends on.
+// forget drops an owner's queue. The turn may then skip or repeat one queue, on which no
+// fairness depends.
 func (r *rotation[O, L]) forget(owner O) {
 	q := r.queues[owner]
 	if q == nil {

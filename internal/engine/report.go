@@ -9,22 +9,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// CommitReport describes a partition by a committed offset and its metadata,
-// to a reader outside the group.
+// CommitReport describes a partition's committed offset and metadata to a reader outside the group.
 type CommitReport struct {
-	// Finished is how many offsets beyond the committed one are done.
+	// Finished is how many offsets beyond the committed one are finished.
 	Finished int64
-	// Beyond are the stretches of them, [from, to), in order.
+	// Beyond lists these as ranges [from, to), in order.
 	Beyond [][2]int64
-	// Parked is how many records had failed and were waiting to be tried
-	// again, up to a bound.
+	// Parked is how many records had failed and were waiting to be tried again, up to a bound.
 	Parked int
-	// Foreign says that there is metadata, and that it is not of this package.
+	// Foreign reports whether there is metadata that is not this package's.
 	Foreign bool
 }
 
-// ReadCommit reads a commit, given as an assignment that starts there. Its error
-// says that the metadata is damaged, or of another log: members drop it.
+// ReadCommit reads a commit, given as an assignment that starts there. If the metadata is
+// damaged or of another log it returns an error; members drop such metadata.
 func ReadCommit(a *transport.Assignment) (CommitReport, error) {
 	p, err := decodeProgress(a)
 	if err != nil {
@@ -41,11 +39,11 @@ func ReadCommit(a *transport.Assignment) (CommitReport, error) {
 	return r, nil
 }
 
-// errPassed says that there is nothing left to finish.
+// errPassed means that there is nothing left to finish.
 var errPassed = errors.New("the group has passed that offset already")
 
-// Finish makes the commit that counts one more offset as done: what skips a
-// record of a group that has no members.
+// Finish returns the commit that counts one more offset as finished, which skips a record of a
+// group without members.
 func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 	p, err := decodeProgress(a)
 	if err != nil {
@@ -60,9 +58,9 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 		return transport.Commit{}, fmt.Errorf("%w: offset %d of partition %s, committed %d", errPassed, offset, a.Partition, p.base)
 	}
 	spans = append(spans, span{offset, offset + 1})
-	// Not slices.SortFunc: of that a program links several kB for each type.
+	// Not slices.SortFunc: a program links several kB of it for each type.
 	sort.Slice(spans, func(i, k int) bool { return spans[i].from < spans[k].from })
-	// The watermark passes it, and what was finished right behind.
+	// The watermark passes it, and what was finished right behind it.
 	if spans[0].from == p.base {
 		p.base = spans[0].to
 		spans = spans[1:]
@@ -71,7 +69,7 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 			spans = spans[1:]
 		}
 	}
-	// From spans back to runs: stretches that touch become one.
+	// Convert spans to runs; adjacent spans become one run.
 	p.runs = p.runs[:0]
 	at := p.base
 	for _, s := range spans {
@@ -82,10 +80,10 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 		}
 		at = s.to
 	}
-	// Budgets below the offset would be of records that no member fetches again.
+	// Budgets below the offset would belong to records that no member fetches again.
 	p.spent = slices.DeleteFunc(p.spent, func(b budget) bool { return b.offset == offset || b.offset < p.base })
 	metadata, complete := p.encode(maxMetadata)
-	// Refused, and not cut: the offset that was to be skipped may be what is left out.
+	// Refuse rather than omit: the offset to skip might be the one omitted.
 	if !complete {
 		return transport.Commit{}, fmt.Errorf("too much of partition %s is finished beyond its commit to note one more: start a member, and skip it there", a.Partition)
 	}

@@ -9,9 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Assigned implements transport.Listener.
-// It waits for Start, since partitions need the consumer. Batches of a partition come only
-// after it has returned.
+// Assigned implements transport.Listener. It waits for Start, since partitions need the
+// consumer. Batches of a partition come only after it has returned.
 func (e *Engine) Assigned(assigned []transport.Assignment) {
 	<-e.started
 	ids := make([]transport.Partition, len(assigned))
@@ -27,18 +26,18 @@ func (e *Engine) Assigned(assigned []transport.Assignment) {
 		e.partitions[ids[i]] = newPartition(&e.shared, &assigned[i])
 	}
 	e.mu.Unlock()
-	// An assignment starts unpaused, unless a pause of the one before came too
-	// late: balance tells the consumer by name, after it has looked.
+	// An assignment starts unpaused, unless a pause of the previous one came too late: balance
+	// names partitions to the consumer after it has checked them.
 	e.consumer.Resume(ids...)
 	e.flowMu.Unlock()
 	e.observer.Assigned(len(assigned))
 }
 
-// Revoked implements transport.Listener: nothing new starts, what runs may
-// finish until ctx ends, and then all that is finished is committed.
+// Revoked implements transport.Listener. Nothing new starts, running attempts may finish until
+// ctx ends, and then everything finished is committed.
 //
-// Waiting and parked records are dropped at once, so a backoff never delays a
-// rebalance; the next owner reads them again, their budgets in the metadata.
+// Waiting and parked records are dropped at once, so a backoff never delays a rebalance. The
+// next owner reads them again, with their budgets from the metadata.
 func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 	<-e.started
 	going := e.going(revoked)
@@ -58,7 +57,7 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 	patient, cancel := context.WithTimeout(ctx, letterPatience)
 	defer cancel()
 	ended(patient, going, (*partition).lettersEnded)
-	// Sealed before the flush: what ends during it would otherwise be committed although
+	// Seal before the flush: what ends during the flush would otherwise be committed although
 	// what it published may not be acknowledged.
 	e.seal(going)
 	e.flush(ctx)
@@ -73,8 +72,8 @@ func (e *Engine) Revoked(ctx context.Context, revoked []transport.Partition) {
 	e.observer.Revoked(len(going), false)
 }
 
-// Lost implements transport.Listener: somebody else owns the partitions already.
-// Nothing is committed: it would be refused, or overwrite what the new owner has stored.
+// Lost implements transport.Listener: somebody else already owns the partitions. Nothing is
+// committed; a commit would be refused, or overwrite what the new owner has stored.
 func (e *Engine) Lost(lost []transport.Partition) {
 	<-e.started
 	going := e.going(lost)
@@ -84,7 +83,7 @@ func (e *Engine) Lost(lost []transport.Partition) {
 	e.observer.Revoked(len(going), true)
 }
 
-// moved tells Config.Moved of partitions that went.
+// moved calls Config.Moved for partitions that have gone.
 func (e *Engine) moved(ctx context.Context, gone []*partition, move Move) {
 	if e.config.Moved == nil || len(gone) == 0 {
 		return
@@ -98,8 +97,8 @@ func (e *Engine) moved(ctx context.Context, gone []*partition, move Move) {
 	e.config.Moved(ctx, ids, move)
 }
 
-// ReasonUnreadable is Observer.Skipped's reason for what an operator has passed over
-// because it can't be read, and that of the note in the dead-letter topic.
+// ReasonUnreadable is the reason passed to Observer.Skipped when an operator passes a part of
+// the log that can't be read, and the reason of the note in the dead-letter topic.
 const ReasonUnreadable = "unreadable"
 
 // Skipped implements transport.Listener.
@@ -117,24 +116,23 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 		return
 	}
 	if to < from {
-		// This may concern an earlier assignment; a new one starts there in
-		// any case.
+		// This may concern an earlier assignment; a new one starts there in any case.
 		if !p.isAt(to) {
 			e.startOver(p, to)
 		}
 		return
 	}
-	// What was fetched below from may still be on its way from Poll to its
-	// lanes: it is not skipped.
+	// Records fetched from below from may still be on their way from Poll to their lanes; they
+	// are not skipped.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.skipped = append(p.skipped, span{from, to})
 	p.passed(p.tracker.end)
 }
 
-// startOver replaces a partition whose log starts over below what was read: the
-// same offsets will mean other records. What still runs counts no more.
-// flowMu keeps a pause of the old one from landing between.
+// startOver replaces a partition whose log starts over below what was read: the same offsets
+// will mean other records. Results of what still runs no longer count. flowMu keeps a pause of
+// the old partition from landing in between.
 func (e *Engine) startOver(old *partition, at int64) {
 	e.flowMu.Lock()
 	defer e.flowMu.Unlock()
@@ -142,7 +140,7 @@ func (e *Engine) startOver(old *partition, at int64) {
 		Partition: old.id, Epoch: old.epoch, Offset: at, LeaderEpoch: -1, TopicID: old.topic, ClusterID: old.cluster,
 	})
 	p.overstarts = true
-	p.committed = -1      // what is stored is an offset of the old log
+	p.committed = -1      // the stored offset is of the old log
 	p.paused = old.paused // the consumer's assignment is the same
 	e.mu.Lock()
 	e.partitions[old.id] = p
@@ -158,8 +156,7 @@ func (p *partition) isAt(offset int64) bool {
 	return p.tracker.base == offset && p.tracker.end == offset
 }
 
-// going returns those of the partitions that are here. Others were lost before, or
-// started over.
+// going returns the partitions that are here. Others were lost before, or started over.
 func (e *Engine) going(ids []transport.Partition) (going []*partition) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -183,15 +180,15 @@ func (e *Engine) seal(going []*partition) {
 	}
 }
 
-// abandon ends partitions without a commit.
-// Sealed first: what the cut attempts return must not count any more.
+// abandon ends partitions without a commit. It seals them first: results of attempts that are
+// cut off must not count.
 func (e *Engine) abandon(going []*partition) {
 	e.seal(going)
 	e.cutOff(going)
 	e.drop(going)
 }
 
-// drop ends partitions that are sealed.
+// drop ends sealed partitions.
 func (e *Engine) drop(going []*partition) {
 	for _, p := range going {
 		p.drop()
@@ -200,24 +197,23 @@ func (e *Engine) drop(going []*partition) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range going {
-		// It may have been replaced by a new assignment, or by startOver.
+		// A new assignment or startOver may have replaced it.
 		if e.partitions[p.id] == p {
 			delete(e.partitions, p.id)
 		}
 	}
 }
 
-// forget takes what is ready of a partition that goes out of the queues.
-// An attempt that is about to begin is stopped by the partition's state instead.
+// forget removes ready lanes of a partition that goes from the queues. An attempt about to
+// begin is stopped by the partition's state.
 func (e *Engine) forget(p *partition) {
 	for s := range e.subs {
 		s.forget(p)
 	}
 }
 
-// cutOff ends the contexts of the attempts that still run. An attempt that has
-// begun is found: it shows itself under the lock under which it looked whether
-// its partition is active.
+// cutOff ends the contexts of running attempts. It finds every attempt that has begun: an
+// attempt shows itself under the lock under which it checked that its partition is active.
 func (e *Engine) cutOff(going []*partition) {
 	for s := range e.subs {
 		s.attempts(func(_ *worker, a *underway) {
@@ -228,12 +224,12 @@ func (e *Engine) cutOff(going []*partition) {
 	}
 }
 
-// flush waits until what handlers published is acknowledged.
+// flush waits until everything that handlers published is acknowledged.
 func (e *Engine) flush(ctx context.Context) {
 	if e.config.Flush == nil {
 		return
 	}
-	// Within a part of the time, so that a commit is possible after it.
+	// Within part of the time, so that there is time left to commit.
 	ctx, cancel := lateIfEnded(ctx)
 	defer cancel()
 	soft, cancel := softDeadline(ctx)
@@ -245,8 +241,8 @@ func (e *Engine) flush(ctx context.Context) {
 	}
 }
 
-// lateIfEnded is ctx, or if the drain bound has passed a short time more: what
-// was finished is committed all the same.
+// lateIfEnded returns ctx or, if it has ended, a context with a little more time: what was
+// finished is committed all the same.
 func lateIfEnded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx.Err() == nil {
 		return context.WithCancel(ctx)
@@ -254,20 +250,20 @@ func lateIfEnded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), lateCommit)
 }
 
-// lateCommit bounds the flush and the commit that come after the drain bound.
+// lateCommit bounds the flush and the commit after a drain has run out of time.
 const lateCommit = time.Second
 
-// flushPatience bounds the flush itself: an event that a broker does not acknowledge
-// must not hold up a rebalance, in which nobody handles what moves.
+// flushPatience bounds the flush: an event that a broker does not acknowledge must not hold up
+// a rebalance, during which nobody handles the partitions that move.
 const flushPatience = 5 * time.Second
 
-// letterPatience is how long a drain waits for dead letters that are being
-// written. A dead-letter topic that is out of reach must not hold up a rebalance;
-// what is not acknowledged by then is the next owner's.
+// letterPatience is how long a drain waits for dead letters being written. A dead-letter topic
+// that is out of reach must not hold up a rebalance; letters not acknowledged by then are left
+// to the next owner.
 const letterPatience = 5 * time.Second
 
-// softDeadline leaves a tenth of the time for handlers to notice that their
-// contexts have ended, and for the final commit.
+// softDeadline leaves a tenth of the time for handlers to notice that their contexts have
+// ended, and for the final commit.
 func softDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -276,8 +272,7 @@ func softDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/10, 2*time.Second)))
 }
 
-// ended waits for a signal of every partition, and reports whether all came
-// before ctx ended.
+// ended waits for a signal of every partition, and reports whether all came before ctx ended.
 func ended(ctx context.Context, going []*partition, signal func(*partition) <-chan struct{}) bool {
 	for _, p := range going {
 		select {

@@ -12,21 +12,20 @@ import (
 type budget struct {
 	offset   int64
 	attempts int
-	first    time.Time     // of its failures, kept in whole seconds: for older members
-	used     time.Duration // of the policy's time, kept in whole seconds; −1 if an older member did not say
-	decided  string        // the dead letter's reason, once the record is to get one
+	first    time.Time     // of its failures, in whole seconds, for older members
+	used     time.Duration // of the policy's time, in whole seconds; −1 if an older member did not say
+	decided  string        // the dead letter's reason, if the record is to get one
 }
 
-// Sections carry what the first version of the metadata has no place for. That
-// version takes every byte behind the run lengths for finished offsets, and any
-// other prefix for foreign metadata, so nothing can be added in either place
-// without its members repeating events. But it keeps every budget whose record it
-// has not fetched yet, and writes it back. So sections travel as budgets of
-// records that never come, at offsets that no log reaches: eight bytes each, in
-// the two fields of a budget.
+// Sections carry what the first version of the metadata has no place for. That version takes
+// every byte after the run lengths for finished offsets, and any other prefix for foreign
+// metadata, so nothing can be added there without its members repeating events. But it keeps
+// every budget whose record it has not fetched yet, and writes it back. So sections travel as
+// budgets of records that never come, at offsets that no log reaches: eight bytes each, in the
+// two fields of a budget.
 //
-// A section is a tag and a length, both varints, and so many bytes. Tag zero ends
-// them. Members keep sections whose tags they don't know, and write them back.
+// A section is a tag and a length, both varints, and that many bytes. Tag zero ends the
+// sections. Members keep sections with unknown tags, and write them back.
 type section struct {
 	tag  uint64
 	body []byte
@@ -38,19 +37,19 @@ const (
 	tagBudget = 1 // time used and decisions, by offset
 )
 
-// firstChunk is the offset of the first entry that is not a record's: at a million
-// records a second a partition gets there in a thousand years.
+// firstChunk is the offset of the first entry that is not a record's: at a million records a
+// second a partition gets there in a thousand years.
 const firstChunk = int64(1) << 55
 
-// chunk is eight bytes of the sections as a budget's fields: the older reader
-// takes 31 bits of the one and, before it writes it back, 35 of the other.
+// chunk is eight bytes of the sections as a budget's fields: the older reader accepts 31 bits
+// of the one and, before it writes it back, 35 of the other.
 type chunk struct {
 	high int   // 30 bits
 	low  int64 // 34 bits
 }
 
-// chunks cuts the sections into at most so many pieces. What does not fit is left
-// out, from the end on.
+// chunks cuts the sections into at most that many chunks. What doesn't fit is omitted, from the
+// end.
 func chunks(raw []byte, most int) (cut []chunk) {
 	for len(raw) > 0 && len(cut) < most {
 		var eight [8]byte
@@ -61,8 +60,7 @@ func chunks(raw []byte, most int) (cut []chunk) {
 	return cut
 }
 
-// sections writes the sections that belong to budgets, and the unknown ones behind
-// them.
+// sections encodes the sections that belong to budgets, followed by the unknown ones.
 func (p *progress) sections(spent []budget) (raw []byte) {
 	if body, _ := extensions(spent, sectionRoom(spent)); len(body) > 0 {
 		raw = appendSection(raw, section{tagBudget, body})
@@ -73,16 +71,16 @@ func (p *progress) sections(spent []budget) (raw []byte) {
 	return raw
 }
 
-// sectionRoom returns how long the section of the budgets may be, so that none of its
-// entries is cut.
+// sectionRoom returns the maximum length of the budgets' section at which none of its entries
+// is cut.
 func sectionRoom(spent []budget) int {
 	const head = 1 + binary.MaxVarintLen16 // the tag and the length
 	return max(8*(maxBudgets-len(spent))-head, 0)
 }
 
-// extensions returns the section of the budgets: decisions first, since an event that
-// was given up must not be tried again, then the time used, as many as there is room
-// for; left is how many budgets are not in it.
+// extensions returns the section of the budgets: decisions first, since an event that was given
+// up must not be tried again, then as much of the used times as there is room for. left is the
+// number of budgets without a place.
 func extensions(spent []budget, room int) (body []byte, left int) {
 	for _, decided := range []bool{true, false} {
 		for _, b := range spent {
@@ -102,8 +100,8 @@ func extensions(spent []budget, room int) (body []byte, left int) {
 	return body, left
 }
 
-// appendSection appends a section as tag, length and bytes, so that a reader that does
-// not know the tag can step over it.
+// appendSection appends a section as tag, length and bytes, so that a reader that does not know
+// the tag can skip it.
 func appendSection(raw []byte, s section) []byte {
 	raw = binary.AppendUvarint(raw, s.tag)
 	raw = binary.AppendUvarint(raw, uint64(len(s.body)))
@@ -121,9 +119,10 @@ func clip(s string, most int) string {
 	return s
 }
 
-// extended takes the entries that are not records' out of the budgets, applies the
-// sections in them to the others, and returns the sections that it does not know. A section that an older member cut off is read as far as
-// it goes. Nothing in sections can make the rest of the metadata unreadable.
+// extended removes the entries that are not records' from the budgets, applies their sections
+// to the rest, and returns the sections that it does not know. A section cut off by an older
+// member is read as far as it goes. Nothing in sections can make the rest of the metadata
+// unreadable.
 func extended(all []budget) (spent []budget, unknown []section) {
 	at := slices.IndexFunc(all, func(b budget) bool { return b.offset >= firstChunk })
 	if at < 0 {
@@ -133,7 +132,7 @@ func extended(all []budget) (spent []budget, unknown []section) {
 	var raw []byte
 	for i, b := range entries {
 		if b.offset != firstChunk+int64(i) {
-			break // the pieces behind a gap belong to nothing
+			break // chunks after a gap are ignored
 		}
 		raw = binary.BigEndian.AppendUint64(raw, uint64(b.attempts)<<34|uint64(b.first.Unix())&(1<<34-1))
 	}
@@ -162,7 +161,7 @@ func extendBudgets(r *byteReader, spent []budget) {
 			return
 		}
 		decided := string(r.take(int(reason)))
-		// At most maxBudgets entries for each of as many: no index is worth it.
+		// At most maxBudgets entries for as many budgets: not worth an index.
 		for i := range spent {
 			if spent[i].offset == offset {
 				spent[i].decided = strings.ToValidUTF8(decided, "")
@@ -172,7 +171,7 @@ func extendBudgets(r *byteReader, spent []budget) {
 	}
 }
 
-// byteReader reads fields until it runs short, and then zeros.
+// byteReader reads fields until it runs short, and then returns zeros.
 type byteReader struct {
 	b     []byte
 	short bool
@@ -181,8 +180,8 @@ type byteReader struct {
 // fail makes all further reads return zeros, so that callers check once, at the end.
 func (r *byteReader) fail() { r.short, r.b = true, nil }
 
-// take returns the next n bytes. n is bounded by the caller: if they are not there,
-// as many zeros are allocated.
+// take returns the next n bytes. The caller bounds n: if there are too few bytes, that many
+// zeros are allocated.
 func (r *byteReader) take(n int) []byte {
 	if len(r.b) < n {
 		r.fail()

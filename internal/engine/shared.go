@@ -7,13 +7,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// shared is what the partitions, subscriptions and workers of an engine share.
-// It is set up by New and Start before anything runs. Only the parts that have locks of
-// their own, or atomic counts, change afterwards.
+// shared is what the partitions, subscriptions and workers of an engine share. New and Start
+// set it up before anything runs. After that only parts with their own locks, or atomic counts,
+// change.
 type shared struct {
 	log      *slog.Logger
 	observer Observer
-	base     context.Context // of every attempt: carries values, never ends
+	base     context.Context // parent of every attempt's context: carries values, never ends
 
 	judge      func(error) Verdict
 	deadLetter func(ctx context.Context, f *Failure, done func(error))
@@ -25,5 +25,5 @@ type shared struct {
 	foreign *foreignTypes
 
 	started  chan struct{}      // closed by Start
-	consumer transport.Consumer // since then
+	consumer transport.Consumer // set before started is closed
 }

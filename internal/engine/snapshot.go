@@ -10,9 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Snapshot is what an engine knows of its own progress at one moment.
-// It is not of one instant: partitions go on while others are looked at, so sums of its
-// parts may differ from its totals by what happened meanwhile.
+// Snapshot is what an engine knows about its progress. It is not of one instant: partitions
+// continue while others are examined, so sums of its parts may differ from its totals.
 type Snapshot struct {
 	Member        transport.ConsumerStatus
 	Alive         bool
@@ -22,35 +21,34 @@ type Snapshot struct {
 	Bytes         int64
 	ParkedKeys    int64
 	ParkedBytes   int64
-	ParkedUse     float64        // of the room for waiting keys; at 1 partitions with such keys stop fetching
-	HeldUse       float64        // of the part of it for other members' events, likewise
+	ParkedUse     float64        // used share of the room for waiting keys; at 1, partitions with such keys stop fetching
+	HeldUse       float64        // the same for its part for other members' events
 	Held          []HeldSnapshot // by topic and type
 	Abandoned     int64
 }
 
-// HeldSnapshot is a type of which events are held for other members of the group.
-// Its keys are parked as well: they count in PartitionSnapshot.ParkedKeys too.
+// HeldSnapshot is a type whose events are held for other members of the group. Its keys are
+// parked too, and also count in PartitionSnapshot.ParkedKeys.
 type HeldSnapshot struct {
 	Topic, Type string
 	Keys        int64
-	Events      int64         // of those keys, of whatever type
-	Longest     time.Duration // wait
+	Events      int64         // of those keys, of any type
+	Longest     time.Duration // longest wait
 	Live        bool          // a member handles it now
-	Until       time.Time     // when the policy applies, if nobody comes; zero if Live
+	Until       time.Time     // when the policy applies if nobody comes; zero if Live
 }
 
-// PartitionSnapshot is one partition's progress.
-// Ages and times say whether it makes progress: health judges by OldestAge, and a lag by
-// the distance from Watermark to LastStable.
+// PartitionSnapshot is one partition's progress. Its ages and times show whether it makes any:
+// health goes by OldestAge, and lag is the distance from Watermark to LastStable.
 type PartitionSnapshot struct {
 	Partition    transport.Partition
 	Epoch        uint64
 	Watermark    int64 // lowest unfinished offset
-	Next         int64 // next offset to be taken in
+	Next         int64 // next offset to take in
 	Committed    int64
 	LastStable   int64 // −1 before the first batch
 	Records      int64 // in lanes
-	Lanes        int   // one per key in hand
+	Lanes        int   // one per key
 	Running      int64
 	Parked       []ParkedSnapshot // longest wait first, at most 100
 	ParkedKeys   int64
@@ -58,9 +56,9 @@ type PartitionSnapshot struct {
 	Gathered     int   // keys that wait for a full batch
 	Paused       bool
 	Beyond       int64   // finished beyond the watermark
-	MetadataUse  float64 // of the commit's metadata, as far as is known; near 0.75 the partition is Crowded
-	Crowded      bool    // it stops fetching until that has ended
-	Uncarried    int     // failed events whose budget or decision the last commit had no room for
+	MetadataUse  float64 // of the commit's metadata, as last measured; near 0.75 the partition is Crowded
+	Crowded      bool    // it stops fetching until the lowest unfinished record has ended
+	Uncarried    int     // failed events whose budget or decision did not fit into the last commit
 	OldestAge    time.Duration
 	OldestType   string    // the type for which the lowest unfinished offset is held for another member
 	OldestLive   bool      // which is there
@@ -77,32 +75,32 @@ type ParkedSnapshot struct {
 	Offset   int64
 	State    string
 	Waiting  time.Duration
-	Due      time.Duration // until the next attempt, or the dead letter's next write; 0 if it waits for something else
+	Due      time.Duration // until the next attempt, or the next write of the dead letter; 0 if it waits for something else
 	Attempts int
 	Queued   int64  // bytes waiting in the lane
 	Error    string // of the last attempt, or of the dead letter's last write
 }
 
-// SubscriptionSnapshot is one subscription's state.
-// Running counts the stuck ones too: their handlers still run.
+// SubscriptionSnapshot is one subscription's state. Running includes the stuck handlers, since
+// they still run.
 type SubscriptionSnapshot struct {
 	Name        string
 	Concurrency int
-	Allowed     int // of Concurrency, while the breaker lowers it
+	Allowed     int // at most Concurrency; the breaker may lower it
 	Running     int
 	Stuck       int           // handlers that ignore their context
-	Longest     time.Duration // of the attempts under way
-	Starved     time.Duration // since when events have been ready and found no worker; zero if none do
+	Longest     time.Duration // of the running attempts
+	Starved     time.Duration // how long events have been ready without finding a worker; zero if none are
 	Breaker     string
 	Held        bool
 	Limited     bool  // events wait for its rate limit
 	Discarded   int64 // records, since the start
 }
 
-// maxParkedShown bounds the parked keys of a snapshot, per partition.
+// maxParkedShown bounds the parked keys in a partition's snapshot.
 const maxParkedShown = 100
 
-// Snapshot looks at everything, one lock at a time.
+// Snapshot examines everything, one lock at a time.
 func (e *Engine) Snapshot() Snapshot {
 	s := Snapshot{
 		Records: e.pool.records.Load(), Bytes: e.pool.bytes.Load(),
@@ -115,21 +113,21 @@ func (e *Engine) Snapshot() Snapshot {
 	default:
 		return s
 	}
-	// Under no lock: the consumer takes its own.
+	// Without a lock: the consumer acquires its own.
 	s.Member, s.Alive = e.consumer.Status(), e.consumer.Alive()
-	// Over all partitions, so that each type is decided about once.
+	// Shared by all partitions, so that each type is decided about once.
 	held := make(map[*foreignType]*HeldSnapshot)
 	for _, p := range e.owned() {
 		s.Partitions = append(s.Partitions, p.snapshot(held))
 	}
 	s.Held = heldByType(held)
-	// Not slices.SortFunc: of that a program links 20 kB for each large type.
+	// Not slices.SortFunc: a program links 20 kB of it for each large type.
 	sort.Slice(s.Partitions, func(i, k int) bool { return s.Partitions[i].Partition.Compare(s.Partitions[k].Partition) < 0 })
-	// The log may have grown behind what was taken in last, and behind what can't be read.
+	// The log may have grown beyond what was taken in, and beyond what can't be read.
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
 		for k := range s.Member.Partitions {
-			// The consumer may know a partition that is not here yet, or not here any more.
+			// The consumer may know partitions that are not here yet or any more.
 			if m := &s.Member.Partitions[k]; m.Partition == p.Partition {
 				p.LastStable = max(p.LastStable, m.LastStable)
 			}
@@ -142,9 +140,8 @@ func (e *Engine) Snapshot() Snapshot {
 	return s
 }
 
-// heldByType returns what partitions hold by type, whose snapshots may have come by
-// different pointers.
-// There are several pointers to a type if it was met, dropped and met again: see maxMet.
+// heldByType merges what partitions hold by type. Several pointers stand for the same type if
+// it was met, dropped and met again; see maxMet.
 func heldByType(held map[*foreignType]*HeldSnapshot) []HeldSnapshot {
 	byName := make(map[string]*HeldSnapshot)
 	for t, h := range held {
@@ -162,9 +159,8 @@ func heldByType(held map[*foreignType]*HeldSnapshot) []HeldSnapshot {
 	return all
 }
 
-// snapshot adds what the partition holds for other members to held.
-// Its cost is that of a walk over all lanes, with mu held: handlers of the partition wait
-// for it when they end, so nothing here may block.
+// snapshot adds what the partition holds for other members to held. It walks all lanes with mu
+// held, and handlers of the partition wait for that when they end, so nothing here may block.
 func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +170,7 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 		Beyond: p.tracker.window() - p.records, LastIntake: p.lastIntake, LastProgress: p.lastProgress,
 		MetadataUse: p.crowding.use, Crowded: p.crowding.full, Uncarried: p.uncarried,
 	}
-	// Without a record in hand there is nothing that could be late.
+	// Without records here, nothing can be late.
 	if p.records > 0 {
 		s.OldestAge = time.Since(p.lastProgress)
 	}
@@ -190,7 +186,7 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 		if l.awaits() {
 			l.addTo(held)
 		}
-		// A lane that ran empty stays where it is while its partition drains.
+		// A lane that ran empty stays in the table while its partition drains.
 		if it := l.head; it != nil && (first < 0 || it.record.Offset < first) {
 			first, s.Oldest, of = it.record.Offset, it.record.Time, nil
 			s.OldestType, s.OldestLive = "", false
@@ -198,7 +194,7 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 				s.OldestType, s.OldestLive = it.retry.foreign.typ, held[it.retry.foreign].Live
 			}
 			if l.state == laneReady {
-				// Only where it waits for a worker: a hold of its subscription is why then.
+				// It waits for a worker, so a hold of its subscription would be the reason.
 				of = it.sub
 			}
 		}
@@ -220,14 +216,13 @@ func (l *lane) addTo(held map[*foreignType]*HeldSnapshot) {
 		h = &HeldSnapshot{Topic: f.foreign.topic, Type: f.foreign.typ, Live: d.live, Until: d.until}
 		held[f.foreign] = h
 	}
-	// Records behind the head count as events too: they wait for it, whatever their type.
+	// Records behind the head count too: they wait for it, whatever their type.
 	h.Keys++
 	h.Events += l.records
 	h.Longest = max(h.Longest, time.Since(f.first))
 }
 
-// snapshot copies what it shows, since the lane goes on. The caller holds the
-// partition's mu.
+// snapshot copies what it shows, since the lane continues. The caller holds the partition's mu.
 func (l *lane) snapshot() ParkedSnapshot {
 	it := l.head
 	s := ParkedSnapshot{
@@ -239,11 +234,11 @@ func (l *lane) snapshot() ParkedSnapshot {
 	}
 	if f := it.retry; f != nil {
 		s.Attempts = f.attempts
-		// Since the first failure, over all retries: l.since is of this owner's wait alone.
+		// Since the first failure, across all retries; l.since is about this owner's wait only.
 		if !f.first.IsZero() {
 			s.Waiting = time.Since(f.first)
 		}
-		// Why the dead letter can't be written is what an operator can mend now.
+		// Prefer why the dead letter can't be written, which an operator can fix now.
 		switch err := cmp.Or(f.refused, f.err); {
 		case f.end == await:
 			s.Error = "waits for a member of the group that handles " + f.foreign.typ
@@ -254,7 +249,7 @@ func (l *lane) snapshot() ParkedSnapshot {
 	return s
 }
 
-// Snapshot looks at one subscription. After Attach.
+// Snapshot returns the subscription's state. It must be called after Attach.
 func (s *Subscription) Snapshot() SubscriptionSnapshot {
 	snap := SubscriptionSnapshot{Name: s.Name, Concurrency: s.Concurrency, Allowed: s.allowed(), Breaker: s.Breaker.State().String(), Discarded: s.discarded.Load()}
 	now := time.Now()
@@ -274,8 +269,8 @@ func (s *Subscription) Snapshot() SubscriptionSnapshot {
 	return snap
 }
 
-// Held reports whether an operator holds the subscription.
-// Snapshots ask it with a partition's mu held, which may be: see the order of locks.
+// Held reports whether an operator holds the subscription. Snapshots call it with a partition's
+// mu held, which the order of locks allows.
 func (s *Subscription) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -281,7 +281,7 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// A nil key is no key and has no order; an empty one is a key.
+// A nil key is not a key and has no order; an empty one is a key.
 func TestNilAndEmptyKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Order says what is handled one at a time.
+// Order says which records are handled one at a time.
 type Order int8
 
 // The orders.
@@ -22,64 +22,62 @@ const (
 	Unordered
 )
 
-// Attempt is one try at handling records: one, or those of a batch, which are
-// of one partition.
+// Attempt is one try at handling records: one record, or a batch of one partition.
 type Attempt struct {
 	Records []*transport.Record
-	// Number counts this record's attempts, from 1. Records of a batch of
-	// more than one are all at their first.
+	// Number counts the record's attempts, from 1. In a batch of more than one, all records are
+	// at their first.
 	Number int
-	// Epoch is the assignment's: a fencing token that grows with each change
-	// of the partition's owner within one consumer.
+	// Epoch is the assignment's: a fencing token that grows each time the partition changes
+	// hands within one consumer.
 	Epoch uint64
-	// Scratch is the handler's own, from one attempt of a worker to its next. A
-	// worker makes one attempt at a time, so what is in it needs no lock.
+	// Scratch belongs to the handler, from one attempt of a worker to its next. A worker makes
+	// one attempt at a time, so no lock is needed.
 	Scratch any
 }
 
-// Subscription is what handles records of one kind. Fields are set before
-// Attach and not changed afterwards.
-// mu guards what is below it, but for gated, which has a lock of its own. Workers are
-// started as lanes need them, up to Concurrency.
+// Subscription handles records of one kind. Its exported fields are set before Attach and don't
+// change afterwards. mu guards the fields below it, except gated, which has its own lock.
+// Workers are started as lanes need them, up to Concurrency.
 type Subscription struct {
 	Name        string
 	Concurrency int // handlers at once; at least 1
 	Order       Order
 	Retry       resilience.Retry
-	Timeout     time.Duration // per attempt; zero: none
+	Timeout     time.Duration // per attempt; zero means none
 	Breaker     *resilience.Breaker
 	BatchSize   int // more than 1 makes it a batch handler
-	// Gatherer has batches wait until they are full; nil does not.
+	// Gatherer makes batches wait until they are full. If nil they don't wait.
 	Gatherer Gatherer
-	// Limit is how many records are tried a second; nil is no limit. mu guards it.
+	// Limit bounds the records tried a second; nil means no limit. mu guards it.
 	Limit  Limit
 	Handle func(context.Context, *Attempt) error
 
 	shared  *shared
 	mu      sync.Mutex
 	cond    *sync.Cond
-	lanes   rotation[*partition, *lane] // those that may run
+	lanes   rotation[*partition, *lane] // ready to run
 	closed  bool
 	held    bool        // by an operator
 	revive  *time.Timer // set while the group may not count the member in
-	limited *time.Timer // set while lanes that are ready wait for Limit
+	limited *time.Timer // set while ready lanes wait for Limit
 
 	workers map[*worker]struct{}
-	stuck   map[*worker]struct{} // given up: their handlers ignore their context
-	idle    int                  // workers that wait and were not woken yet
+	stuck   map[*worker]struct{} // given up, since their handlers ignore their context
+	idle    int                  // workers that wait and have not been woken
 
-	taken, takenBefore uint64    // lanes handed to workers: now, and when noteStarved looked
-	starvedSince       time.Time // of lanes that are ready and find no worker; zero if there are none
+	taken, takenBefore uint64    // lanes passed to workers: now, and at the last call of noteStarved
+	starvedSince       time.Time // since when ready lanes have found no worker; zero if none wait
 
 	discarded atomic.Int64 // since the start
 
-	gone chan struct{} // closed when closed and no worker is left
+	gone chan struct{} // closed once closed is set and no worker is left
 
 	gated gate
 }
 
-// attach makes the subscription part of an engine, once. Defaults are filled in here,
-// so that nothing later asks whether a field was set.
+// attach makes the subscription part of an engine, once. It fills in defaults, so that later
+// code need not check whether a field is set.
 func (s *Subscription) attach(r *shared) {
 	s.shared = r
 	s.cond = sync.NewCond(&s.mu)
@@ -98,8 +96,8 @@ func (s *Subscription) attach(r *shared) {
 	}
 }
 
-// ready enters lanes of one partition into the queue and wakes as many workers.
-// The partition's lock is held, and the partition is active.
+// ready adds lanes of one partition to the queue, and wakes as many workers. The caller holds
+// the partition's lock, and the partition is active.
 func (s *Subscription) ready(p *partition, lanes ...*lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,12 +108,11 @@ func (s *Subscription) ready(p *partition, lanes ...*lane) {
 	s.wake(len(lanes))
 }
 
-// wake sees to it that n more lanes find a worker. The caller holds mu.
+// wake makes sure that n more lanes find a worker. The caller holds mu.
 //
-// A worker that is woken is not idle any more from here on, not only from when
-// it runs: else the next lane would count on it as well, and wait behind the
-// handler of the first.
-// Lanes that find no worker here are taken when one becomes free.
+// A woken worker counts as busy from here on, not only once it runs: otherwise the next lane
+// would count on it too, and wait behind the first lane's handler. Lanes that find no worker
+// here are taken when one becomes free.
 func (s *Subscription) wake(n int) {
 	// With nothing to wake there may be no Breaker yet: an operator may resume before Attach.
 	if n <= 0 || s.held || s.closed || s.revive != nil || s.limited != nil {
@@ -132,17 +129,16 @@ func (s *Subscription) wake(n int) {
 	}
 }
 
-// allowed returns how many handlers may run at once now.
+// allowed returns how many handlers may run at the same time now.
 func (s *Subscription) allowed() int { return s.Breaker.Limit(s.Concurrency) }
 
-// wakeAll sees to it that everything that is ready finds a worker. The caller
-// holds mu.
+// wakeAll makes sure that everything ready finds a worker. The caller holds mu.
 func (s *Subscription) wakeAll() {
 	s.wake(s.lanes.count())
 }
 
-// take waits for lanes to run and appends them to dst: one, or for a batch
-// handler up to n of one partition. Nil means that there will be none any more.
+// take waits for lanes to run and appends them to dst: one or, for a batch handler, up to n of
+// one partition. It returns nil if the worker must end.
 func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 	alive := s.shared.consumer.Alive()
 	s.mu.Lock()
@@ -150,14 +146,14 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 	for {
 		_, mine := s.workers[w]
 		switch {
-		// It was given up as stuck, and another one has its place.
+		// The worker was given up as stuck, and another has its place.
 		case !mine || s.closed:
 			s.leave(w)
 			return nil
-		// A breaker that lowers the concurrency has workers end, one by one, as they come here.
+		// If a breaker lowers the concurrency, workers end here one by one.
 		case len(s.workers) > s.allowed():
 			s.leave(w)
-			s.wakeAll() // another one is to take the lane that this one was woken for
+			s.wakeAll() // another worker must take the lane that this one was woken for
 			return nil
 		case s.lanes.empty() || s.held || s.overLimit():
 		case alive:
@@ -167,12 +163,12 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 				s.Limit.Take(len(dst))
 			}
 			if !s.lanes.empty() && (len(s.workers) < s.allowed() || s.Limit != nil) {
-				s.wake(1) // concurrency that was lowered comes back, or a limit let one through
+				s.wake(1) // concurrency is restored, or a limit let one through
 			}
 			return dst
 		default:
-			// The group may have given the partitions to somebody else,
-			// which the membership will learn with its next heartbeat.
+			// The group may have assigned the partitions to somebody else, which the member
+			// will learn with its next heartbeat.
 			s.suspend()
 		}
 		s.idle++
@@ -183,15 +179,15 @@ func (s *Subscription) take(w *worker, dst []*lane, n int) []*lane {
 	}
 }
 
-// exchange makes a lane of a partition ready, if there is one in lanes, and takes the one
-// of that partition that is next, if workers may take any: it returns it in the place of
-// lanes. It is for a worker within its turn, which has followed so many attempts by others:
-// one that was given up as stuck is not, as stuckAfter is longer. The partition's lock is
-// held, and the partition is active.
+// exchange makes a partition's lane, if there is one in lanes, ready, and returns in its place
+// the partition's next lane, if workers may take any. It is for a worker within its turn, which
+// has made followed attempts already. Such a worker can't have been given up as stuck, since
+// stuckAfter is longer than a turn. The caller holds the partition's lock, and the partition is
+// active.
 func (s *Subscription) exchange(p *partition, lanes []*lane, followed int) []*lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// The more partitions wait, the shorter their turns are.
+	// The more partitions wait, the shorter their turns.
 	switch may := followed < turnAttempts/max(len(s.lanes.ring), 1) && !s.closed && !s.held && s.revive == nil && len(s.workers) <= s.allowed(); {
 	case !may && len(lanes) > 0 && !s.closed:
 		s.lanes.enter(p, lanes...)
@@ -209,9 +205,9 @@ func (s *Subscription) exchange(p *partition, lanes []*lane, followed int) []*la
 	return lanes
 }
 
-// overLimit reports whether what is ready waits for Limit, and sees to it that the wait
-// ends: lanes stay in the queue meanwhile, where a drain leaves them to the next owner.
-// The caller holds mu.
+// overLimit reports whether ready lanes must wait for Limit, and makes sure that the wait ends.
+// Meanwhile lanes stay in the queue, where a drain leaves them to the next owner. The caller
+// holds mu.
 func (s *Subscription) overLimit() bool {
 	if s.Limit == nil {
 		return false
@@ -228,14 +224,14 @@ func (s *Subscription) overLimit() bool {
 		defer s.mu.Unlock()
 		s.limited = nil
 		if !s.lanes.empty() {
-			s.wake(1) // which wakes another, if there is more to take
+			s.wake(1) // that wakes another one if there is more to take
 		}
 	})
 	return true
 }
 
-// charge corrects what an attempt has taken of Limit by n records: a lane may have more
-// than the one that take has counted.
+// charge corrects by n records what an attempt has taken of Limit: take has counted one per
+// lane, and a lane may have more.
 func (s *Subscription) charge(n int) {
 	if s.Limit != nil && n != 0 {
 		s.mu.Lock()
@@ -244,16 +240,14 @@ func (s *Subscription) charge(n int) {
 	}
 }
 
-// suspend stops the dispatch until the group counts the member in again. The
-// caller holds mu.
+// suspend stops dispatching until the group counts the member in again. The caller holds mu.
 func (s *Subscription) suspend() {
 	if s.revive == nil {
 		s.revive = time.AfterFunc(suspended, s.look)
 	}
 }
 
-// look ends a suspension if it may end.
-// Alive is asked without mu: the consumer has locks of its own.
+// look ends a suspension if possible. It calls Alive without mu: the consumer has its own locks.
 func (s *Subscription) look() {
 	alive := s.shared.consumer.Alive()
 	s.mu.Lock()
@@ -268,10 +262,10 @@ func (s *Subscription) look() {
 	}
 }
 
-// suspended is the time between two looks whether the member is counted in.
+// suspended is the time between two checks whether the group counts the member in.
 const suspended = 250 * time.Millisecond
 
-// hold stops or resumes the dispatch of the subscription, for an operator.
+// hold stops or resumes dispatching, for an operator.
 func (s *Subscription) hold(held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,7 +273,7 @@ func (s *Subscription) hold(held bool) {
 	s.wakeAll()
 }
 
-// forget drops what is ready, or waits for the breaker, of a partition that goes.
+// forget drops the lanes of a partition that goes, whether they are ready or wait for the breaker.
 func (s *Subscription) forget(p *partition) {
 	s.gated.forget(p)
 	s.mu.Lock()
@@ -287,7 +281,7 @@ func (s *Subscription) forget(p *partition) {
 	s.lanes.forget(p)
 }
 
-// leave takes a worker off the books. The caller holds mu.
+// leave removes a worker from the lists. The caller holds mu.
 func (s *Subscription) leave(w *worker) {
 	delete(s.stuck, w)
 	if _, mine := s.workers[w]; mine {
@@ -298,8 +292,8 @@ func (s *Subscription) leave(w *worker) {
 	}
 }
 
-// replace takes a worker whose goroutine ends off the books, and sees to it that
-// the lanes that wait find another one.
+// replace removes a worker whose goroutine ends, and makes sure that waiting lanes find another
+// one.
 func (s *Subscription) replace(w *worker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,9 +301,8 @@ func (s *Subscription) replace(w *worker) {
 	s.wakeAll()
 }
 
-// close ends the workers and waits for them, after every partition has gone:
-// a worker that still runs a handler then was cut off and ignores it, and is
-// not waited for.
+// close ends the workers and waits for them, once every partition has gone. It does not wait
+// for a worker that still runs a handler: that was cut off and ignores it.
 func (s *Subscription) close() {
 	s.gated.close()
 	var cutOff []*worker
@@ -346,9 +339,9 @@ func (s *Subscription) attempts(f func(*worker, *underway)) {
 	}
 }
 
-// replaceStuck gives up the workers whose handlers ignore their context: the
-// key stays taken, the place among the Concurrency is given to a new worker,
-// a breaker that waits for a probe waits no longer, and neither does a drain.
+// replaceStuck gives up the workers whose handlers ignore their context. The key stays taken, a
+// new worker gets the place among the Concurrency, and neither a breaker that waits for a probe
+// nor a drain waits any longer.
 func (s *Subscription) replaceStuck(now time.Time) {
 	stuck := make(map[*worker]*underway)
 	s.attempts(func(w *worker, a *underway) {
@@ -375,8 +368,8 @@ func (s *Subscription) replaceStuck(now time.Time) {
 	s.wakeAll()
 }
 
-// noteStarved notes since when lanes have been ready without any worker taking one.
-// It is called at an interval, so that taking a lane needs no clock.
+// noteStarved records since when lanes have been ready without any worker taking one. It runs
+// at an interval, so that taking a lane needs no clock.
 func (s *Subscription) noteStarved(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

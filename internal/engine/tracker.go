@@ -6,25 +6,24 @@ import (
 	"slices"
 )
 
-// tracker knows which offsets of a partition are finished. Its watermark is the
-// lowest offset that is not: the next to be committed.
+// tracker knows which offsets of a partition are finished. Its watermark is the lowest offset
+// that is not: the next to commit.
 //
-// It keeps what is open, as bits: an offset between base and end that is not
-// open is finished or was never delivered (compaction gaps, control records,
-// aborted and skipped records). So its memory follows the records in hand, and
-// neither a hole in the log nor one record that runs for hours costs any. Its
-// owner locks it.
-// base is at most end, and is end if nothing is open.
+// It stores open offsets as bits. An offset between base and end that is not open is finished
+// or was never delivered (compaction gaps, control records, aborted and skipped records). So
+// its memory depends on the open records, and neither a hole in the log nor one record that
+// runs for hours costs any. base is at most end, and equals end if nothing is open. Its owner's
+// lock guards it.
 type tracker struct {
 	base  int64      // the watermark
 	end   int64      // next offset expected
-	words []openWord // rising; those from head on may have open offsets
+	words []openWord // rising; words from head on may have open offsets
 	head  int
-	empty int // words behind head that have none any more
+	empty int // number of words behind head without open offsets
 }
 
-// openWord is the open offsets among 64.
-// Bit n is offset first+n. A word that was emptied out of order stays until compact.
+// openWord holds 64 offsets: bit n is set if offset first+n is open. A word emptied out of
+// order stays until compact.
 type openWord struct {
 	first int64 // a multiple of 64
 	open  uint64
@@ -35,8 +34,8 @@ func (t *tracker) start(offset int64) {
 	*t = tracker{base: offset, end: offset}
 }
 
-// open takes a delivered offset in, unfinished. It is not below end; offsets
-// between end and it were not delivered.
+// open adds a delivered, unfinished offset. It must not be below end; offsets between end and
+// it were not delivered.
 func (t *tracker) open(offset int64) {
 	if t.head == len(t.words) {
 		t.words, t.head, t.empty = t.words[:0], 0, 0
@@ -47,7 +46,7 @@ func (t *tracker) open(offset int64) {
 	case last < 0 || t.words[last].first != first:
 		t.words = append(t.words, openWord{first: first})
 		last++
-	// The last word had run empty and is used again.
+	// The last word had become empty and is used again.
 	case t.words[last].open == 0:
 		t.empty--
 	}
@@ -73,7 +72,7 @@ func (t *tracker) find(offset int64) int {
 	if len(live) == 0 || first < live[0].first {
 		return -1
 	}
-	// Where every word has open offsets, and that is usual, this is its place.
+	// If every word has open offsets, which is usual, this is its index.
 	if at := (first - live[0].first) >> 6; at < int64(len(live)) && live[at].first == first {
 		return t.head + int(at)
 	}
@@ -84,7 +83,7 @@ func (t *tracker) find(offset int64) int {
 	return t.head + at
 }
 
-// finish marks an offset finished. Twice is harmless.
+// finish marks an offset as finished. Doing so twice is harmless.
 func (t *tracker) finish(offset int64) {
 	i := t.find(offset)
 	// Not open: it was finished before, or never delivered.
@@ -99,16 +98,16 @@ func (t *tracker) finish(offset int64) {
 		t.advance()
 	case w.open == 0:
 		t.empty++
-		// One record that is open for hours must not keep all words behind it: what
-		// compact costs is less than what was finished since the last time.
+		// One record that is open for hours must not keep all words behind it. compact costs
+		// less than what was finished since the last time.
 		if t.empty > 64 && t.empty > (len(t.words)-t.head)/2 {
 			t.compact()
 		}
 	}
 }
 
-// advance moves the watermark to the lowest open offset. Each word is passed
-// once, so it costs a constant time per record on average.
+// advance moves the watermark to the lowest open offset. It passes each word once, so its cost
+// per record is constant on average.
 func (t *tracker) advance() {
 	for t.words[t.head].open == 0 {
 		t.head++
@@ -117,14 +116,14 @@ func (t *tracker) advance() {
 			t.base = t.end
 			return
 		}
-		// It was counted when it ran empty; the one that advance came from was not.
+		// The word was counted when it became empty; the one that advance started from was not.
 		if t.words[t.head].open == 0 {
 			t.empty--
 		}
 	}
 	w := t.words[t.head]
 	t.base = w.first + int64(bits.TrailingZeros64(w.open))
-	// The front is given back once it is the larger half, so the copying pays.
+	// Drop the front once it is the larger half, so that the copying pays.
 	if t.head > 64 && t.head > len(t.words)/2 {
 		t.compact()
 	}
@@ -132,7 +131,7 @@ func (t *tracker) advance() {
 
 // compact drops the words without open offsets.
 func (t *tracker) compact() {
-	// In place: live never overtakes what is read.
+	// In place: live never overtakes the read position.
 	live := t.words[:0]
 	for _, w := range t.words[t.head:] {
 		if w.open != 0 {
@@ -142,12 +141,12 @@ func (t *tracker) compact() {
 	t.words, t.head, t.empty = live, 0, 0
 }
 
-// window is the distance from the watermark to the end.
+// window returns the distance from the watermark to the end.
 func (t *tracker) window() int64 { return t.end - t.base }
 
-// runs calls yield with the lengths of the alternating runs from the watermark
-// on: unfinished, finished, unfinished… A trailing unfinished run is left out.
-// It follows words and stretches of bits, not offsets: long runs cost nothing.
+// runs yields the lengths of the alternating runs from the watermark on: unfinished, finished,
+// unfinished… A trailing unfinished run is omitted. It goes by words and stretches of bits, not
+// by offsets, so long runs cost nothing.
 func (t *tracker) runs(yield func(length int64) bool) {
 	from, next := t.base, t.base // the open run so far
 	for _, w := range t.words[t.head:] {

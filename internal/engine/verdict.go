@@ -16,40 +16,40 @@ type End int8
 // The ends of a route.
 const (
 	Handle  End = iota
-	Skip        // a policy's: counted, never silent
+	Skip        // by a policy: counted, never silent
 	DeadEnd     // dead-letter it, behind the earlier records of its key
 	Hold        // keep it and its key until another member owns the partition
-	await       // the same, for as long as another member handles its type
+	await       // the same, as long as another member handles its type
 )
 
 // Verdict is what an attempt's error means.
 type Verdict struct {
 	Kind Kind
-	// After, if not zero, replaces the policy's wait before a retry. Where the policy
-	// ends before, the record is dead-lettered now.
+	// After, if not zero, replaces the policy's wait before a retry. If the policy ends
+	// earlier, the record is dead-lettered at once.
 	After time.Duration
-	// Wait replaces it too, and is cut to what is left of the policy.
+	// Wait replaces it too, but is shortened to what is left of the policy.
 	Wait time.Duration
-	// Reason and Stack go into the dead letter; of a Discard, Reason is counted.
+	// Reason and Stack go into the dead letter. For Discard, Reason is counted.
 	Reason string
 	Stack  []byte
-	// Each gives the error of a batch's record by index, nil if it was
-	// handled. A nil Each means that all failed.
+	// Each returns the error of a batch's record by index, nil if it was handled. If Each is
+	// nil, all failed.
 	Each func(i int) error
-	// Breaker is how the subscription's breaker counts the attempt.
+	// Breaker says how the subscription's breaker counts the attempt.
 	Breaker resilience.Outcome
 
-	probe bool // it is that of a probe that failed as the attempts before it did
+	probe bool // of a probe that failed as the attempts before it did
 }
 
-// Kind of a verdict.
+// Kind is the kind of a verdict.
 type Kind int8
 
 // The kinds.
 const (
 	Retry   Kind = iota // by the subscription's policy
 	Dead                // dead letter now
-	Wait                // try again later without having spent an attempt
+	Wait                // try again later; this attempt doesn't count
 	Discard             // finished without a dead letter, and counted
 )
 
@@ -65,19 +65,19 @@ type Failure struct {
 	Refused error
 }
 
-// PanicError is the error of an attempt whose handler did not return. The engine's
-// caller turns panics into errors of its own before they get here; this is for
-// whatever passes it by, runtime.Goexit above all, which no recover can stop.
+// PanicError is the error of an attempt whose handler did not return. The engine's caller turns
+// panics into its own errors before they get here. This is for what escapes that, above all
+// runtime.Goexit, which no recover can stop.
 type PanicError struct {
 	Value any    // of the panic; nil for runtime.Goexit
 	Stack []byte // of the handler's goroutine when it ended
 }
 
-// NewGoexit returns the error of a handler that ended its goroutine, for a deferred
+// NewGoexit returns the error of a handler that called runtime.Goexit. Call it in a deferred
 // function of that goroutine.
 func NewGoexit() *PanicError { return &PanicError{Stack: debug.Stack()} }
 
-// Error says how and where the handler ended, without a stack.
+// Error says how and where the handler ended, without the stack.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
 		return "the handler ended its goroutine at " + stack.Origin(e.Stack) +

@@ -52,8 +52,8 @@ func (w *worker) newAttempt(p *partition, now time.Time) *underway {
 	return a
 }
 
-// work makes attempts until the subscription needs one worker less.
-// It ends at the latest when the subscription closes, or with a handler that unwinds it.
+// work makes attempts until the subscription needs one worker less, the subscription closes, or
+// a handler unwinds it.
 func (w *worker) work() {
 	for {
 		w.lanes = w.sub.take(w, w.lanes[:0], w.sub.BatchSize)
@@ -64,9 +64,8 @@ func (w *worker) work() {
 	}
 }
 
-// run makes an attempt at the heads of the lanes that were taken, and those that follow
-// it at once.
-// The breaker is asked last: a ticket that is not used would keep a probe's place.
+// run makes an attempt at the heads of the taken lanes, and the attempts that follow it at
+// once. It asks the breaker last: an unused ticket would keep a probe's place.
 func (w *worker) run() {
 	p, lanes := w.lanes[0].partition, len(w.lanes)
 	w.turn = turn{since: time.Now()}
@@ -98,7 +97,7 @@ func (w *worker) call(a *underway, ticket resilience.Ticket) (next *underway) {
 	var err error
 	returned := false
 	defer func() {
-		// recover is nil after runtime.Goexit, which is how the two are told apart.
+		// recover returns nil after runtime.Goexit, which distinguishes the two.
 		if !returned {
 			err = &PanicError{Value: recover(), Stack: debug.Stack()}
 		}
@@ -145,23 +144,23 @@ func (w *worker) follow(p *partition, now time.Time) *underway {
 	return w.beginAttempt(p, now)
 }
 
-// turn is a worker's stay with one partition. Then the others have their turns, and the
-// consumer is asked again whether it is alive.
+// turn is a worker's stay with one partition. After it, other partitions have their turns, and
+// the worker checks again whether the consumer is alive.
 type turn struct {
 	since    time.Time
-	attempts int // that followed the first
+	attempts int // after the first
 }
 
-// A turn is short beside the clocks that sessions are measured by, and long beside a quick
-// handler, so that nearly no attempt of one pays for another turn. The attempts are shared
-// by the partitions that wait.
+// A turn is short compared with the times by which sessions are measured, and long compared
+// with a quick handler, so that nearly no attempt of one pays for a new turn. Waiting
+// partitions share the attempts.
 const (
 	turnTime     = time.Millisecond
 	turnAttempts = 100
 )
 
-// mayFollow reports whether the attempt that ends now may be followed by another of its
-// partition within the same turn.
+// mayFollow reports whether another attempt of the same partition may follow the one ending
+// now, within the same turn.
 func (w *worker) mayFollow(now time.Time) bool {
 	s := w.sub
 	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && now.Sub(w.turn.since) < turnTime
@@ -179,15 +178,15 @@ func (w *worker) beginAttempt(p *partition, now time.Time) *underway {
 	taken := w.lanes[:0]
 	var rest []*lane
 	for _, l := range w.lanes {
-		// What failed before is tried alone; what follows it waits its turn.
+		// A record that failed before is tried alone; what follows it waits its turn.
 		alone := l.head.retry != nil
 		if len(w.items) >= s.BatchSize || alone && len(w.items) > 0 || len(w.items) > 0 && w.items[0].retry != nil {
 			rest = append(rest, l)
 			continue
 		}
 		l.state, l.taken = laneRunning, 0
-		// Items stay in their lane during the attempt: the next one must not overtake them,
-		// and what was cut off is still there.
+		// Items stay in their lane during the attempt: the next item must not overtake them,
+		// and they are still there if the attempt is cut off.
 		for it := l.head; it != nil && it.sub == s && len(w.items) < s.BatchSize && (l.taken == 0 || it.retry == nil); it = it.next {
 			w.items = append(w.items, it)
 			w.attempt.Records = append(w.attempt.Records, it.record)
@@ -199,22 +198,22 @@ func (w *worker) beginAttempt(p *partition, now time.Time) *underway {
 		w.runs = append(w.runs, l.taken)
 		taken = append(taken, l)
 	}
-	// At once: the worker that takes the first of them is to get as many as make a batch.
+	// At once: the worker that takes the first of them must get as many as make a batch.
 	if w.lanes = taken; rest != nil {
 		s.ready(p, rest...)
 	}
 	if f := w.items[0].retry; f != nil {
 		w.attempt.Number = f.attempts + 1
 	}
-	// Under the lock under which state was read: a drain finds the attempt or prevents it.
+	// Under the lock under which state was read: a drain either finds the attempt or prevents it.
 	p.running++
 	w.current.Store(a)
 	return a
 }
 
-// breakerKey is what the breaker tells attempts apart by: the key of the first
-// record, whatever the subscription's order is.
-// A subscription by partition has one lane for all keys, of which only some may fail.
+// breakerKey returns the key by which the breaker distinguishes attempts: that of the first
+// record, whatever the subscription's order. A subscription by partition has one lane for all
+// keys, of which only some may fail.
 func (w *worker) breakerKey() uint64 {
 	if w.sub.Order == ByKey {
 		return w.lanes[0].key
@@ -222,9 +221,8 @@ func (w *worker) breakerKey() uint64 {
 	return keyHash(w.attempt.Records[0])
 }
 
-// giveBack ends an attempt that an open breaker did not let through: its lanes
-// wait before the gate, and nothing is spent.
-// It undoes beginAttempt.
+// giveBack undoes beginAttempt for an attempt that an open breaker has refused: its lanes wait
+// at the gate, and nothing is used up.
 func (w *worker) giveBack(p *partition) {
 	w.current.Store(nil)
 	p.mu.Lock()
@@ -233,13 +231,13 @@ func (w *worker) giveBack(p *partition) {
 	for _, l := range w.lanes {
 		l.taken = 0
 		if p.state == partitionActive {
-			// A park without a time: the gate wakes it, and the heap does not know it.
+			// Parked without a time: the gate wakes it, and it is not in the heap.
 			stay := p.park(l, laneGated, time.Time{})
 			stay.key = keyHash(l.head.record)
 			stay.fresh = l.head.retry == nil
 			stay.tried = !stay.fresh && l.head.retry.probes < maxProbes
 			stay.probed = stay.tried && l.head.retry.probes > 0
-			// Last, since the gate may look at once and sorts by what was set above.
+			// Last, since the gate may check at once and sorts by what is set above.
 			w.sub.gated.add(stay)
 		}
 	}
@@ -268,7 +266,7 @@ func (w *worker) conclude(a *underway, took time.Duration, ticket resilience.Tic
 			r.observer.Parked(s, parked, wait)
 		}
 	}
-	// Whatever the outcome was: it may have closed the breaker or freed a probe's place.
+	// Whatever the outcome: it may have closed the breaker or freed a probe's place.
 	s.gated.recheck()
 	return next
 }
@@ -276,11 +274,10 @@ func (w *worker) conclude(a *underway, took time.Duration, ticket resilience.Tic
 // maxProbes is how often in a row a record is preferred as a probe.
 const maxProbes = 4
 
-// evidence returns what a failure says of the dependency. A record's first counts,
-// and a probe's. A retry's counts while nothing works at all: else the record may be
-// the one that is at fault, and under a flood of poison the retries of a few keys
-// would outnumber all that works.
-// Nor does a batch with a suspect in it say anything of the others.
+// evidence returns what a failure says about the dependency. A record's first failure counts,
+// and a probe's. A retry's counts while nothing works at all: otherwise the record itself may
+// be at fault, and under a flood of poison the retries of a few keys would outnumber everything
+// that works. A batch with a suspect in it says nothing about the others either.
 func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.Outcome {
 	f := w.items[0].retry
 	retried := f != nil && f.counted && !t.Probe() && !w.sub.Breaker.Silent(f.mark)
@@ -290,8 +287,7 @@ func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.
 	return o
 }
 
-// suspected reports whether the breaker has seen the item's key fail while others
-// worked.
+// suspected reports whether the breaker has seen the item's key fail while others worked.
 func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }
 
 // giveUp notes for a drain that the worker's attempt a is stuck, unless it has

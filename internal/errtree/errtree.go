@@ -1,8 +1,7 @@
-// Package errtree looks into errors that a user's code returned. It visits a
-// bounded number of causes, so that an error which is its own cause ends the
-// search, and it tells an error apart from one of several joined with it:
-// errors.Join(dbErr, errors.ErrUnsupported) is an unsupported operation, but it
-// is not only that.
+// Package errtree searches errors that user code returned. It visits a bounded number of
+// causes, so an error that is its own cause ends the search. It distinguishes an error
+// from one of several joined with it: errors.Join(dbErr, errors.ErrUnsupported) is an
+// unsupported operation, but not only that.
 package errtree
 
 import (
@@ -23,8 +22,8 @@ func Any(err, target error) bool {
 	return search(err, func(e error) bool { return is(e, target) }, false)
 }
 
-// Only reports whether err is target and nothing else: along causes that wrap
-// one error, and for several that were joined in every one of them.
+// Only reports whether err is target and nothing else: it follows causes that wrap one
+// error, and of several joined errors each must be target.
 func Only(err, target error) bool {
 	return search(err, func(e error) bool { return is(e, target) }, true)
 }
@@ -34,7 +33,7 @@ func Contains[T error](err error) bool {
 	return search(err, func(e error) bool { _, ok := e.(T); return ok }, false) //nolint:errorlint // the tree is walked here
 }
 
-// Chain yields err and its causes, as long as each wraps one error.
+// Chain yields err and its causes, until one wraps several errors or none.
 func Chain(err error) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		for range deepest {
@@ -50,8 +49,8 @@ func Chain(err error) iter.Seq[error] {
 	}
 }
 
-// Alone returns the first T among err and its causes, as long as each wraps one
-// error: a T that was joined with another error is not found.
+// Alone returns the first T of Chain. It does not find a T that is joined with another
+// error.
 func Alone[T error](err error) (found T, ok bool) {
 	for e := range Chain(err) {
 		if found, ok = e.(T); ok { //nolint:errorlint // the chain is walked here
@@ -61,9 +60,9 @@ func Alone[T error](err error) (found T, ok bool) {
 	return found, false
 }
 
-// Worded returns an error with a text of the bus's own, for a cause whose text
-// may show the data of an event, or is no longer safe to take. The cause stays
-// available to errors.Is and errors.As.
+// Worded returns an error with a text of the bus, for a cause whose text may show the
+// data of an event or is no longer safe to call. errors.Is and errors.As still find the
+// cause.
 func Worded(text string, cause error) error { return &worded{text, cause} }
 
 // worded is an error that hides the text of its cause.

@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 )
 
-// Origin is the handled event that ids of other events are derived from, in the group
-// that handles it. Without an ID there is none.
+// Origin is the handled event from which the ids of other events are derived, and the
+// group that handles it. Without an ID there is no origin.
 type Origin struct{ Group, Source, ID string }
 
-// Digest collects what tells one event from others of the same origin. The fields
-// that are added, and their order, decide the id: they never change.
+// Digest collects what distinguishes an event from others of the same origin. The fields
+// and their order determine the id: they must never change.
 type Digest struct{ fields []byte }
 
 // NewDigest returns the digest of an origin alone.
@@ -23,13 +23,12 @@ func NewDigest(of Origin) *Digest {
 	return d
 }
 
-// Add adds a field. Its length goes before it, so that two fields never run into each
-// other.
+// Add adds a field, preceded by its length, which keeps fields apart.
 func (d *Digest) Add(s string) {
 	d.fields = append(binary.AppendUvarint(d.fields, uint64(len(s))), s...)
 }
 
-// AddBytes adds a field that may be absent, which nil is.
+// AddBytes adds a field that may be absent: nil.
 func (d *Digest) AddBytes(b []byte) {
 	if b == nil {
 		d.fields = append(d.fields, 0)
@@ -39,19 +38,19 @@ func (d *Digest) AddBytes(b []byte) {
 	d.fields = append(append(d.fields, 1), sum[:]...)
 }
 
-// Sum returns what the digest comes to.
+// Sum returns the sum of the digest.
 func (d *Digest) Sum() (s Sum) {
 	sum := sha256.Sum256(d.fields)
 	copy(s[:], sum[:])
 	return s
 }
 
-// Sum stands for an event. Equal ones that are published in one attempt are told
-// apart by their count.
+// Sum identifies an event. Equal events of one attempt have the same Sum; ID
+// distinguishes them by a count.
 type Sum [16]byte
 
-// ID returns the id of the event that has n equal ones before it: a UUID of version 8
-// (RFC 9562, 5.8), whose bits are those of a SHA-256.
+// ID returns the id of the event that follows n equal ones: a UUID of version 8 (RFC
+// 9562, 5.8) made from the bits of a SHA-256.
 func (s Sum) ID(n int) string {
 	id := [16]byte(s)
 	if n > 0 {

@@ -27,7 +27,7 @@ func TestNext(t *testing.T) {
 		}
 		id := g.Next(now)
 		if !form.MatchString(id) {
-			t.Fatalf("%q is no UUID of version 7", id)
+			t.Fatalf("%q is not a UUID of version 7", id)
 		}
 		if id <= before {
 			t.Fatalf("id %d is %s, after %s", i, id, before)

@@ -55,7 +55,7 @@ func Decode(r *transport.Record, e *wire.Event) error {
 	}
 	switch {
 	case letter.IsLetter(r):
-		// A damaged letter is read as far as it goes; one without a topic is none.
+		// A damaged letter is read as far as possible; one without a topic is not a letter.
 		if l, _ := letter.Read(r); l.Origin.Topic != "" {
 			return l.Event(form, e)
 		}

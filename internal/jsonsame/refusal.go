@@ -20,11 +20,11 @@ func DecodeFault(pointer reflect.Type, data []byte, err error) error {
 	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		// The value is like "number 12.50"; its digits are data.
 		value, _, _ := strings.Cut(kind.Value, " ")
-		return errtree.Worded(within(kind.Field, fmt.Sprintf("a JSON %s is no %s", value, kind.Type)), err)
+		return errtree.Worded(within(kind.Field, fmt.Sprintf("a JSON %s can't be decoded into %s", value, kind.Type)), err)
 	}
-	// The offset is no data and shows where to look.
+	// The offset is not data and shows where to look.
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		what := "it is no valid JSON"
+		what := "it is not valid JSON"
 		if syntax.Error() == "unexpected end of JSON input" {
 			what = "the JSON is cut off"
 		}
@@ -33,7 +33,7 @@ func DecodeFault(pointer reflect.Type, data []byte, err error) error {
 	// Other errors come from a type's own method, without the field: it is looked
 	// for.
 	path, t := refused(pointer.Elem(), data, 0)
-	text := fmt.Sprintf("the value is no %s (%T)", t, err)
+	text := fmt.Sprintf("the value can't be decoded into %s (%T)", t, err)
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
 		text = "the time is not in RFC 3339"
 	}

@@ -164,7 +164,7 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 	return w.kind(t, addr)
 }
 
-// described returns what a type says of itself. A text that is no schema is passed
+// described returns what a type says of itself. A text that is not a schema is passed
 // over, as if the type said nothing.
 func described(t reflect.Type) object {
 	if t.Kind() == reflect.Pointer {

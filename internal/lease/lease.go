@@ -13,7 +13,7 @@ import (
 )
 
 // Words is what released memory holds: each key, value and header starts with it,
-// as far as it fits, and repeats it to its end. It is no JSON, so decoding it fails.
+// as far as it fits, and repeats it to its end. It is not JSON, so decoding it fails.
 const Words = "used after release: Clone the Envelope to keep it. "
 
 // seed is the process's own: the sum is compared within it alone.

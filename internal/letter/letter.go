@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Letter is a dead letter: the record as it was written, and what its headers
-// say about the failure. Times that are missing are zero.
+// Letter is a dead letter: the record as it was written, and what its headers say about
+// the failure. Missing times are zero.
 type Letter struct {
 	Record *transport.Record
 
@@ -31,26 +31,25 @@ type Letter struct {
 	FirstFailure time.Time
 	LastFailure  time.Time
 
-	// Redeliveries is how often the event had come back, Origin where it was
-	// first read.
+	// Redeliveries is how often the event had come back. Origin is where it was first
+	// read.
 	Redeliveries int
 	Origin       transport.Position
 
-	// Retry is the topic through which the event comes back to Group; empty if neither a
-	// header nor the name of the dead-letter topic says it. Named reports whether it is the
-	// header, which comes from outside: an operator has to agree to that topic.
+	// Retry is the topic through which the event comes back to Group; empty if neither
+	// a header nor the name of the dead-letter topic says so. Named reports whether a
+	// header does: it comes from outside, so an operator must agree to that topic.
 	Retry string
 	Named bool
 }
 
 // errForeign is returned for a record that was not written as a dead letter. The
 // topic header decides, as every dead letter has it.
-var errForeign = errors.New("it is no dead letter of an event bus: it has no header " + Topic)
+var errForeign = errors.New("it is not a dead letter of an event bus: it has no header " + Topic)
 
-// Read reads a dead letter and keeps the record's memory. With an error it
-// returns the Letter as far as it could be read, with its record at least, so
-// that a tool can show a damaged one. The headers come from outside: a negative
-// number is an error and reads as 0.
+// Read reads a dead letter. It keeps the record's memory. With an error it returns the
+// Letter as far as it could be read, at least with its record, so a tool can show a
+// damaged one. Headers come from outside: a negative number is an error and reads as 0.
 func Read(r *transport.Record) (*Letter, error) {
 	l := &Letter{Record: r}
 	if !IsLetter(r) {
@@ -68,14 +67,14 @@ func Read(r *transport.Record) (*Letter, error) {
 		}
 		n, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil || n < 0 {
-			wrong = append(wrong, fmt.Errorf("header %s is no number", key))
+			wrong = append(wrong, fmt.Errorf("header %s is not a number", key))
 		}
 		return max(n, 0)
 	}
 	moment := func(key string) time.Time {
 		t, err := time.Parse(time.RFC3339Nano, text(key))
 		if err != nil && text(key) != "" {
-			wrong = append(wrong, fmt.Errorf("header %s is no time", key))
+			wrong = append(wrong, fmt.Errorf("header %s is not a time", key))
 		}
 		return t
 	}
@@ -95,7 +94,7 @@ func Read(r *transport.Record) (*Letter, error) {
 		l.Named, l.Retry = true, ""
 		// The name is bounded with this.
 		if err := naming.CheckTopicName(string(retry)); err != nil {
-			wrong = append(wrong, fmt.Errorf("header %s is no topic's name", Retry))
+			wrong = append(wrong, fmt.Errorf("header %s is not a topic's name", Retry))
 		} else {
 			l.Retry = string(retry)
 		}
@@ -103,7 +102,7 @@ func Read(r *transport.Record) (*Letter, error) {
 	return l, errors.Join(wrong...)
 }
 
-// Event decodes the event of a letter in its topic's form, as its group has seen it.
+// Event decodes the event of a letter in its topic's form, as its group saw it.
 func (l *Letter) Event(form *wire.Form, e *wire.Event) error {
 	if form == nil || l.Origin.Topic == "" {
 		return Decode(form, l.Record, e)
@@ -114,8 +113,8 @@ func (l *Letter) Event(form *wire.Form, e *wire.Event) error {
 	return err
 }
 
-// Whole reports whether the letter has the event's value. Without it nothing can be
-// redelivered.
+// Whole reports whether the letter has the event's value. Without the value nothing can
+// be redelivered.
 func (l *Letter) Whole() bool {
 	missing, _ := l.Record.Header(Missing)
 	return string(missing) != MissingValue

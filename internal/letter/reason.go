@@ -1,12 +1,12 @@
 package letter
 
-// Reasons of dead letters, as their eventbus-dlq-reason header says.
+// Reasons of dead letters: the values of the header eventbus-dlq-reason.
 const (
-	ReasonMalformed   = "malformed"    // no CloudEvent
+	ReasonMalformed   = "malformed"    // not a CloudEvent
 	ReasonUndecodable = "undecodable"  // its data can't be read
 	ReasonUnreadable  = "unreadable"   // a note: an operator passed over what can't be read
 	ReasonUnknownType = "unknown-type" // by DeadLetterUnknown
-	ReasonPermanent   = "permanent"    // the handler says so
+	ReasonPermanent   = "permanent"    // the handler said so
 	ReasonHandler     = "handler"      // the handler failed; "exhausted" in the end
 	ReasonPanic       = "panic"
 	ReasonTimeout     = "timeout"

@@ -11,7 +11,7 @@ import (
 )
 
 // Redelivered sets the redelivery count and the origin of e from its headers.
-// Producers outside can write these headers too; values that are no numbers, or
+// Producers outside can write these headers too; values that are not numbers, or
 // below 0, read as 0, since a wrong count must not make an event unreadable.
 func Redelivered(e *wire.Event) {
 	for i := range e.Headers {
@@ -30,15 +30,15 @@ func Redelivered(e *wire.Event) {
 	}
 }
 
-// Decode decodes a record in a topic's form, and what its headers say of where it
-// was read first. An event that came back has the id that it had then: a foreign
-// record's id may be that of its place.
+// Decode decodes a record in a topic's form, including where it was first read according
+// to its headers. An event that came back keeps the id that it had there: a foreign
+// record's id may be derived from its position.
 func Decode(form *wire.Form, r *transport.Record, e *wire.Event) error {
 	var d wire.Decoder
 	return DecodeBy(&d, form, r, e)
 }
 
-// DecodeBy does the same with a decoder that has decoded the records before.
+// DecodeBy is Decode with a decoder that has decoded the records before.
 func DecodeBy(d *wire.Decoder, form *wire.Form, r *transport.Record, e *wire.Event) error {
 	var err error
 	if form == nil {
@@ -72,22 +72,22 @@ func placed(r *transport.Record, at *transport.Position, room *transport.Record)
 	return room
 }
 
-// Elsewhere reports whether a record was brought back to another group than this one.
+// Elsewhere reports whether a record was brought back to a group other than this one.
 func Elsewhere(r *transport.Record, group string) bool {
 	to, ok := r.Header(RedeliveryGroup)
 	return ok && string(to) != group
 }
 
-// CameBack reports whether a record is an event that came back, by its headers: for
-// readers that know no declaration. A letter of it has them too.
+// CameBack reports whether a record is an event that came back, by its headers, for
+// readers that know no declaration. A dead letter of one has these headers too, but does not count.
 func CameBack(r *transport.Record) bool {
 	_, counted := r.Header(Redeliveries)
 	_, placed := r.Header(OriginTopic)
 	return counted && placed && !IsLetter(r)
 }
 
-// FirstRead returns the topic that an event was first read from, where its headers say
-// that it is in a dead letter or came back, and else the one that it is in.
+// FirstRead returns the topic that an event was first read from, if its headers say that
+// it is in a dead letter or came back, otherwise the topic that it is in.
 func FirstRead(e *wire.Event) string {
 	r := transport.Record{Headers: e.Headers}
 	topic, ok := r.Header(OriginTopic)

@@ -8,7 +8,7 @@ import (
 )
 
 // avroFields describes the JSON form of data in Avro, in which unions are bare: which
-// fields there are, and which are personal. It returns nil for what is no schema.
+// fields there are, and which are personal. It returns nil for what is not a schema.
 func avroFields(text json.RawMessage) any {
 	var root any
 	if json.Unmarshal(text, &root) != nil {

@@ -101,8 +101,8 @@ func resolved(schema, root any) map[string]any {
 				continue
 			}
 			inner, _ := schema.(map[string]any)
-			// JSON Pointer writes / and ~ in names so (RFC 6901, section 4). A name that is missing gives
-			// nil, which ends in a mask.
+			// JSON Pointer writes / and ~ in names so (RFC 6901, section 4). A name that is
+			// missing gives nil, which ends in a mask.
 			schema = inner[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
 		}
 	}
@@ -242,7 +242,7 @@ func Covers(t *catalog.Topic, full string) bool {
 }
 
 // JSON returns data as compact JSON without what one of the schemas marks as personal or
-// does not describe. It reports false for data that is no JSON, and without a schema: then
+// does not describe. It reports false for data that is not JSON, and without a schema: then
 // nothing may be shown.
 func JSON(data []byte, schemas ...any) ([]byte, bool) {
 	var value any

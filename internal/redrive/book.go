@@ -100,7 +100,7 @@ func (b *book) refresh(ctx context.Context) error {
 	return nil
 }
 
-// apply takes in one record. One that is no record of this package's is passed
+// apply takes in one record. One that is not a record of this package's is passed
 // over; one that should be and can't be read closes its box.
 func (b *book) apply(r *transport.Record) error {
 	at, ours := parseKey(r.Key)

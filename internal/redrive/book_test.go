@@ -44,7 +44,7 @@ func stored(t *testing.T, change func(*Job)) string {
 	return string(r.Value)
 }
 
-// TestBook: what is stored is read as it was, also keys that are no text.
+// TestBook: what is stored is read as it was, also keys that are not text.
 func TestBook(t *testing.T) {
 	b := newBook()
 	id := transport.TopicID{7}
@@ -225,6 +225,6 @@ func TestOrders(t *testing.T) {
 		}
 	}
 	if err := (&Order{Topic: box, Who: "a", Filter: Filter{Keys: []string{"\xff"}}}).Validate(); err != nil {
-		t.Errorf("a key that is no text: %v", err)
+		t.Errorf("a key that is not text: %v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Box is a dead-letter topic as it was when it was opened: the letters in its
-// log, and what was decided about them. It is used by one goroutine.
+// Box is a dead-letter topic as it was when it was opened: the letters in its log and the
+// decisions about them. It is used by one goroutine.
 type Box struct {
 	Topic string
 	// First and End bound the offsets that the log has in each partition,
@@ -27,7 +27,7 @@ type Box struct {
 	ledgers map[transport.Partition]*ledger
 }
 
-// ErrNoBox is the error of a topic that is not a dead-letter topic.
+// ErrNoBox: a topic is not a dead-letter topic.
 var ErrNoBox = errors.New("it is not a dead-letter topic: their names end in " + naming.DeadSuffix + ", or dead letters are among their newest records")
 
 // openLog returns a dead-letter topic without its ledgers.
@@ -177,8 +177,8 @@ func (b *Box) readCommits(ctx context.Context) error {
 // identity returns the id of the topic in hexadecimal.
 func (b *Box) identity() string { return hex.EncodeToString(b.info.ID[:]) }
 
-// Count returns how many letters of the topic are in a state. For Replayed and
-// Skipped these are all since the topic was created.
+// Count returns how many letters of the topic are in a state. For Replayed and Skipped it
+// counts all since the topic was created.
 func (b *Box) Count(s State) (n int64) {
 	for p, l := range b.ledgers {
 		n += l.Count(s, b.End[p])
@@ -195,14 +195,14 @@ func (b *Box) State(p transport.Partition, offset int64) State {
 	return Open
 }
 
-// See is called with a letter and its state, both valid until it returns.
-// foreign is nil for a dead letter; else it says why the record is not one, and
-// l has the record alone.
+// See is called with a letter and its state, both valid until it returns. foreign is nil
+// for a dead letter; otherwise it says why the record is not one, and l has only the
+// record.
 type See func(l *letter.Letter, s State, foreign error) error
 
-// Each calls see with every letter from the offsets in from on, in the order of
-// each partition. An error of see ends it and is returned; scan.ErrEnough ends
-// it without an error.
+// Each calls see with every letter from the offsets in from on, in the order of each
+// partition. It stops when see returns an error, and returns that error, or nil for
+// scan.ErrEnough.
 func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see See) error {
 	return b.each(ctx, from, b.End, see)
 }
@@ -215,11 +215,11 @@ func (b *Box) each(ctx context.Context, from, to map[transport.Partition]int64, 
 	})
 }
 
-// All returns where to begin in order to read every letter.
+// All returns the offsets from which to read every letter.
 func (b *Box) All() map[transport.Partition]int64 { return maps.Clone(b.First) }
 
-// Undecided returns where to begin in order to read every letter that is open
-// or in quarantine. Letters that are done may lie in between.
+// Undecided returns the offsets from which to read every letter that is open or in
+// quarantine. Decided letters may lie in between.
 func (b *Box) Undecided() map[transport.Partition]int64 {
 	from := make(map[transport.Partition]int64, len(b.ledgers))
 	for p, l := range b.ledgers {
@@ -230,10 +230,10 @@ func (b *Box) Undecided() map[transport.Partition]int64 {
 
 // Purgeable says what a Purge would delete.
 type Purgeable struct {
-	// Letters would be deleted, Undecided of them although they are open or in
+	// Letters is how many letters would be deleted; Undecided of them are open or in
 	// quarantine.
 	Letters, Undecided int64
-	// Behind counts letters that are done and stay, behind ones that are not: a
+	// Behind counts decided letters that stay because undecided ones precede them: a
 	// log is cut from its front.
 	Behind int64
 

@@ -12,46 +12,44 @@ import (
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// Cause sums up the letters with one fingerprint, which most likely failed for
-// one reason. Its texts come from the letters: make them visible before they are
-// shown.
+// Cause sums up the letters of one fingerprint, which most likely failed for the same
+// reason. Its texts come from the letters: make them visible before showing them.
 type Cause struct {
 	Fingerprint string
 	Reason      string // "(foreign)" for records that are not dead letters
 	Gist        string
-	Type        string // empty for records that are no events
+	Type        string // empty for records that are not events
 	Letters     int64
-	// Keys is the number of distinct keys. It is exact up to 256; beyond that it
-	// is an estimate, within about a tenth, and AboutKeys is true.
+	// Keys is the number of distinct keys. It is exact up to 256; beyond that it is an
+	// estimate, accurate to about a tenth, and AboutKeys is true.
 	Keys      int64
 	AboutKeys bool
 	// First and Last are the earliest and the latest last failure among the
 	// letters; zero if none of them has a time.
 	First, Last time.Time
-	// Example is the place of a letter of this cause, the first that was read.
+	// Example is the place of the first letter of this cause.
 	Example Range
 
 	keys sketch
 }
 
-// Causes is what Box.Causes returns.
+// Causes is the result of Box.Causes.
 type Causes struct {
-	// List has the causes, the most frequent first.
+	// List is the causes, the most frequent first.
 	List []Cause
-	// Letters counts all letters that the filter took, Others those among them
-	// that are of no cause in List, because there were too many causes.
+	// Letters counts all letters that the filter chose. Others counts those whose
+	// cause is not in List because there were too many causes.
 	Letters, Others int64
 }
 
-// MaxCauses is the most causes that are told apart. Text that is as long as Gist
-// lets it be times this is a few megabytes.
+// MaxCauses is the largest number of distinct causes. With the longest texts that Gist
+// returns they take a few megabytes.
 const MaxCauses = 1000
 
-// Causes groups the letters that the filter takes by their cause, of which it
-// tells limit apart at most, and MaxCauses if limit is 0. Without States in the
-// filter these are the open letters. Memory depends on limit, not on the number
-// of letters. With an error, such as that ctx ended, it returns what it has seen
-// until then.
+// Causes groups the letters that the filter chooses by cause. It distinguishes at most
+// limit causes, or MaxCauses if limit is 0. A filter without States chooses the open
+// letters. Memory depends on limit, not on the number of letters. With an error, such as
+// ctx's, it returns what it has seen so far.
 func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, error) {
 	if limit <= 0 || limit > MaxCauses {
 		limit = MaxCauses

@@ -52,16 +52,16 @@ func (t turn) give() { <-t }
 
 // Config configures a Client. Who is required.
 type Config struct {
-	// Who the process acts for, such as user@host or the name of a service.
+	// Who is the person or service that the process acts for, such as user@host.
 	Who string
-	// Create has orders create Topic where it is missing. It is for programs of
-	// operators; in Production it is created with the other topics.
+	// Create makes orders create Topic if it is missing. It is for operators'
+	// programs; in Production Topic is created with the other topics.
 	Create bool
-	// Logger receives every order and how it ended. Nil discards them.
+	// Logger logs every order and how it ended. Nil discards them.
 	Logger *slog.Logger
 }
 
-// New returns a Client. The caller closes cluster after the last call of it.
+// New returns a Client. The caller closes cluster after its last call of the Client.
 func New(cluster *kafka.Transport, cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -74,9 +74,9 @@ func mayBeBox(topic string) bool {
 	return naming.CheckTopicName(topic) == nil && topic != Topic && !strings.HasPrefix(topic, "__") && !naming.IsRetry(topic)
 }
 
-// Topics returns the names of the cluster's dead-letter topics, sorted: those whose
-// names say it, those about whose letters something was decided, and the ones of
-// chosen names among known that exist. No other chosen name is found.
+// Topics returns the sorted names of the cluster's dead-letter topics: those whose names
+// say so, those about whose letters something was decided, and those of known that exist.
+// It finds no other topic with a chosen name.
 func (c *Client) Topics(ctx context.Context, known ...string) ([]string, error) {
 	infos, err := c.cluster.Admin().Topics(ctx)
 	if err != nil {
@@ -147,8 +147,8 @@ func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (boo
 	return do(&c.book)
 }
 
-// Open returns a dead-letter topic as it is now: it reads the bounds of the log
-// and what was decided, and no letter. Later decisions do not change the Box.
+// Open returns a dead-letter topic as it is now. It reads the bounds of the log and the
+// decisions, but no letters. Later decisions do not change the Box.
 func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	b, err := c.openLog(ctx, topic)
 	if err != nil {
@@ -173,14 +173,14 @@ type Preview struct {
 	Until map[int32]int64
 	// Through are the retry topics that a Replay would use, for Order.Through.
 	Through []string
-	// Alone are retry topics that letters name and can't come back through, up to a
-	// hundred: they do not exist, have too few partitions, or may not be used. Tally.Foreign
-	// counts these letters, among others.
+	// Alone lists up to a hundred retry topics that letters name but can't come back
+	// through: they do not exist, have too few partitions, or may not be used.
+	// Tally.Foreign counts these letters, among others.
 	Alone []string
 }
 
-// Plan is a dry run: it counts what a job would do, and changes nothing. A Replay uses, of
-// the retry topics that letters name, those that may, if not nil, allows.
+// Plan is a dry run: it counts what a job would do, and changes nothing. Of the retry
+// topics that letters name, a Replay uses those that may allows, or all if may is nil.
 func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool) (Preview, error) {
 	b, err := c.Open(ctx, o.Topic)
 	if err != nil {
@@ -203,9 +203,8 @@ func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool)
 	return Preview{w.pending, j.End, slices.Sorted(maps.Keys(w.used)), slices.Sorted(maps.Keys(w.alone))}, err
 }
 
-// Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, the
-// latest first. Records that can't be read are in the error, and hide no other
-// job.
+// Jobs returns the jobs of a dead-letter topic, or of all if topic is empty, latest first.
+// The error reports records that can't be read; the other jobs are returned.
 func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error) {
 	var found []*Job
 	_, err = c.reading(ctx, func(b *book) (bool, error) {
@@ -233,8 +232,8 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 	return jobs, err
 }
 
-// Find returns the job with an id, of whichever topic. The error is ErrNoJob if
-// there is none.
+// Find returns the job with an id, whatever its topic. The error is ErrNoJob if there is
+// none.
 func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 	jobs, err := c.Jobs(ctx, "")
 	// A record that can't be read is no reason to hide the job that was found.
@@ -271,8 +270,8 @@ func (c *Client) store(ctx context.Context, r transport.Record) error {
 	return s.write(ctx, r)
 }
 
-// Submit stores an order as a job that a watching process takes up: see Watch.
-// Other jobs of the topic may run meanwhile; it waits for its turn.
+// Submit stores an order as a job that a watching process takes up: see Watch. The job
+// waits for its turn if others of the topic run.
 func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {

@@ -37,7 +37,7 @@ const (
 // worth no more memory than a partition could have letters.
 const maxRuns = 1 << 26
 
-// ErrLost is the error of a box whose decisions should be in Topic and are not.
+// ErrLost: decisions about a box should be in Topic, but are not.
 var ErrLost = errors.New("what was decided about its letters is lost")
 
 // marker returns the commit that points to Topic.

@@ -1,16 +1,16 @@
-// Package redrive reads dead letters, remembers what an operator decided about
-// each, and brings them back to the group that failed. The command-line tool and
-// the console share it.
+// Package redrive reads dead letters, remembers what an operator decided about each, and
+// brings them back to the group that failed. The command-line tool and the console share
+// it.
 //
-// An order is a Job: which letters, what to do with them, how fast, who said so
-// and why. Jobs and decisions are records of one compacted topic, Topic. A replay
-// writes them in the transaction that writes the events to the retry topic. So
-// however a job ends, by a crash too, each event has either been brought back and
-// is known to have been, or neither, and any process can go on with the job.
+// An order is a Job: which letters, what to do with them, how fast, by whom and why. Jobs
+// and decisions are records of one compacted topic, Topic. A replay writes them in the
+// transaction that writes the events to the retry topic. So however a job ends, even by a
+// crash, each event either has been brought back and is recorded as such, or neither; and
+// any process can resume the job.
 //
-// One process at a time decides about a dead-letter topic. It claims the topic by
-// a transactional id, which fences the process before it, and shows by a lease
-// that it lives, so that others ask before they claim.
+// One process at a time decides about a dead-letter topic. It claims the topic by a
+// transactional id, which fences off its predecessor, and renews a lease, so that others
+// ask before they claim.
 //
 //	client.go       the face: topics, dry runs, lists of jobs
 //	job.go          an order, and the job that it becomes

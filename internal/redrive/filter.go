@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/wire"
 )
 
-// Filter chooses letters. The zero Filter takes all. A letter has to meet every
-// condition that is set, and of a condition with several values any one.
+// Filter chooses letters. The zero Filter chooses all. A letter must meet every condition
+// that is set; a condition with several values is met by any of them.
 type Filter struct {
 	Types        []string `json:"types,omitempty"`        // types of events
 	Keys         Keys     `json:"keys,omitempty"`         // keys of records
@@ -24,16 +24,16 @@ type Filter struct {
 	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
 	// Ranges are places in the dead-letter topic.
 	Ranges []Range `json:"ranges,omitempty"`
-	// States are decisions. Where this is empty, a job takes the letters that its
-	// Action is for.
+	// States are decisions. If empty, a job chooses the letters that its Action is
+	// for.
 	States []State `json:"states,omitempty"`
 	// After and Before bound the time of the last failure, [After, Before). A
-	// zero time is no bound.
+	// zero time means no bound.
 	After  time.Time `json:"after,omitzero"`
 	Before time.Time `json:"before,omitzero"`
 }
 
-// Keys are keys of records. They may be any bytes, so JSON has them in Base64.
+// Keys are keys of records. They may be any bytes, so JSON encodes them in Base64.
 type Keys []string
 
 // MarshalJSON returns a list of texts in Base64.
@@ -58,8 +58,7 @@ func (k *Keys) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Range is a stretch of one partition of a dead-letter topic, the offsets
-// [From, To).
+// Range is a range of offsets in one partition of a dead-letter topic, [From, To).
 type Range struct {
 	Partition int32 `json:"partition"`
 	From      int64 `json:"from"`
@@ -69,14 +68,14 @@ type Range struct {
 // At returns the Range of one letter.
 func At(partition int32, offset int64) Range { return Range{partition, offset, offset + 1} }
 
-// The bounds of a Filter. It is stored with each step of its job, so a large one
-// would be written again and again.
+// The bounds of a Filter. It is stored with each step of its job, so a large one would be
+// written again and again.
 const (
 	maxValues = 500
 	maxValue  = 4 << 10
 )
 
-// Validate returns an error that names every condition that a Filter can't have.
+// Validate returns an error that names every invalid condition.
 func (f *Filter) Validate() error {
 	var wrong []error
 	for _, c := range []struct {
@@ -138,14 +137,14 @@ func (f *Filter) Takes(l *letter.Letter, s State, foreign error) bool {
 	return slices.Contains(f.Fingerprints, cause)
 }
 
-// Type returns the type of a letter's event, and "" for a record without one. Records
-// of other programs have one where they say of themselves whose they are.
+// Type returns the type of a letter's event, and "" for a record without one. Records of
+// other programs have a type if they name one.
 func Type(l *letter.Letter) string {
 	typ, _ := foreign.Type(l.Record)
 	return typ
 }
 
-// ID returns the id of a letter's event, and "" for a record that is no event.
+// ID returns the id of a letter's event, and "" for a record that is not an event.
 func ID(l *letter.Letter) string {
 	var e wire.Event
 	if foreign.Decode(l.Record, &e) != nil {

@@ -19,14 +19,14 @@ type Action string
 // The actions.
 const (
 	Replay     Action = "replay"     // bring open letters back to the group that failed
-	Skip       Action = "skip"       // pass over open letters for good
+	Skip       Action = "skip"       // skip open letters permanently
 	Quarantine Action = "quarantine" // keep open letters out of replays
 	Release    Action = "release"    // open letters in quarantine again
-	Purge      Action = "purge"      // delete decided letters from the log, for good
+	Purge      Action = "purge"      // delete decided letters from the log, permanently
 )
 
-// Order says what a job is to do. Replay, Topic and Who are enough to bring
-// every open letter back.
+// Order says what a job should do. Topic and Who are enough for a Replay of all open
+// letters.
 type Order struct {
 	// Topic is the dead-letter topic.
 	Topic string `json:"topic"`
@@ -34,25 +34,24 @@ type Order struct {
 	Action Action `json:"action"`
 	// Filter chooses among the letters. With Purge it must be zero.
 	Filter Filter `json:"filter,omitzero"`
-	// Rate bounds the events that a Replay brings back, per second; 0 is no bound.
+	// Rate bounds the events that a Replay brings back, per second; 0 means no bound.
 	Rate float64 `json:"rate,omitzero"`
-	// MaxRedeliveries is how many times an event may have been brought back
-	// before. A Replay puts one that comes again into quarantine instead, since
-	// the handler has shown that it can't. Default DefaultMaxRedeliveries.
+	// MaxRedeliveries is how many times an event may have been brought back before. A
+	// Replay puts an event beyond that into quarantine instead, since the handler can't
+	// handle it. Default DefaultMaxRedeliveries.
 	MaxRedeliveries int `json:"maxRedeliveries,omitzero"`
-	// Through are the retry topics that a Replay may bring events back through, beside the
-	// one that belongs to the name of Topic. Letters where names were chosen say theirs,
-	// and a program that writes to Topic could name any: those that name another are left alone.
+	// Through are the retry topics through which a Replay may bring events back, in
+	// addition to the one that belongs to the name of Topic. Letters of chosen names
+	// say theirs, and a program that writes to Topic could name any: letters that name
+	// another are left alone.
 	Through []string `json:"through,omitempty"`
-	// IncludingOpen has a Purge delete letters that nobody decided about, too.
+	// IncludingOpen makes a Purge delete undecided letters too.
 	IncludingOpen bool `json:"includingOpen,omitzero"`
 	// Who gave the order. It is required.
 	Who string `json:"who"`
-	// Why is the reason. It is required for what can't be taken back: Skip and
-	// Purge.
+	// Why is the reason. It is required for what can't be undone: Skip and Purge.
 	Why string `json:"why,omitempty"`
-	// Expected is how many letters a dry run has counted, to show progress
-	// against. 0 is unknown.
+	// Expected is how many letters a dry run counted, to show progress; 0 if unknown.
 	Expected int64 `json:"expected,omitzero"`
 	// Until bounds the letters, [0, Until) of each partition, as a Preview has it: a letter
 	// that nobody has counted is not skipped or deleted. Nil means those that are there when
@@ -136,22 +135,22 @@ func (o *Order) Validate() error {
 	return errors.Join(append(wrong, o.Filter.Validate())...)
 }
 
-// Job is an order that was given, and how far it is. It is kept in Topic, so any
-// process can go on with it.
+// Job is an order that was given, and its progress. It is stored in Topic, so any process
+// can resume it.
 type Job struct {
 	Order
 	// ID names the job: eight hexadecimal characters.
 	ID string `json:"id"`
-	// Created is when the order was given. Times are those of the processes that
-	// write them.
+	// Created is when the order was given. Times are by the clocks of the processes
+	// that write them.
 	Created time.Time `json:"created,omitzero"`
 	State   JobState  `json:"state"`
 	// Holder is the process that runs the job; zero unless it is Running.
 	Holder Holder `json:"holder,omitzero"`
 	// Done counts what has been committed, exactly.
 	Done Tally `json:"done,omitzero"`
-	// Ended is when the job was stopped or came to its end, By and Reason who
-	// stopped it and why. Error is why it failed.
+	// Ended is when the job stopped or finished, By and Reason who stopped it and
+	// why. Error is why it failed.
 	Ended  time.Time `json:"ended,omitzero"`
 	By     string    `json:"by,omitempty"`
 	Reason string    `json:"reason,omitempty"`
@@ -160,29 +159,29 @@ type Job struct {
 	// those that were counted, or there when the order was given. An event that it brings
 	// back and that fails again is a new letter, which is not the job's.
 	End map[int32]int64 `json:"end,omitempty"`
-	// Box is the id of Topic, in hexadecimal: one that is created again has other
+	// Box is the id of Topic, in hexadecimal: a topic that is created again has other
 	// letters.
 	Box string `json:"box,omitempty"`
 }
 
-// JobState is how a job stands.
+// JobState is the state of a job.
 type JobState string
 
-// The states of a job. Waiting and Running ones are taken up by any process that
-// watches; a Running one only once its Holder is silent.
+// The states of a job. Any process that watches takes up a Waiting job, and a Running one
+// when its Holder is silent.
 const (
 	Waiting JobState = "waiting" // nobody runs it
 	Running JobState = "running"
 	Stopped JobState = "stopped" // by an operator, who may resume it
-	Failed  JobState = "failed"  // by an error that repetition does not help against; it may be resumed
+	Failed  JobState = "failed"  // by an error that retrying does not help; it may be resumed
 	Done    JobState = "done"
 )
 
 // Holder is the process that runs a job.
 type Holder struct {
-	// Process identifies it: random, new with each Client.
+	// Process identifies the process: random, new with each Client.
 	Process string `json:"process"`
-	// Who it acts for, such as user@host, and Since when it has the job.
+	// Who is whom it acts for, such as user@host. Since is when it took the job.
 	Who   string    `json:"who"`
 	Since time.Time `json:"since,omitzero"`
 	// Renewed is when it last wrote, by its own clock. It does so every
@@ -190,9 +189,9 @@ type Holder struct {
 	Renewed time.Time `json:"renewed,omitzero"`
 }
 
-// Lease is how long a process holds a job without a sign of life. A clock that is
-// off by more makes a living process look dead, or a dead one alive: the first is
-// fenced and loses nothing, the second is taken over by an express order.
+// Lease is how long a process holds a job without a sign of life. A clock that is off by
+// more makes a living process look dead, or a dead one alive: the first is fenced off and
+// loses nothing, the second is taken over by an explicit order.
 const Lease = 15 * time.Second
 
 // Live reports whether a process holds the job at a moment.
@@ -200,7 +199,7 @@ func (j *Job) Live(now time.Time) bool {
 	return j.State == Running && now.Sub(j.Holder.Renewed) < Lease
 }
 
-// Over reports whether nothing remains to be done.
+// Over reports whether nothing remains to do.
 func (j *Job) Over() bool { return j.State == Done }
 
 // Tally counts letters by what happened to them.
@@ -220,8 +219,8 @@ func (t *Tally) Sum() int64 {
 	return t.Replayed + t.Quarantined + t.Skipped + t.Released + t.Deleted
 }
 
-// HeldError is the error of an order for a box in which another process runs a
-// job. An order that takes over is carried out all the same, and stops that job.
+// HeldError is the error of an order for a box in which another process runs a job. An
+// order that takes over stops that job instead.
 type HeldError struct{ Job Job }
 
 // Error says who runs which job, and since when.

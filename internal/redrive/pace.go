@@ -13,7 +13,7 @@ type pace struct {
 	next     time.Time     // when the next event is due if none was saved up
 }
 
-// newPace returns the pace of a rate in events per second; 0 is no bound.
+// newPace returns the pace of a rate in events per second; 0 means no bound.
 func newPace(rate float64, burst int) pace {
 	if rate <= 0 {
 		return pace{}

@@ -304,7 +304,7 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// TestForeign: what is no dead letter is never brought back, and can be skipped.
+// TestForeign: what is not a dead letter is never brought back, and can be skipped.
 func TestForeign(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	box := s.letters(t)

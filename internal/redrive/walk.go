@@ -216,7 +216,7 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	derived := naming.RetryOf(w.box.Topic)
 	if l.Retry != derived {
 		// Whatever the header says, an event is not published again to all of its topic's
-		// groups, or put among what is no event.
+		// groups, or put among what is not an event.
 		if l.Retry == "" || l.Retry == l.Origin.Topic || mayNotBeRetry(l.Retry, w.box.Topic) {
 			return false, nil
 		}

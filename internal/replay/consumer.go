@@ -13,8 +13,8 @@ import (
 // errLogChanged is the reason why a replay's position was moved.
 var errLogChanged = errors.New("retention removed the records from the log, or it was truncated")
 
-// Progress receives how far a replay came. It is called concurrently.
-// It is called with no lock of the Consumer held.
+// Progress receives the progress of a replay. It must be safe for concurrent use. The
+// Consumer calls it without holding a lock.
 type Progress interface {
 	// Moved is called with the offsets below which nothing is left to do. It reports
 	// whether that is all of the window.
@@ -46,8 +46,8 @@ type Consumer struct {
 	err error
 }
 
-// NewConsumer returns the consumer of a window that a reader reads.
-// The consumer closes the reader, and nothing is polled before Begin.
+// NewConsumer returns the consumer of a window that a reader reads. The consumer closes
+// the reader. It polls nothing before Begin.
 func NewConsumer(w Window, p Progress, reader transport.Reader, l transport.Listener) *Consumer {
 	c := &Consumer{
 		window: w, progress: p, reader: reader, listener: l,
@@ -82,10 +82,10 @@ func (c *Consumer) end(err error) {
 	}
 }
 
-// Over returns a channel that is closed when the window's end is reached, or won't be.
+// Over returns a channel that is closed when the window's end is reached, or can't be.
 func (c *Consumer) Over() <-chan struct{} { return c.over }
 
-// Ended returns why the replay was over before the window's end.
+// Ended returns why the replay ended before the window's end, or nil.
 func (c *Consumer) Ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +148,7 @@ func (c *Consumer) Pause(partitions ...transport.Partition) { c.reader.Pause(par
 // Resume implements transport.Consumer.
 func (c *Consumer) Resume(partitions ...transport.Partition) { c.reader.Resume(partitions...) }
 
-// Commit implements transport.Consumer: nothing is stored but in the report.
+// Commit implements transport.Consumer. It stores commits only in the report.
 func (c *Consumer) Commit(_ context.Context, commits ...transport.Commit) error {
 	if c.progress.Moved(commits) {
 		c.end(nil)
@@ -170,8 +170,8 @@ func (c *Consumer) Status() transport.ConsumerStatus {
 	return transport.ConsumerStatus{Joined: true, State: "stable", LastHeartbeat: time.Now()}
 }
 
-// Close implements transport.Consumer.
-// As a group's consumer does, it revokes first: that is where the engine drains.
+// Close implements transport.Consumer. Like a group's consumer it revokes first, and the
+// engine drains then.
 func (c *Consumer) Close(ctx context.Context) error {
 	var partitions []transport.Partition
 	for p := range c.window {

@@ -1,4 +1,4 @@
-// Package replay reads a window of the log as if it were a consumer group's.
+// Package replay reads a window of the log as if it belonged to a consumer group.
 //
 //	window.go    the offsets of a window, resolved once
 //	consumer.go  transport.Consumer over a window: partitions never move, and commits are stored nowhere
@@ -14,22 +14,22 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Span is a stretch of offsets: From and later, before To.
+// Span is a range of offsets, from From up to but not including To.
 type Span struct{ From, To int64 }
 
-// Window is what is read, by partition.
-// A partition with nothing to read is in it too, with an empty Span.
+// Window is what is read, by partition. It includes partitions with nothing to read, with
+// an empty Span.
 type Window map[transport.Partition]Span
 
-// Bounds limit a window by the times of records, and by offsets in the partitions
-// that they name. The zero value is all of the log, up to its end as of now.
+// Bounds limit a window by the times of records, and by offsets in the partitions that
+// they name. The zero value is the whole log up to its current end.
 type Bounds struct {
 	From, To               time.Time
 	FromOffsets, ToOffsets map[transport.Partition]int64
 }
 
-// Resolve turns bounds into offsets of all partitions of topics. A window that is
-// resolved always ends: later records are not a part of it.
+// Resolve turns bounds into offsets of all partitions of topics. A resolved window always
+// ends: later records do not belong to it.
 func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...string) (Window, error) {
 	infos, err := admin.Topics(ctx, topics...)
 	if err != nil {
@@ -68,7 +68,7 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 		}
 	}
 	// Bounds are moved into what the log has: From before its start, as retention left it, and To
-	// past its end are no errors.
+	// past its end are not errors.
 	w := make(Window, len(partitions))
 	for _, p := range partitions {
 		var s Span
@@ -93,7 +93,7 @@ func (b *Bounds) checkOffsets(partitions []transport.Partition) error {
 	for field, offsets := range map[string]map[transport.Partition]int64{"FromOffsets": b.FromOffsets, "ToOffsets": b.ToOffsets} {
 		for p := range offsets {
 			if !slices.Contains(partitions, p) {
-				return fmt.Errorf("%s has %s, which is no partition of the topics that the subscriptions are of", field, p)
+				return fmt.Errorf("%s has %s, which is not a partition of the topics that the subscriptions are of", field, p)
 			}
 		}
 	}

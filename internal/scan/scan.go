@@ -1,4 +1,4 @@
-// Package scan reads stretches of logs, record by record, outside any group.
+// Package scan reads ranges of logs, record by record, outside any group.
 package scan
 
 import (
@@ -11,19 +11,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ErrEnough ends a scan without an error when see returns it: what was looked
-// for has been found.
+// ErrEnough, returned by see, ends a scan without an error: what was looked for has been
+// found.
 var ErrEnough = errors.New("enough")
 
 // closeTimeout bounds closing the reader, also after ctx was cancelled.
 const closeTimeout = 5 * time.Second
 
-// Each calls see with every record from the offsets in from up to, and without,
-// those in to, in the order of each partition. A partition that is not in to is
-// read without end. Each returns nil when everything has been read or has been
-// lost to retention. It ends early if ctx does, with its error, and if see
-// returns an error: with nil for ErrEnough and else with that error. Records
-// are valid until see returns.
+// Each calls see with every record between the offsets in from and to, without those in
+// to, in the order of each partition. A partition that is not in to is read without end.
+// Each returns nil when everything has been read or lost to retention. It returns early
+// with ctx's error if ctx ends, and with see's error if see returns one, but with nil for
+// ErrEnough. Records are valid until see returns.
 func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.Partition]int64, see func(*transport.Record) error) (failed error) {
 	open := make(map[transport.Partition]int64, len(from))
 	for p, first := range from {

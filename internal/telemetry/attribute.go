@@ -4,8 +4,8 @@ import "go.opentelemetry.io/otel/attribute"
 
 // Attributes of the conventions.
 //
-// The record's key and the event's subject are left out: they name persons as
-// often as not, and the event's id finds both.
+// The record's key and the event's subject are omitted: they often identify persons, and
+// the event's id finds both.
 const (
 	System           = attribute.Key("messaging.system")
 	OperationName    = attribute.Key("messaging.operation.name")

@@ -10,16 +10,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ObservedConsumer is a transport.Consumer that reports the traffic between an
-// engine and the consumer it wraps. Like that consumer it is used by one engine.
+// ObservedConsumer is a transport.Consumer that reports the traffic between an engine and
+// the consumer it wraps. Like that consumer it is used by one engine.
 type ObservedConsumer struct {
 	transport.Consumer
 	// Of is the group whose member it is.
 	Of *GroupSignals
 }
 
-// Poll implements transport.Consumer. Records are counted here and not where
-// they are handled, because ConsumedMessages includes records that are skipped.
+// Poll implements transport.Consumer. It counts records here instead of where they are
+// handled, because ConsumedMessages includes records that are skipped.
 func (c *ObservedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	batches, err := c.Consumer.Poll(ctx)
 	for i := range batches {
@@ -30,9 +30,8 @@ func (c *ObservedConsumer) Poll(ctx context.Context) ([]transport.Batch, error) 
 	return batches, err
 }
 
-// Commit implements transport.Consumer. It is measured and has no span: it covers the
-// events of many traces and is a part of none, so each second would have a trace of
-// one span.
+// Commit implements transport.Consumer. It is measured but has no span: it covers events
+// of many traces and belongs to none, so it would make a trace of one span every second.
 func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Commit) error {
 	start := time.Now()
 	err := c.Consumer.Commit(ctx, commits...)

@@ -1,12 +1,11 @@
-// Package telemetry reports what a bus does, as OpenTelemetry spans and metrics
-// and as log records. It only watches: it calls no handler, and writes nothing
-// into an event on its way. Publishing code writes the TraceContext that it
-// returns.
+// Package telemetry reports what a bus does, as OpenTelemetry spans and metrics and as log
+// records. It only observes: it calls no handler, and writes nothing into an event on its
+// way. Publishing code writes the TraceContext that it returns.
 //
-// Names that OpenTelemetry's semantic conventions for messaging (version 1.43)
-// and for CloudEvents define are used as they are; all others begin with
-// "eventbus.". Attribute sets and options are built once per topic and group, so
-// that an event without a listening SDK allocates nothing here.
+// Names that OpenTelemetry's semantic conventions for messaging (version 1.43) and for
+// CloudEvents define are used unchanged; all others begin with "eventbus.". Attribute
+// sets and options are built once per topic and group, so an event without a listening
+// SDK allocates nothing here.
 //
 //	attribute.go    names of attributes
 //	metric.go       names, units and descriptions of metrics

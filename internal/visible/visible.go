@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns text with everything that is no graphic character written as an
+// Text returns text with everything that is not a graphic character written as an
 // escape of Go: \x1b, \n, \u202e. Bytes that are not UTF-8 are \x9b and so on.
 func Text(s string) string {
 	if !strings.ContainsFunc(s, Hidden) && utf8.ValidString(s) {

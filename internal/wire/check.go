@@ -70,7 +70,7 @@ func check(ev *Event, passed *passed) error {
 		case !ValidName(name):
 			return &MalformedError{Attribute: name, Reason: "has an invalid name: use lower-case letters a-z and digits"}
 		case Reserved(name):
-			return &MalformedError{Attribute: name, Reason: "is no extension: it has a field of its own"}
+			return &MalformedError{Attribute: name, Reason: "is not an extension: it has a field of its own"}
 		}
 		if err := checkText(name, value); err != nil {
 			return err
@@ -94,7 +94,7 @@ func checkText(name, value string) error {
 var (
 	errNotUTF8      = errors.New("is not UTF-8")
 	errControl      = errors.New("holds a control character")
-	errNoncharacter = errors.New("holds a code point that is no character")
+	errNoncharacter = errors.New("holds a code point that is not a character")
 )
 
 // CheckText returns an error if a value is not a valid string (CloudEvents 3,
@@ -110,7 +110,7 @@ func CheckText(value string) error {
 }
 
 // checkRunes checks a value that has anything but printable ASCII.
-// The order decides which reason is given: text that is no UTF-8 has no characters to judge.
+// The order decides which reason is given: text that is not UTF-8 has no characters to judge.
 func checkRunes(value string) error {
 	if !utf8.ValidString(value) {
 		return errNotUTF8

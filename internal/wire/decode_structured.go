@@ -21,7 +21,7 @@ func decodeStructured(value []byte, ev *Event) error {
 	// codec in data, and to AppendUnquote in attributes.
 	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if d.PeekKind() != '{' {
-		return &MalformedError{Reason: "the value is no JSON object"}
+		return &MalformedError{Reason: "the value is not a JSON object"}
 	}
 	s := structured{ev: ev, scratch: make([]byte, 0, 256), seen: make(map[string]bool, 8)}
 	if _, err := d.ReadToken(); err != nil {
@@ -141,7 +141,7 @@ func (s *structured) attributeText(name string, raw jsontext.Value) (text string
 		}
 		return string(s.scratch), nil
 	case Reserved(name):
-		return "", &MalformedError{Attribute: name, Reason: "is no JSON string"}
+		return "", &MalformedError{Attribute: name, Reason: "is not a JSON string"}
 	// As it was written: 1.0 stays 1.0.
 	case kind == 't' || kind == 'f' || kind == '0':
 		return string(raw), nil
@@ -157,14 +157,14 @@ func (s *structured) payload() ([]byte, error) {
 	case s.base64 != nil:
 		text, err := jsontext.AppendUnquote(nil, s.base64)
 		if err != nil {
-			return nil, &MalformedError{Reason: "data_base64 is no JSON string"}
+			return nil, &MalformedError{Reason: "data_base64 is not a JSON string"}
 		}
 		payload, err := base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(text))), text)
 		if err != nil {
 			return nil, &MalformedError{Reason: "data_base64 is not Base64"}
 		}
 		return payload, nil
-	// Absent, which is not null: an event without data is no tombstone.
+	// Absent, which is not null: an event without data is not a tombstone.
 	case s.data == nil:
 		return []byte{}, nil
 	case declaresJSON(s.ev.DataContentType):
@@ -174,7 +174,7 @@ func (s *structured) payload() ([]byte, error) {
 		}
 		return s.data, nil
 	case s.data.Kind() != '"':
-		return nil, &MalformedError{Reason: "data is no JSON string, and its type " + quote(s.ev.DataContentType) + " is not JSON"}
+		return nil, &MalformedError{Reason: "data is not a JSON string, and its type " + quote(s.ev.DataContentType) + " is not JSON"}
 	}
 	// The text is never longer than its quoted form, so it is allocated once.
 	text, err := jsontext.AppendUnquote(make([]byte, 0, len(s.data)), s.data)
@@ -188,7 +188,7 @@ func (s *structured) payload() ([]byte, error) {
 // not the parser's words, which quote a part of the data.
 func notJSON(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return &MalformedError{Reason: "the value is no valid JSON at byte " + strconv.FormatInt(syntax.ByteOffset, 10)}
+		return &MalformedError{Reason: "the value is not valid JSON at byte " + strconv.FormatInt(syntax.ByteOffset, 10)}
 	}
-	return &MalformedError{Reason: "the value is no valid JSON"}
+	return &MalformedError{Reason: "the value is not valid JSON"}
 }

@@ -35,7 +35,7 @@ func TestDecodeForeignBinary(t *testing.T) {
 		"empty optional is unset":       {binary("ce_subject", "", "ce_time", "", "content-type", ""), func(e *Event) bool { return e.Subject == "" && e.Time.IsZero() && e.DataContentType == "" }},
 		"lower-case time":               {binary("ce_time", "2024-01-15t10:30:00z"), func(e *Event) bool { return e.Time.Equal(when) }},
 		"time with offset":              {binary("ce_time", "2024-01-15T12:30:00+02:00"), func(e *Event) bool { return e.Time.Equal(when) }},
-		"a prefix alone is no name":     {binary("ce_", "x"), func(e *Event) bool { return e.Extensions == nil && len(e.Headers) == 1 }},
+		"a prefix alone is not a name":  {binary("ce_", "x"), func(e *Event) bool { return e.Extensions == nil && len(e.Headers) == 1 }},
 		"plain headers around":          {binary("a", "1", "ce_x", "2", "b", "3"), func(e *Event) bool { return reflect.DeepEqual(pairs(e.Headers), []string{"a", "1", "b", "3"}) }},
 		"W3C trace stays a header":      {binary("traceparent", "00", "ce_traceparent", "01"), func(e *Event) bool { return e.TraceParent == "01" && len(e.Headers) == 1 }},
 		"cloudevent is another type":    {binary("content-type", "application/cloudevent"), func(e *Event) bool { return e.DataContentType == "application/cloudevent" }},
@@ -111,17 +111,17 @@ func TestDecodeMalformed(t *testing.T) {
 		"Avro format":         {binary("content-type", "application/cloudevents+avro"), `"application/cloudevents+avro" is not understood`},
 		"bare format":         {binary("content-type", "application/cloudevents"), "not understood"},
 
-		"empty value":           {structuredRecord(""), "no JSON object"},
-		"array":                 {structuredRecord("[]"), "no JSON object"},
-		"text":                  {structuredRecord("hello"), "no JSON object"},
-		"cut off":               {structuredRecord("{" + ok), "no valid JSON"},
-		"cut off in data":       {structuredRecord("{" + ok + `,"data":{"a":1`), "no valid JSON"},
+		"empty value":           {structuredRecord(""), "not a JSON object"},
+		"array":                 {structuredRecord("[]"), "not a JSON object"},
+		"text":                  {structuredRecord("hello"), "not a JSON object"},
+		"cut off":               {structuredRecord("{" + ok), "not valid JSON"},
+		"cut off in data":       {structuredRecord("{" + ok + `,"data":{"a":1`), "not valid JSON"},
 		"goes on":               {structuredRecord("{" + ok + "} {}"), "goes on after"},
-		"JSON not UTF-8":        {structuredRecord("{" + ok + ",\"x\":\"\xff\"}"), "no valid JSON"},
+		"JSON not UTF-8":        {structuredRecord("{" + ok + ",\"x\":\"\xff\"}"), "not valid JSON"},
 		"JSON no specversion":   {structuredRecord(`{"id":"1","source":"/s","type":"T"}`), `"specversion" is missing`},
 		"JSON null id":          {structuredRecord(`{"specversion":"1.0","id":null,"source":"/s","type":"T"}`), `"id" is missing`},
-		"JSON number as id":     {structuredRecord(`{"specversion":"1.0","id":7,"source":"/s","type":"T"}`), `"id" is no JSON string`},
-		"JSON number version":   {structuredRecord(`{"specversion":1.0,"id":"7","source":"/s","type":"T"}`), `"specversion" is no JSON string`},
+		"JSON number as id":     {structuredRecord(`{"specversion":"1.0","id":7,"source":"/s","type":"T"}`), `"id" is not a JSON string`},
+		"JSON number version":   {structuredRecord(`{"specversion":1.0,"id":"7","source":"/s","type":"T"}`), `"specversion" is not a JSON string`},
 		"JSON time":             {structuredRecord("{" + ok + `,"time":"soon"}`), `"time"`},
 		"JSON object extension": {structuredRecord("{" + ok + `,"x":{}}`), `"x" is a JSON object`},
 		"JSON twice":            {structuredRecord("{" + ok + `,"type":"U"}`), `"type" occurs twice`},
@@ -129,14 +129,14 @@ func TestDecodeMalformed(t *testing.T) {
 		"JSON escaped twice":    {structuredRecord("{" + ok + `,"\u0074ype":"U"}`), `"type" occurs twice`},
 		"JSON twice in case":    {structuredRecord("{" + ok + `,"tenantId":"a","tenantid":"a"}`), `"tenantid" occurs twice`},
 		"JSON null and a value": {structuredRecord("{" + ok + `,"subject":null,"subject":"a"}`), `"subject" occurs twice`},
-		"JSON surrogate":        {structuredRecord("{" + ok + `,"subject":"\ud800"}`), "no valid JSON"},
-		"JSON name":             {structuredRecord("{" + ok + `,"\ud800":"a"}`), "no valid JSON"},
-		"JSON surrogate text":   {structuredRecord("{" + ok + `,"datacontenttype":"text/plain","data":"\ud800"}`), "no valid JSON"},
-		"JSON byte order mark":  {structuredRecord("\ufeff{" + ok + `}`), "no JSON object"},
+		"JSON surrogate":        {structuredRecord("{" + ok + `,"subject":"\ud800"}`), "not valid JSON"},
+		"JSON name":             {structuredRecord("{" + ok + `,"\ud800":"a"}`), "not valid JSON"},
+		"JSON surrogate text":   {structuredRecord("{" + ok + `,"datacontenttype":"text/plain","data":"\ud800"}`), "not valid JSON"},
+		"JSON byte order mark":  {structuredRecord("\ufeff{" + ok + `}`), "not a JSON object"},
 		"JSON both data":        {structuredRecord("{" + ok + `,"data":1,"data_base64":"AA=="}`), "data and data_base64"},
 		"JSON base64":           {structuredRecord("{" + ok + `,"data_base64":"A"}`), "not Base64"},
-		"JSON base64 number":    {structuredRecord("{" + ok + `,"data_base64":1}`), "data_base64 is no JSON string"},
-		"JSON data is no text":  {structuredRecord("{" + ok + `,"datacontenttype":"text/plain","data":{}}`), "data is no JSON string"},
+		"JSON base64 number":    {structuredRecord("{" + ok + `,"data_base64":1}`), "data_base64 is not a JSON string"},
+		"JSON data is not text": {structuredRecord("{" + ok + `,"datacontenttype":"text/plain","data":{}}`), "data is not a JSON string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.rec.Topic, c.rec.Offset, c.rec.Key = "t", 7, []byte("k")
@@ -154,7 +154,7 @@ func TestDecodeMalformed(t *testing.T) {
 	}
 }
 
-// A header that is no attribute must not cost an allocation, nor must writing to
+// A header that is not an attribute must not cost an allocation, nor must writing to
 // the event's headers reach into the record.
 func TestPlainHeadersAreTheRecords(t *testing.T) {
 	t.Parallel()

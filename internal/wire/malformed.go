@@ -8,7 +8,7 @@ import "strconv"
 type MalformedError struct {
 	// Form is the form that the record does not fit; empty for CloudEvents.
 	Form string
-	// Attribute is the attribute at fault, empty where it is none in particular.
+	// Attribute is the attribute at fault, empty if there is none in particular.
 	Attribute string
 	// Reason follows the attribute's name in the text.
 	Reason string

@@ -44,7 +44,7 @@ func parseTime(text []byte) (time.Time, error) {
 		}
 	}
 	if err != nil {
-		return time.Time{}, &MalformedError{Attribute: timestamp, Reason: "is " + quote(string(text)) + ", which is no RFC 3339 time"}
+		return time.Time{}, &MalformedError{Attribute: timestamp, Reason: "is " + quote(string(text)) + ", which is not an RFC 3339 time"}
 	}
 	return t, nil
 }

@@ -1,11 +1,11 @@
-// Package check tries a handler under faults, and tells what broke.
+// Package check tests a handler under faults and reports what broke.
 //
-// A trial publishes keyed events on a cluster in memory, runs some members of a
-// group that handle them, and meanwhile crashes members, rebalances, loses the
-// broker, doubles events, and makes handling fail, hang or panic. At the end it
-// holds what happened against the promises of the bus: no event lost, none
-// handled twice but those that a crash may repeat, those of one key in order and
-// one at a time, none stuck. A finding comes with the history of its key.
+// A trial publishes keyed events on a cluster in memory and handles them with
+// several members of a group. Meanwhile it crashes members, rebalances, loses the
+// broker, duplicates events, and makes handling fail, hang or panic. Then it compares
+// what happened with the promises of the bus: no event is lost, none is handled twice
+// unless a crash may repeat it, events of one key are handled in order and one at a
+// time, and none is stuck. A finding includes the history of its key.
 //
 //	func TestWelcome(t *testing.T) {
 //		check.Run(t, check.Plan[sales.CustomerCreated]{
@@ -15,16 +15,16 @@
 //		})
 //	}
 //
-// Attempts also end in the ways that a handler may slip into: with the error of what
-// it published, with a nil pointer as its error, by ending its goroutine, with an
-// event that it published without waiting and that was refused. None of these is
-// success. [Deployment] begins in the middle of a rolling deployment.
+// Attempts also end in the ways that a handler may end by mistake: with the error of
+// what it published, with a nil pointer as its error, by exiting its goroutine, or
+// with an event that it published without waiting and that was refused. None of these
+// is success. [Deployment] begins in the middle of a rolling deployment.
 //
-// The bus is checked by that as much as the handler. What a handler alone can
-// break shows in Plan.Effects: an event that a crash repeats must take effect once.
+// A trial checks the bus as much as the handler. What only a handler can break shows
+// in Plan.Effects: an event that a crash repeats must take effect once.
 //
-// A trial runs in a testing/synctest bubble, where minutes pass in milliseconds:
-// the handler must not wait for anything outside of it, such as a network. Its
-// seed says what is done when, and the report prints it; which of two goroutines
-// comes first at one moment may still differ from run to run.
+// A trial runs in a testing/synctest bubble, where minutes take milliseconds: the
+// handler must not wait for anything outside the bubble, such as a network. The seed,
+// which the report prints, decides what is done and when. Which of two goroutines
+// runs first at the same moment may still differ from run to run.
 package check

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Fault is a kind of thing that goes wrong during a trial. Only this package makes
-// Faults; a value may be used in several plans.
+// Fault is a kind of thing that goes wrong during a trial. The functions of this
+// package make Faults; one may be used in several plans.
 type Fault struct {
 	name string
 	// often is how many times it is done. Zero means that it is injected into
@@ -27,7 +27,7 @@ type Fault struct {
 // String returns the fault's name.
 func (f Fault) String() string { return f.name }
 
-// Faults returns all faults that there are, which is Plan's default.
+// Faults returns all faults. They are Plan's default.
 func Faults() []Fault {
 	return []Fault{
 		Crash(), Restart(), Rebalance(), BrokerLoss(), DeadLettersRefused(),
@@ -36,7 +36,7 @@ func Faults() []Fault {
 	}
 }
 
-// Crash ends a member without warning, and starts another in its place. Events that
+// Crash ends a member without warning and starts another in its place. Events that
 // it was handling, or had handled since its last commit, may be handled again.
 func Crash() Fault {
 	return Fault{"crash", 2, func(t *trial, rng *rand.Rand) error {
@@ -48,7 +48,7 @@ func Crash() Fault {
 	}}
 }
 
-// Restart stops a member in an orderly way, and starts another in its place.
+// Restart stops a member in an orderly way and starts another in its place.
 // Nothing may be handled again.
 func Restart() Fault {
 	return Fault{"restart", 3, func(t *trial, rng *rand.Rand) error {
@@ -62,7 +62,7 @@ func Restart() Fault {
 	}}
 }
 
-// Rebalance takes all partitions from all members, and gives them out again.
+// Rebalance takes all partitions from all members and assigns them again.
 func Rebalance() Fault {
 	return Fault{"rebalance", 3, func(t *trial, _ *rand.Rand) error {
 		t.history.note("the group rebalances")
@@ -83,8 +83,7 @@ func BrokerLoss() Fault {
 	}}
 }
 
-// DeadLettersRefused makes the dead-letter topic refuse what is written to it for
-// some seconds.
+// DeadLettersRefused makes the dead-letter topic refuse all writes for some seconds.
 func DeadLettersRefused() Fault {
 	return Fault{"dead letters refused", 1, func(t *trial, rng *rand.Rand) error {
 		t.history.note("the dead-letter topic refuses")
@@ -96,7 +95,7 @@ func DeadLettersRefused() Fault {
 	}}
 }
 
-// Duplicate writes some events twice, as a producer does that is not idempotent.
+// Duplicate writes some events twice, like a producer that is not idempotent.
 // Both copies are handled: a handler whose effects must not double recognizes them
 // by the event's id.
 func Duplicate() Fault {
@@ -108,42 +107,42 @@ func Duplicate() Fault {
 	}}
 }
 
-// Timeout lets some attempts hang until their time is up.
+// Timeout makes some attempts hang until their time is up.
 func Timeout() Fault { return Fault{name: "timeout"} }
 
-// Failure lets some attempts fail, some before and some after the handler ran:
-// then it has done its work, and runs again.
+// Failure makes some attempts fail, some of them after the handler ran: it has then
+// done its work, and runs again.
 func Failure() Fault { return Fault{name: "failure"} }
 
-// Panic lets some attempts panic.
+// Panic makes some attempts panic.
 func Panic() Fault { return Fault{name: "panic"} }
 
-// Poison makes one event of one key in four fail each time. It has to end as a dead letter,
-// and the events behind it have to be handled.
+// Poison makes one event of every fourth key fail each time. It must end as a dead
+// letter, and the events behind it must be handled.
 func Poison() Fault { return Fault{name: "poison"} }
 
-// GoroutineExit lets some attempts end their goroutine, as t.FailNow does in a
+// GoroutineExit makes some attempts exit their goroutine, as t.FailNow does in a
 // handler. They have failed, and are tried again.
 func GoroutineExit() Fault { return Fault{name: "goroutine exit"} }
 
-// NilError lets some attempts return a nil pointer as their error, whose methods
-// panic: a frequent slip in Go. They have failed, whatever the pointer is.
+// NilError makes some attempts return a nil pointer as their error, whose methods
+// panic: a frequent mistake in Go. They have failed all the same.
 func NilError() Fault { return Fault{name: "nil error"} }
 
-// PublishError lets some attempts return the error of a batch that they published,
-// or one that marks events of a batch which they did not get. Its indexes say
-// nothing of the event that is handled: the attempt has failed.
+// PublishError makes some attempts return the error of a batch that they published,
+// or an error that marks events of a batch that they were not given. Its indexes say
+// nothing about the event that is handled: the attempt has failed.
 func PublishError() Fault { return Fault{name: "publish error"} }
 
-// AsyncPublish makes some attempts publish an event without waiting, which fails.
-// The handler returns nil: the bus has to report the failure to every middleware,
-// or a transaction there commits what never happened.
+// AsyncPublish makes some attempts publish, without waiting, an event that fails.
+// The handler returns nil: the bus must report the failure to every middleware, or
+// a transaction there would commit what never happened.
 func AsyncPublish() Fault { return Fault{name: "asynchronous publish"} }
 
 // Deployment makes the trial begin in the middle of a rolling deployment: all
-// members but the first are of an older version of the service, which has no
-// handler for the topic's type and one for another type on it. They are replaced
-// one by one.
+// members but the first run an older version of the service, which has no handler
+// for the topic's type and has one for another type on it. They are replaced one by
+// one.
 func Deployment() Fault {
 	const times = 2
 	return Fault{"deployment", times, func(t *trial, _ *rand.Rand) error {

@@ -10,30 +10,30 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Plan says what is tried. Topic, Event and Handler are required.
+// Plan describes a trial. Topic, Event and Handler are required.
 type Plan[T any] struct {
-	// Topic is what events are published on. It needs a key.
+	// Topic is where the events are published. It needs a key.
 	Topic *eventbus.Topic[T]
-	// Event returns event n, from 0, of a key, from 0. Topic has to give all events
-	// of one key the same key, and others another.
+	// Event returns event n of a key, both counted from 0. Topic must give all
+	// events of one key the same key, and those of different keys different ones.
 	Event func(key, n int) T
-	// Handler is what is tried. It runs in a bubble, on several goroutines.
+	// Handler is what is tested. It runs in a bubble, on several goroutines.
 	Handler func(context.Context, T) error
-	// Effects, if not nil, returns which events of a key have taken effect, in
-	// order, once for each time that they did. It is called when all has ended.
+	// Effects, if not nil, returns the events of a key that have taken effect, in
+	// order, each once for every time that it did. It is called at the end.
 	Effects func(key int) []int
 
-	// Keys is the number of keys, PerKey that of events of each. Defaults 8 and 25.
+	// Keys is the number of keys, PerKey the number of events of each. Defaults 8 and 25.
 	Keys, PerKey int
 	// Members is how many members the group has. Default 3.
 	Members int
-	// Faults are injected meanwhile. Nil means all of Faults; an empty slice means
-	// none.
+	// Faults are injected during the trial. Nil means all of Faults; an empty
+	// slice means none.
 	Faults []Fault
-	// Options are those of the subscription, after the check's own: a timeout of 2
-	// s per attempt, 6 attempts, and no circuit breaker. Later ones win.
+	// Options are added to the check's own options of the subscription: a timeout
+	// of 2 s per attempt, 6 attempts, and no circuit breaker. Later ones win.
 	Options []eventbus.SubscribeOption
-	// Seed decides all that is left to chance. Default 1.
+	// Seed determines everything that is random. Default 1.
 	Seed uint64
 }
 
@@ -68,7 +68,7 @@ func (p *Plan[T]) validate() error {
 	return errors.Join(wrong...)
 }
 
-// Run tries the plan, and fails the test with the report of what broke.
+// Run runs the plan and, if anything broke, fails the test with the report.
 func Run[T any](t *testing.T, plan Plan[T]) {
 	t.Helper()
 	if r := Try(t, plan); !r.Clean() {
@@ -76,8 +76,8 @@ func Run[T any](t *testing.T, plan Plan[T]) {
 	}
 }
 
-// Try tries the plan and returns what came of it. The test fails if the plan
-// can't be tried.
+// Try runs the plan and returns its report. The test fails if the plan can't be
+// run.
 func Try[T any](t *testing.T, plan Plan[T]) *Report {
 	t.Helper()
 	plan.Keys, plan.PerKey = cmp.Or(plan.Keys, 8), cmp.Or(plan.PerKey, 25)

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Kind is a way in which a promise was broken.
+// Kind is a way in which a promise is broken.
 type Kind string
 
-// The ways in which promises break.
+// The kinds of broken promises.
 const (
 	// Lost: neither handled nor dead-lettered, and the group is past it.
 	Lost Kind = "lost"
@@ -17,7 +17,7 @@ const (
 	// OutOfOrder: handled or in effect before an earlier event of its key was
 	// finished.
 	OutOfOrder Kind = "out of order"
-	// Stuck: still waiting although everything works again.
+	// Stuck: still waiting, although everything works again.
 	Stuck Kind = "stuck"
 	// DeadLettered: given up although a retry would have succeeded.
 	DeadLettered Kind = "dead-lettered"
@@ -28,7 +28,7 @@ type Finding struct {
 	Kind Kind
 	// N is the number of the event within the key.
 	Key, N int
-	// Why says what happened and why that breaks the promise.
+	// Why says what happened and why it breaks the promise.
 	Why string
 
 	// records are the record and those of its key around it.
@@ -39,12 +39,12 @@ type Finding struct {
 type Report struct {
 	// Seed repeats the trial.
 	Seed uint64
-	// Schedule has a line for each fault that was done, with its time.
+	// Schedule has a line for each fault that was injected, with its time.
 	Schedule []string
-	// Published counts the records, with copies; each is Handled or
+	// Published counts the records, copies included; each is Handled or
 	// DeadLettered. Repeated is how often handled ones were handled again.
 	Published, Handled, DeadLettered, Repeated int
-	// Findings are by key and event.
+	// Findings are sorted by key and event.
 	Findings []Finding
 
 	history *history
@@ -53,7 +53,7 @@ type Report struct {
 // Clean reports whether no promise was broken.
 func (r *Report) Clean() bool { return len(r.Findings) == 0 }
 
-// Count returns how many findings are of a kind.
+// Count returns the number of findings of a kind.
 func (r *Report) Count(k Kind) (n int) {
 	for _, f := range r.Findings {
 		if f.Kind == k {
@@ -72,8 +72,8 @@ func (r *Report) find(k Kind, s *recordHistory, why string, around ...*recordHis
 // shown bounds the findings that are printed with their history.
 const shown = 5
 
-// String returns all of it: the figures, the findings with their histories, and
-// what was done.
+// String returns the whole report: the figures, the findings with their histories,
+// and the schedule.
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "check, seed %d: %d records, %d handled, %d dead-lettered, %d repeated", r.Seed, r.Published, r.Handled, r.DeadLettered, r.Repeated)

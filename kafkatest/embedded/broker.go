@@ -11,22 +11,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// Config says how the broker is. The zero value works.
+// Config configures a cluster. The zero value is usable.
 type Config struct {
-	// Brokers is how many nodes the cluster has. Default 1.
+	// Brokers is the number of brokers. Default 1.
 	Brokers int
-	// Port is the first broker's; the others have the next ones. Zero takes free ones.
+	// Port is that of the first broker; the others get the ports after it. With
+	// zero, free ports are chosen.
 	Port int
-	// CreateTopics creates what clients ask for, if they say so, as brokers with
-	// auto.create.topics.enable do.
+	// CreateTopics creates the topics that clients ask for and may create, like
+	// brokers with auto.create.topics.enable.
 	CreateTopics bool
-	// Directory keeps the log over restarts. Empty keeps it in memory.
+	// Directory keeps the log across restarts. Empty keeps it in memory.
 	Directory string
-	// InProcess keeps connections in memory instead of on loopback addresses:
-	// only Dial reaches the brokers. All waiting is then on what belongs to a
-	// bubble of testing/synctest, if the cluster is started in one.
+	// InProcess keeps connections in memory instead of on loopback addresses: only
+	// Dial reaches the brokers. A cluster that is started in a testing/synctest
+	// bubble then waits on nothing outside the bubble.
 	InProcess bool
-	// Logger hears what goes wrong inside. Nil discards.
+	// Logger logs internal failures. Nil discards them.
 	Logger *slog.Logger
 }
 
@@ -44,8 +45,8 @@ const minSession = 100 * time.Millisecond
 // firstPort is that of the first broker where ports mean nothing.
 const firstPort = 9092
 
-// Start starts a cluster. The caller closes it. The error of a port that is taken is
-// the system's.
+// Start starts a cluster. The caller closes it. If a port is taken, the error is the
+// system's.
 func Start(config Config) (*Cluster, error) {
 	options := []kfake.Opt{
 		kfake.NumBrokers(max(config.Brokers, 1)),
@@ -87,16 +88,16 @@ func ports(first, brokers int) []int {
 	return all
 }
 
-// Brokers returns the addresses, host:port.
+// Brokers returns the brokers' host:port addresses.
 func (c *Cluster) Brokers() []string { return c.kfake.ListenAddrs() }
 
-// Dial connects to a broker: what kafka.Config.Dial takes.
+// Dial connects to a broker. It fits kafka.Config.Dial.
 func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return c.dial(ctx, network, address)
 }
 
-// Close ends every connection, and writes the log down where it is kept. Closing
-// twice is no error.
+// Close ends every connection and, if there is a Directory, writes the log to it.
+// Only the first call does anything.
 func (c *Cluster) Close() { c.once.Do(c.kfake.Close) }
 
 // logger gives the broker's warnings and errors to slog.

@@ -14,16 +14,17 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
-// DefaultImage is run unless Image or the environment says otherwise.
+// DefaultImage is the image that Run starts unless Image or the environment names
+// another.
 const DefaultImage = "confluentinc/confluent-local:7.5.0"
 
-// The environment variables that stand for options which a test does not give.
+// The environment variables that replace options that a test does not give.
 const (
 	ImageVariable = "EVENTBUS_TEST_IMAGE"
 	ReuseVariable = "EVENTBUS_TEST_REUSE" // the name of the container
 )
 
-// Option changes what Run starts.
+// Option configures Run.
 type Option func(*settings)
 
 type settings struct {
@@ -32,28 +33,28 @@ type settings struct {
 	timeout time.Duration
 }
 
-// Image names the image: one that starts as DefaultImage does. It wins over
-// EVENTBUS_TEST_IMAGE.
+// Image names the image, which must start as DefaultImage does. It takes precedence
+// over EVENTBUS_TEST_IMAGE.
 func Image(name string) Option { return func(s *settings) { s.image = name } }
 
-// Reuse keeps one container of a name for all tests and packages that ask for it,
-// also at the same time, and after them: nothing stops it, so the next run starts
-// at once. Topics of different tests don't meet, since each Cluster has an
-// environment of its own. It wins over EVENTBUS_TEST_REUSE.
+// Reuse shares one container, by its name, between all tests and packages that ask
+// for it, even at the same time. Nothing stops the container: the next run starts at
+// once. Tests don't see each other's topics, since each Cluster has its own
+// environment. Reuse takes precedence over EVENTBUS_TEST_REUSE.
 func Reuse(name string) Option { return func(s *settings) { s.reuse = name } }
 
 // Timeout bounds pulling the image and starting the container. Default 5 minutes.
 func Timeout(d time.Duration) Option { return func(s *settings) { s.timeout = d } }
 
 // Run starts Apache Kafka in a container and returns the cluster. The container
-// ends with the test, unless it is reused. Where there is no Docker the test is
-// skipped, and says so.
+// ends with the test unless it is reused. Without Docker the test is skipped with a
+// message.
 func Run(t testing.TB, options ...Option) *kafkatest.Cluster {
 	t.Helper()
 	return kafkatest.Open(t, Brokers(t, options...)...)
 }
 
-// Brokers is Run for tests that need the addresses alone.
+// Brokers is Run for tests that need only the addresses.
 func Brokers(t testing.TB, options ...Option) []string {
 	t.Helper()
 	s := settings{

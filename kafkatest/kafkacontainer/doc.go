@@ -1,7 +1,7 @@
-// Package kafkacontainer runs tests on Apache Kafka in a container, by
-// testcontainers-go: the fourth home of a test that runs on kafkatest's memory,
-// its in-process broker, and the brokers that an environment variable names.
+// Package kafkacontainer runs tests on Apache Kafka in a container, by means of
+// testcontainers-go. It is the fourth place for a test of kafkatest, beside memory,
+// the in-process broker, and the brokers that an environment variable names.
 //
-// It is a module of its own, so that a service which does not use it has nothing
-// of testcontainers in its build.
+// It is a separate module: a service that does not use it does not have
+// testcontainers in its build.
 package kafkacontainer

@@ -6,6 +6,6 @@
 //	fxpostgres.Publisher(sales.OrderPlacedTopic),   // *outbox.Publisher[OrderPlaced]
 //	fxpostgres.Idempotent(),                        // every handler in the inbox's transaction
 //
-// The relay runs as long as the application does and ends before the bus closes;
-// what handlers write while they drain stays in the table for the next relay.
+// The relay runs as long as the application does and ends before the bus closes.
+// What handlers write while they drain stays in the table for the next relay.
 package fxpostgres

@@ -12,23 +12,24 @@ import (
 )
 
 // Module provides an *outbox.Relay, which runs with the application, and an
-// *inbox.Inbox, which is cleaned meanwhile. An outbox.Config or an inbox.Config in
-// the container changes their defaults. The tables have to be there: see [Migrate].
+// *inbox.Inbox, which is cleaned while the application runs. An outbox.Config or an
+// inbox.Config in the container changes their defaults. The tables must exist: see
+// [Migrate].
 var Module = fx.Module("eventbus.postgres",
 	fx.Provide(newRelay, newInbox),
 	fx.Invoke(migrate, runRelay, runInbox),
 )
 
-// Migrate creates or updates the tables before the relay starts. Where something
-// else runs migrations leave it out.
+// Migrate creates or updates the tables before the relay starts. Omit it if something
+// else runs the migrations.
 func Migrate() fx.Option { return fx.Supply(new(migration)) }
 
 // migration in the container says that the application migrates.
 type migration struct{}
 
-// FromEnvironment provides an outbox.Config and an inbox.Config from the sections Outbox
-// and Inbox of the sources that package config reads; options are those of
-// config.Load. A key that neither has is an error at start.
+// FromEnvironment provides an outbox.Config and an inbox.Config from the sections
+// Outbox and Inbox of the sources that package config reads. Its options are those of
+// config.Load. An unknown key is an error at start.
 func FromEnvironment(options ...config.Option) fx.Option {
 	return fx.Provide(
 		func() (c outbox.Config, err error) { return c, config.LoadSection("Outbox", &c, options...) },

@@ -1,13 +1,13 @@
-// Package inbox handles each event once: an [eventbus.Inbox] that enters the
-// event's key in the transaction of the handler's own writes. Whatever a crash, a
-// rebalance or a relay repeats is acknowledged without the handler, for as long as
-// the key is kept.
+// Package inbox handles each event once. It is an [eventbus.Inbox] that inserts the
+// event's key in the transaction of the handler's own writes. An event that a crash, a
+// rebalance or a relay repeats is acknowledged without calling the handler, while the
+// key is kept.
 //
 //	inbox.go     Inbox: one transaction per attempt
 //	database.go  pgx's and database/sql's transactions
 //	schema.go    the table, its migration, cleaning
 //
-// Effectively once, end to end, is an inbox with an outbox behind it: the handler's
+// An inbox with an outbox behind it is effectively once, end to end: the handler's
 // writes, the keys and the events that the handler publishes commit together.
 //
 //	bus.Use(eventbus.Idempotent(in))

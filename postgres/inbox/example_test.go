@@ -61,7 +61,7 @@ func ExampleNewSQL() {
 	}
 }
 
-// The table, for migrations of one's own.
+// The table, for your own migrations.
 func ExampleSchema() {
 	schema, err := inbox.Schema(inbox.Table{Schema: "billing"})
 	fmt.Print(schema)

@@ -21,21 +21,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Config configures an Inbox. The zero value works.
+// Config configures an Inbox. The zero value is usable.
 type Config struct {
-	// Table of the keys. Default public.inbox.
+	// Table is the table of the keys. Default public.inbox.
 	Table Table
-	// Keep is how long a key is kept. What is handed over again later runs again:
-	// a dead letter that is redelivered, a group whose offsets are reset, a replay.
-	// Default 14 days, twice Kafka's default retention.
+	// Keep is how long a key is kept. An event that is delivered again after that is
+	// handled again: a redelivered dead letter, a group whose offsets are reset, a
+	// replay. Default 14 days, twice Kafka's default retention.
 	Keep time.Duration
-	// Timeout bounds a transaction, and with it how long an attempt holds a
-	// connection, also while it waits for receipts of what it published on the bus
-	// itself. The server ends a transaction of a process that was frozen in it
-	// after the same time. Default 30 s.
+	// Timeout bounds a transaction, and thereby how long an attempt holds a connection,
+	// even while it waits for receipts of what it published on the bus itself. If a
+	// process freezes in a transaction, the server ends the transaction after the same
+	// time. Default 30 s.
 	Timeout time.Duration
-	// Isolation of the transactions. Default: the server's, read committed. With a
-	// stricter one a concurrent delivery of the same event fails and is retried.
+	// Isolation is the isolation level of the transactions. Default: the server's, read
+	// committed. With a stricter one, a concurrent delivery of the same event fails and
+	// is retried.
 	Isolation pgx.TxIsoLevel
 	// Logger; default slog.Default().
 	Logger *slog.Logger
@@ -51,8 +52,8 @@ type Inbox struct {
 
 var _ eventbus.Inbox = (*Inbox)(nil)
 
-// New returns an inbox in the database of pool. The pool needs a connection for
-// every handler that runs at once. The handler's transaction is in [FromContext].
+// New returns an inbox in the database of pool. The pool needs a connection for each
+// handler that runs at the same time. [FromContext] returns the handler's transaction.
 func New(pool *pgxpool.Pool, config Config) (*Inbox, error) {
 	if pool == nil {
 		return nil, errors.New("inbox: a pool is needed")
@@ -60,9 +61,9 @@ func New(pool *pgxpool.Pool, config Config) (*Inbox, error) {
 	return newInbox(pgxDatabase{pool}, config)
 }
 
-// NewSQL returns an inbox in the PostgreSQL database of db, by any driver that
-// takes text and the placeholder $1. The handler's transaction is in
-// [SQLFromContext].
+// NewSQL returns an inbox in the PostgreSQL database of db, with any driver that
+// accepts text and the placeholder $1. [SQLFromContext] returns the handler's
+// transaction.
 func NewSQL(db *sql.DB, config Config) (*Inbox, error) {
 	if db == nil {
 		return nil, errors.New("inbox: a database is needed")
@@ -90,8 +91,8 @@ func newInbox(database database, config Config) (*Inbox, error) {
 	return &Inbox{database: database, config: config, table: table}, nil
 }
 
-// FromContext returns the transaction of the handler whose context this is. The
-// inbox commits it when the handler returns nil.
+// FromContext returns the transaction of the handler that was called with ctx. The
+// inbox commits it if the handler returns nil.
 func FromContext(ctx context.Context) (pgx.Tx, bool) {
 	tx, ok := carry.From(ctx).(pgx.Tx)
 	return tx, ok
@@ -103,9 +104,9 @@ func SQLFromContext(ctx context.Context) (*sql.Tx, bool) {
 	return tx, ok
 }
 
-// Once implements eventbus.Inbox. Keys are entered in one order, so that batches
-// that share some don't deadlock: the second waits until the first has committed,
-// and then does not run with them, or has rolled back, and then does.
+// Once implements eventbus.Inbox. It inserts keys in one order, so that batches that
+// share some do not deadlock. The second batch waits for the first: if that commits,
+// the second runs without the shared keys; if it rolls back, with them.
 func (b *Inbox) Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Timeout, fmt.Errorf("inbox: the transaction took longer than %v", b.config.Timeout))
 	defer cancel()

@@ -18,7 +18,7 @@ type Table struct {
 	Name   string // default "inbox"
 }
 
-// String is "schema.name".
+// String returns "schema.name".
 func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.Or(t.Name, "inbox") }
 
 // validName leaves nothing to escape, and room for a suffix below 63 bytes, the length
@@ -39,8 +39,8 @@ func (t Table) quoted() (string, error) {
 // ErrSchema: the table of the inbox does not exist.
 var ErrSchema = errors.New("inbox schema")
 
-// Schema returns the SQL that Migrate runs, for the user's own migrations. It may
-// run any number of times.
+// Schema returns the SQL that Migrate runs, for the user's own migrations. It may run
+// any number of times.
 func Schema(table Table) (string, error) {
 	name, err := table.quoted()
 	if err != nil {
@@ -58,7 +58,7 @@ CREATE INDEX IF NOT EXISTS "` + cmp.Or(table.Name, "inbox") + `_at" ON ` + name 
 `, nil
 }
 
-// Migrate creates the table, in any number of instances at once.
+// Migrate creates the table. Any number of instances may run it at once.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	sql, err := Schema(table)
 	if err != nil {
@@ -81,8 +81,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 // cleanRows bounds one DELETE, so that none holds locks for long.
 const cleanRows = 10_000
 
-// Clean deletes keys that are older than Config.Keep, in chunks, and returns how
-// many. Any number of instances may clean at once.
+// Clean deletes keys that are older than Config.Keep, in chunks, and returns their
+// number. Any number of instances may clean at once.
 func (b *Inbox) Clean(ctx context.Context) (deleted int64, err error) {
 	for {
 		rows, err := b.database.exec(ctx, `DELETE FROM `+b.table+` WHERE key = ANY(ARRAY(
@@ -98,7 +98,7 @@ func (b *Inbox) Clean(ctx context.Context) (deleted int64, err error) {
 	}
 }
 
-// Run cleans once a minute until ctx ends, and logs what fails.
+// Run cleans once a minute until ctx ends, and logs failures.
 func (b *Inbox) Run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()

@@ -12,11 +12,11 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Start says where a relay begins that has no cursor.
+// Start says where a relay without a cursor begins.
 type Start int8
 
 const (
-	// StartNowhere refuses: a cursor that was lost must not look like a new name.
+	// StartNowhere refuses to start: a lost cursor must not look like a new name.
 	StartNowhere Start = iota
 	// StartOldest sends everything that is in the table.
 	StartOldest
@@ -36,58 +36,59 @@ func (s *Start) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is no start: use nowhere, oldest or now", text)
 }
 
-// Config configures a Relay. The zero value works.
+// Config configures a Relay. The zero value is usable.
 type Config struct {
 	// Table is the outbox. Default public.outbox.
 	Table Table
-	// Name of the relay. Any number of processes may run one name: one of them
-	// leads. Two names both send every event, each to its own bus. Default "default".
+	// Name is the relay's name. Any number of processes may run one name: one of them
+	// leads. Relays of two names both send every event, each to its own bus. Default
+	// "default".
 	Name string
-	// From is where a name begins that has no cursor. The name "default" has one
+	// From is where a relay without a cursor begins. The name "default" has a cursor
 	// from the migration on.
 	From Start
 
-	// Unfenced sends without Kafka transactions. It is faster, and readers need
-	// not read committed records only; but a relay that was frozen while another
-	// took over may send one batch more when it thaws, out of order, and events
-	// of a key that were under way behind a refused one are not held back.
+	// Unfenced sends without Kafka transactions. It is faster, and readers need not
+	// read only committed records. But a relay that was frozen while another took over
+	// may send one more batch when it thaws, out of order; and events of a key that
+	// were under way behind a refused one are not held back.
 	Unfenced bool
-	// TransactionalID in Kafka, the same in all processes of a name: it is what fences
-	// one that was replaced. Default
+	// TransactionalID is the relay's transactional id in Kafka. All processes of a name
+	// must have the same: it fences off a process that was replaced. Default
 	// "eventbus-outbox.{system identifier}.{database}.{table}.{name}".
 	TransactionalID string
 
-	// Batch bounds how many events are read and sent at once, and are repeated after a
-	// crash. Whatever it is, 16 MiB are the bound as well. A transaction of Kafka costs
-	// about the same with few events as with many. Default 10,000.
+	// Batch bounds how many events are read and sent at once, and so may be repeated
+	// after a crash. A batch never exceeds 16 MiB. A Kafka transaction costs about the
+	// same for few events as for many. Default 10,000.
 	Batch int
-	// PollInterval is the time between looks into a quiet outbox. Default 50 ms.
+	// PollInterval is the time between polls of a quiet outbox. Default 50 ms.
 	PollInterval time.Duration
-	// Listen wakes the relay at each [Notifier.Notify] of other processes, on a
-	// connection of its own, so that PollInterval may be long. A PgBouncer that pools
-	// transactions lets no notification through.
+	// Listen wakes the relay at each [Notifier.Notify] of another process, by a
+	// connection of its own, so PollInterval may be long. A PgBouncer that pools
+	// transactions does not pass notifications on.
 	Listen bool
 	// DeliveryTimeout bounds one batch on its way to Kafka, and each part of one that is
 	// sent in parts, because Kafka refused some of its events. Default 10 s. With
 	// Unfenced it is at least the bus's Producer.DeliveryTimeout, which is 2 minutes
 	// by default, and so is this.
 	DeliveryTimeout time.Duration
-	// Lease is how long a leader leads that nothing is heard from, by the database's
-	// clock: after a kill another process, or the same one started again, waits for its
-	// end. Default 10 s, at least 3 s. With Unfenced a batch must end within it: by
-	// default it is 2 s more than twice the DeliveryTimeout, and at least 2 s more than it.
+	// Lease is how long a leader that falls silent still leads, by the database's clock.
+	// After a kill, another process, or the same one started again, waits for its end.
+	// Default 10 s, at least 3 s. With Unfenced a batch must end within it: the default
+	// is then twice DeliveryTimeout plus 2 s, the minimum DeliveryTimeout plus 2 s.
 	Lease time.Duration
-	// DrainTimeout bounds the batch that is under way when Run's context ends.
-	// Default 5 s. With Unfenced, after one that it cuts off the lease is left to end.
+	// DrainTimeout bounds the batch that is under way when Run's context ends. Default
+	// 5 s. With Unfenced, if it cuts off a batch, the lease is not freed but expires.
 	DrainTimeout time.Duration
 
 	// RetryInterval is the time between attempts at keys that Kafka refused.
 	// Default 1 minute.
 	RetryInterval time.Duration
-	// Keep is how long events stay in the table after every relay has sent them.
+	// Keep is how long events stay in the table after all relays have sent them.
 	// Default 24 h.
 	Keep time.Duration
-	// CleanInterval is the time between rounds of deleting. Default 1 minute.
+	// CleanInterval is the time between deletions. Default 1 minute.
 	CleanInterval time.Duration
 
 	// Logger; default slog.Default().

@@ -50,7 +50,7 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 		commit = "on"
 	}
 	b.Queue(sessionSettings, commit)
-	// An empty text is no snapshot. Between two windows the column is NULL.
+	// An empty text is not a snapshot. Between two windows the column is NULL.
 	var to any
 	if c.to != "" {
 		to = c.to

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrServer: the database is none that an outbox works on. The text says why.
+// ErrServer: an outbox does not work on this database. The text says why.
 var ErrServer = errors.New("outbox server")
 
 // checkServer refuses databases without the snapshots that order rests on, and

@@ -1,31 +1,30 @@
-// Package outbox publishes events through a table of PostgreSQL: an event is
-// written in the transaction that makes it true, and a relay sends it to Kafka
-// once that has committed.
+// Package outbox publishes events through a table of PostgreSQL: an event is written
+// in the transaction of the change that it reports, and a relay sends it to Kafka
+// after the commit.
 //
 // # Promise
 //
-// An event whose transaction commits is published at least once; one whose
-// transaction rolls back never is. Events of one key are published in the order
-// in which their transactions took the key's row lock (or [KeyLock]). An event
-// keeps the id that it got in the caller's transaction, so the inbox of package
-// inbox lets it through once however often it is sent: that is effectively once,
-// end to end.
+// An event whose transaction commits is published at least once. One whose transaction
+// rolls back is never published. Events of one key are published in the order in which
+// their transactions locked the key's row (or [KeyLock]). An event keeps the id that it
+// got in the caller's transaction, so package inbox handles it once however often it is
+// sent: effectively once, end to end.
 //
-// The limits: events of one key whose transactions share no lock have no order;
-// after the death of a relay at most one batch is sent again, in order within
-// itself; after an asynchronous failover of the database what the new primary
-// does not have was never written. With [Config.Unfenced] a relay that was frozen
-// may, when it thaws, send one batch more beside its successor.
+// The limits: events of one key whose transactions share no lock have no order. After
+// the death of a relay, at most one batch is sent again, in order within itself. After
+// an asynchronous failover of the database, events that the new primary does not have
+// are lost with their transactions. With [Config.Unfenced], a relay that was frozen may
+// send one more batch when it thaws, beside its successor.
 //
 // # How it reads
 //
-// Ids of a sequence become visible out of order, and so do transaction ids; a
-// relay that reads "id > last" loses events, and one that orders by transaction
-// inverts keys. This one reads differences of snapshots, as PgQ does: all rows
-// that are visible in the snapshot `to` and were not in the snapshot `from`,
-// ordered by id. PostgreSQL removes a transaction from the list of the running
-// ones before it releases its locks (CommitTransaction in xact.c), so whatever
-// snapshot shows an event shows every earlier event of its key, with a smaller id.
+// Ids of a sequence become visible out of order, and so do transaction ids. A relay
+// that reads "id > last" loses events, and one that orders by transaction inverts keys.
+// This one reads differences of snapshots, as PgQ does: all rows that are visible in the
+// snapshot `to` and were not in the snapshot `from`, ordered by id. PostgreSQL removes a
+// transaction from the list of running ones before it releases its locks
+// (CommitTransaction in xact.c), so a snapshot that shows an event also shows every
+// earlier event of its key, with a smaller id.
 //
 // # The files
 //

@@ -28,7 +28,7 @@ func TestGrowth(t *testing.T) {
 			mustExecLong(t, pool, d.relay.names.sql(`INSERT INTO {outbox} (format, event_id, topic, key, value, attributes)
 				SELECT 1, gen_random_uuid()::text, 't', convert_to('k' || (i % 5000), 'UTF8'), convert_to(repeat('x', 100), 'UTF8'), '' FROM generate_series(1, $1::int) i`), min(chunk, settled-from))
 		}
-		// What filling left to be done by and by is no part of a look.
+		// What filling left for later is not part of a look.
 		mustExecLong(t, pool, `VACUUM ANALYZE `+d.relay.names.outbox)
 		if err := pool.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&d.at.from); err != nil {
 			t.Fatal(err)

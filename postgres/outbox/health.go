@@ -9,8 +9,8 @@ import (
 // degradedAge is how old the oldest event may be before health says so.
 const degradedAge = time.Minute
 
-// Health says whether the relay does its work: ok, or why not. It asks nothing of
-// the database. A relay that waits for another to die is well.
+// Health returns nil if the relay does its work, and otherwise the reason why not. It
+// does not query the database. A relay that waits because another leads is healthy.
 func (r *Relay) Health(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

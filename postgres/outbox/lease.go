@@ -16,8 +16,8 @@ var errAnotherRun = errors.New("the server was restarted after a crash, or is an
 // errNotLeading: another process leads, or has taken over.
 var errNotLeading = errors.New("another process leads")
 
-// ErrCursorLost: a relay name has no cursor, and Config.From does not say where it
-// is to begin.
+// ErrCursorLost: a relay name has no cursor, and Config.From does not say where to
+// begin.
 var ErrCursorLost = errors.New("the relay has no cursor")
 
 // lease is the right to send, until a moment of this process's monotonic clock

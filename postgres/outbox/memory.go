@@ -11,9 +11,9 @@ import (
 	"github.com/eventbus-go/eventbus/postgres/internal/carry"
 )
 
-// Memory stands for an outbox in unit tests that have neither PostgreSQL nor Kafka:
-// what a transaction wrote is published on a bus when it commits, in order, and
-// never when it rolls back. Nothing of it survives the process.
+// Memory stands in for an outbox in unit tests without PostgreSQL and Kafka: it
+// publishes the events of a transaction on a bus when the transaction commits, in
+// order, and never if it rolls back. Nothing survives the process.
 type Memory struct {
 	bus *eventbus.Bus
 
@@ -34,8 +34,8 @@ func NewMemory(bus *eventbus.Bus) *Memory { return &Memory{bus: bus} }
 // Begin begins a transaction.
 func (m *Memory) Begin() *MemoryTx { return &MemoryTx{of: m} }
 
-// In runs do in a transaction, and commits it if do returns nil. The transaction is
-// in do's context as well, where [FromContext] finds it.
+// In runs do in a transaction and commits it if do returns nil. [FromContext] finds the
+// transaction in do's context.
 func (m *Memory) In(ctx context.Context, do func(ctx context.Context, tx Tx) error) error {
 	tx := m.Begin()
 	// After Commit this does nothing. It is for an error of do, and for a panic.
@@ -46,7 +46,7 @@ func (m *Memory) In(ctx context.Context, do func(ctx context.Context, tx Tx) err
 	return tx.Commit(ctx)
 }
 
-// Due publishes the scheduled events that are due at a time.
+// Due publishes the scheduled events that are due at a given time.
 func (m *Memory) Due(ctx context.Context, at time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,9 +63,9 @@ func (m *Memory) Due(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// MemoryTx is a transaction of Memory, a [Tx]. It belongs to one goroutine.
-// Everything that it collects takes effect at Commit: what was written, what was
-// scheduled, and the ids of events of earlier transactions that it cancelled.
+// MemoryTx is a transaction of Memory, a [Tx]. It belongs to one goroutine. Everything
+// takes effect at Commit: events written, events scheduled, and events of earlier
+// transactions cancelled.
 type MemoryTx struct {
 	of        *Memory
 	over      bool
@@ -77,8 +77,8 @@ type MemoryTx struct {
 // errTxOver: a transaction was used after its end.
 var errTxOver = errors.New("outbox: the transaction is over")
 
-// Commit publishes what the transaction wrote. Unlike a relay it does so before it
-// returns, so that a test needs no waiting.
+// Commit publishes what the transaction wrote. Unlike a relay, it does so before it
+// returns: a test need not wait.
 func (t *MemoryTx) Commit(ctx context.Context) error {
 	if t.over {
 		return errTxOver
@@ -94,7 +94,7 @@ func (t *MemoryTx) Commit(ctx context.Context) error {
 	return t.of.bus.PublishEnvelopes(ctx, t.written)
 }
 
-// Rollback drops what the transaction wrote; after Commit it does nothing.
+// Rollback drops what the transaction wrote. After Commit it does nothing.
 func (t *MemoryTx) Rollback() { t.over = true }
 
 // exec makes it a Tx. Publish and Cancel recognize a MemoryTx before they run SQL, so

@@ -17,9 +17,9 @@ import (
 // of its throughput.
 const notifyEvery = 50 * time.Millisecond
 
-// Notifier wakes the relays that have [Config.Listen] in other processes, after
-// commits of this one. Relays find everything without it, at their next look. It is
-// safe for concurrent use.
+// Notifier wakes the relays of other processes that have [Config.Listen], after commits
+// of this process. Without it relays find everything at their next poll. It is safe for
+// concurrent use.
 type Notifier struct {
 	pool    *pgxpool.Pool
 	channel string
@@ -31,8 +31,8 @@ type Notifier struct {
 	sending sync.WaitGroup
 }
 
-// NewNotifier returns a notifier of the relays of an outbox. It uses a connection of
-// pool for as long as a notification takes.
+// NewNotifier returns a notifier of the relays of an outbox. It takes a connection from
+// pool for each notification.
 func NewNotifier(pool *pgxpool.Pool, table Table) (*Notifier, error) {
 	n, err := table.names()
 	if err != nil {
@@ -42,8 +42,8 @@ func NewNotifier(pool *pgxpool.Pool, table Table) (*Notifier, error) {
 }
 
 // Notify returns at once. Call it after a commit: all calls within 50 ms make one
-// notification. An error of the database is not returned, since nothing depends on
-// a notification.
+// notification. It does not return errors of the database, since nothing depends on a
+// notification.
 func (n *Notifier) Notify() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -70,8 +70,8 @@ func (n *Notifier) send() {
 	_, _ = n.pool.Exec(ctx, `SELECT pg_notify($1, '')`, n.channel)
 }
 
-// Close waits for a notification that is under way. It is for the end of a program
-// that closes the pool next.
+// Close waits for a notification that is under way. A program calls it before it closes
+// the pool.
 func (n *Notifier) Close() { n.sending.Wait() }
 
 // longestName is the length at which PostgreSQL cuts identifiers off

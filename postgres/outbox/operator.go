@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ParkedEvent is an event that a relay holds back: Kafka refused it, or one of its
-// key before it.
+// ParkedEvent is an event that a relay holds back because Kafka refused it, or an
+// earlier event of its key.
 type ParkedEvent struct {
 	Relay    string             `json:"relay"`
 	ID       int64              `json:"id"` // of the row
@@ -29,7 +29,7 @@ type ParkedEvent struct {
 // ErrNotParked: no parked event has that id.
 var ErrNotParked = errors.New("no parked event has this id")
 
-// ListParked returns what the relays of an outbox hold back, the oldest first.
+// ListParked returns the events that the relays of an outbox hold back, oldest first.
 func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int) ([]ParkedEvent, error) {
 	n, err := table.names()
 	if err != nil {
@@ -57,14 +57,14 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int)
 	return events, nil
 }
 
-// RetryParked makes the relay try the key of a parked event again within a second,
-// from its first event on.
+// RetryParked makes the relay retry the key of a parked event within a second, from the
+// key's first event on.
 func RetryParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64) error {
 	return changeParked(ctx, pool, table, relay, id, "retry", false)
 }
 
-// SkipParked drops a parked event for good: it is not published. Its key goes on
-// with the next one.
+// SkipParked drops a parked event: it is never published. Its key continues with the
+// next event.
 func SkipParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64) error {
 	return changeParked(ctx, pool, table, relay, id, "skip", true)
 }

@@ -21,7 +21,7 @@ type Publisher[T any] struct {
 // For returns a publisher whose events go through the outbox public.outbox.
 func For[T any](p *eventbus.Publisher[T]) *Publisher[T] { return &Publisher[T]{of: p} }
 
-// In returns the same publisher on another outbox.
+// In returns a copy of the publisher that writes to another outbox.
 func (p *Publisher[T]) In(table Table) *Publisher[T] {
 	// p stays as it is: others may be using it.
 	q := *p
@@ -29,7 +29,7 @@ func (p *Publisher[T]) In(table Table) *Publisher[T] {
 	return &q
 }
 
-// With returns the same publisher with options.
+// With returns a copy of the publisher with options.
 func (p *Publisher[T]) With(options ...Option) *Publisher[T] {
 	// As In does, it leaves p alone.
 	q := *p
@@ -39,11 +39,11 @@ func (p *Publisher[T]) With(options ...Option) *Publisher[T] {
 	return &q
 }
 
-// Publish writes an event in the caller's transaction: it is published if, and
-// only if, that commits. Its id, time, trace and correlation are decided now.
+// Publish writes an event in the caller's transaction: it is published if, and only if,
+// that commits. Its id, time, trace and correlation are set now.
 //
-// An error of the database aborts the transaction, as every statement's does; an
-// event that can't be encoded, or an invalid option, does not.
+// An error of the database aborts the transaction, like that of any statement. An event
+// that can't be encoded, or an invalid option, does not.
 func (p *Publisher[T]) Publish(ctx context.Context, tx Tx, event T, options ...eventbus.PublishOption) error {
 	e, err := p.of.Envelope(ctx, event, options...)
 	if err != nil {
@@ -52,8 +52,7 @@ func (p *Publisher[T]) Publish(ctx context.Context, tx Tx, event T, options ...e
 	return write(ctx, tx, p.table, p.settings, e)
 }
 
-// PublishBatch writes events, in their order. None is written if one can't be
-// encoded.
+// PublishBatch writes events in their order. If one can't be encoded, none is written.
 func (p *Publisher[T]) PublishBatch(ctx context.Context, tx Tx, events []T, options ...eventbus.BatchOption) error {
 	shared := make([]eventbus.PublishOption, len(options))
 	for i, o := range options {
@@ -72,7 +71,7 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, tx Tx, events []T, opti
 	return write(ctx, tx, p.table, p.settings, envelopes...)
 }
 
-// Delete writes a tombstone of a key.
+// Delete writes a tombstone for a key.
 func (p *Publisher[T]) Delete(ctx context.Context, tx Tx, key string, options ...eventbus.BatchOption) error {
 	e, err := p.of.DeleteEnvelope(ctx, key, options...)
 	if err != nil {
@@ -178,7 +177,7 @@ func orNull(b []byte) any {
 }
 
 // lockKeys takes the locks of all keys, in one order.
-// The outbox is no part of a lock, so a key has one order across all outboxes of the
+// The outbox is not part of a lock, so a key has one order across all outboxes of the
 // database. Two keys that share a number by chance only wait for each other.
 func lockKeys(ctx context.Context, tx Tx, rows []row) error {
 	var locks []int64

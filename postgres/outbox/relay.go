@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Relay sends what an outbox holds to Kafka. Any number of processes may run one
-// of a name; one of them leads, and another takes over when it dies. Its methods
-// are safe for concurrent use.
+// Relay sends the events of an outbox to Kafka. Any number of processes may run relays
+// of one name; one of them leads, and another takes over when it dies. Its methods are
+// safe for concurrent use.
 type Relay struct {
 	// Fields up to metrics are set by NewRelay and do not change. wake has room for one:
 	// a second wake before the next look says nothing more.
@@ -52,8 +52,8 @@ type relayState struct {
 	rotating error     // why daily partitions are not kept
 }
 
-// NewRelay returns a relay from pool to bus. It owns neither, connects to nothing
-// yet, and does nothing until Run.
+// NewRelay returns a relay from pool to bus. It owns neither. It does not connect to
+// anything until Run.
 func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, error) {
 	c, n, err := config.resolve()
 	if err != nil {
@@ -71,8 +71,8 @@ func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, err
 	return r, nil
 }
 
-// Wake makes the relay look at once, as after a commit of this process. It never
-// blocks.
+// Wake makes the relay poll at once, for example after a commit of this process. It
+// never blocks.
 func (r *Relay) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -80,10 +80,10 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Run relays until ctx ends, and then returns nil: the batch under way has ended,
-// and the lease is free, unless DrainTimeout cut off a batch of Config.Unfenced. Without the database or without Kafka it waits and tries
-// again. The error is one that waiting does not change: a server, a schema or a
-// cursor that an outbox can't work with.
+// Run relays events until ctx ends, and then returns nil: the last batch has ended, and
+// the lease is free, unless DrainTimeout cut off a batch of Config.Unfenced. While the
+// database or Kafka is unavailable, Run waits and retries. It returns an error only if
+// waiting does not help: a server, a schema or a cursor that an outbox can't use.
 func (r *Relay) Run(ctx context.Context) error {
 	// Two runs would share the fields that belong to one goroutine.
 	if !r.running.TryLock() {
@@ -119,7 +119,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		}
 		switch {
-		// Whatever failed did so because ctx ended, which is no error of Run.
+		// Whatever failed did so because ctx ended, which is not an error of Run.
 		case ctx.Err() != nil:
 			return nil
 		// A process that stands by is well, and looks often enough to take over soon after a

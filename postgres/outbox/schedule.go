@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Cancel withdraws an event that was written with [NotBefore] and is not due yet,
-// in the caller's transaction, and reports whether there was one. Once it is due
-// it may have been moved to the outbox, and then it is published.
+// Cancel withdraws, in the caller's transaction, an event that was written with
+// [NotBefore] and is not due yet. It reports whether there was one. An event that is due
+// may have been moved to the outbox, and is then published.
 func Cancel(ctx context.Context, tx Tx, table Table, eventID string) (bool, error) {
 	n, err := table.names()
 	if err == nil && tx == nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrSchema: the tables of the outbox are missing, or of a version that this
-// program does not work with. The text says what to do.
+// ErrSchema: the tables of the outbox are missing, or have a version that this program
+// does not support. The text says what to do.
 var ErrSchema = errors.New("outbox schema")
 
-// Migrate creates or updates the tables of an outbox. It may run at the same time
-// in any number of instances, and beside relays of the version before, and keeps
-// writers from no table for longer than a change of its definition takes. It
-// refuses a schema that is newer than this program. The pool needs two connections.
+// Migrate creates or updates the tables of an outbox. Any number of instances may run it
+// at once, beside relays of the previous version. It blocks writers of a table only for
+// the change of the table's definition. It refuses a schema that is newer than this
+// program. The pool needs two connections.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	n, err := table.names()
 	if err != nil {
@@ -84,8 +84,8 @@ func migrateStep(ctx context.Context, pool *pgxpool.Pool, n names, partitioned b
 	return done, err
 }
 
-// Schema returns the SQL that Migrate runs on an empty database, for the user's
-// own migrations: afterwards Migrate finds nothing to do.
+// Schema returns the SQL that Migrate runs on an empty database, for the user's own
+// migrations. Migrate has nothing to do afterwards.
 func Schema(table Table) (string, error) {
 	n, err := table.names()
 	if err != nil {
@@ -94,8 +94,8 @@ func Schema(table Table) (string, error) {
 	return sqlFrom(n, 0, table.Partitioned), nil
 }
 
-// Grants returns the SQL that gives a role the least it needs: to write events, or
-// to relay them.
+// Grants returns the SQL that gives roles the least privileges: writer to write events,
+// and relay to relay them.
 func Grants(table Table, writer, relay string) (string, error) {
 	n, err := table.names()
 	if err != nil {

@@ -63,7 +63,7 @@ func TestMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// The SQL of one's own migrations leaves Migrate nothing to do.
+	// After a user's own migrations with this SQL, Migrate has nothing to do.
 	table.Name = "third"
 	sql, err := Schema(table)
 	if err != nil {

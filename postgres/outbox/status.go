@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Status is what an outbox and its relays are like.
+// Status is the state of an outbox and its relays.
 type Status struct {
 	Table     string        `json:"table"`
 	Version   int           `json:"version"`
@@ -18,10 +18,10 @@ type Status struct {
 	Oldest    OldestTx      `json:"oldestTransaction"`
 }
 
-// CountLimit is up to which number rows are counted.
+// CountLimit is the number up to which rows are counted.
 const CountLimit = 100_000
 
-// RelayStatus is how one relay name stands.
+// RelayStatus is the state of one relay name.
 type RelayStatus struct {
 	Name      string        `json:"name"`
 	Holder    string        `json:"holder,omitempty"` // who leads: host/pid; empty if nobody does
@@ -31,14 +31,14 @@ type RelayStatus struct {
 	OldestAge time.Duration `json:"oldestAge"`
 	Parked    int64         `json:"parked"`    // events that wait in keys which Kafka refused, up to CountLimit
 	ParkedFor time.Duration `json:"parkedFor"` // since the oldest was parked
-	// Still is since when the cursor has not moved: a name that nobody runs any
-	// more keeps the table from being cleaned.
+	// Still is how long the cursor has not moved. A name that nobody runs any more keeps
+	// the table from being cleaned.
 	Still time.Duration `json:"still"`
 }
 
-// OldestTx is the oldest transaction of the server: dead rows stay in every table
-// until it ends. It is zero if there is none, and has no process id where the role
-// may not see it.
+// OldestTx is the server's oldest transaction: dead rows stay in every table until it
+// ends. It is zero if there is none. Its process id is missing if the role may not see
+// it.
 type OldestTx struct {
 	PID int32         `json:"pid,omitempty"`
 	Age time.Duration `json:"age"`

@@ -7,18 +7,16 @@ import (
 	"strings"
 )
 
-// Table names an outbox: one service may have several. The zero Table is
-// public.outbox. The other tables of an outbox have its name and a suffix:
-// _relay, _run, _parked, _scheduled and _version; of a partitioned outbox also
-// _overflow, and _d and a date.
+// Table names an outbox. A service may have several. The zero Table is public.outbox.
+// The other tables of an outbox have its name and a suffix: _relay, _run, _parked,
+// _scheduled and _version. A partitioned outbox also has _overflow, and _d with a date.
 type Table struct {
 	Schema string // default "public"
 	Name   string // default "outbox"
-	// Partitioned makes Migrate create the outbox in partitions, one for each day in
-	// UTC: the relay then drops whole days that every relay has sent and that are
-	// older than Config.Keep, in place of deleting rows, so that nothing is left to be
-	// vacuumed. Only Migrate, Schema and Grants look at it, and it can't be changed
-	// once the table is there.
+	// Partitioned makes Migrate create the outbox in partitions, one per day in UTC. The
+	// relay then drops whole days that every relay has sent and that are older than
+	// Config.Keep instead of deleting rows, which leaves nothing to vacuum. Only Migrate,
+	// Schema and Grants use it. It can't be changed once the table exists.
 	Partitioned bool
 }
 
@@ -51,7 +49,7 @@ func (t Table) names() (names, error) {
 	}, nil
 }
 
-// String is "schema.name".
+// String returns "schema.name".
 func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.Or(t.Name, "outbox") }
 
 // sql fills the tables' names into a statement.

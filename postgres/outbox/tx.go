@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Tx is the caller's transaction: [Pgx], [SQL], or that of [Memory]. The outbox
-// writes in it and never ends it.
+// Tx is the caller's transaction: [Pgx], [SQL], or one of [Memory]. The outbox writes in
+// it and never ends it.
 type Tx interface {
 	// exec runs a statement and returns how many rows it wrote.
 	exec(ctx context.Context, statement string, args ...any) (int64, error)
@@ -20,8 +20,8 @@ type Tx interface {
 // outbox is there to prevent.
 var errNoTx = errors.New("there is no transaction: pass the one that writes what the event is about, by outbox.Pgx or outbox.SQL")
 
-// Pgx returns the Tx of a pgx transaction.
-// A nil transaction gives a nil Tx, which Publish refuses.
+// Pgx returns the Tx of a pgx transaction. For nil it returns a nil Tx, which Publish
+// refuses.
 func Pgx(tx pgx.Tx) Tx {
 	if tx == nil {
 		return nil
@@ -29,8 +29,8 @@ func Pgx(tx pgx.Tx) Tx {
 	return pgxTx{tx}
 }
 
-// SQL returns the Tx of a database/sql transaction on PostgreSQL, by any driver
-// that takes []byte, string, int64 and time.Time and the placeholders $1, $2, …
+// SQL returns the Tx of a database/sql transaction on PostgreSQL, with any driver that
+// accepts []byte, string, int64 and time.Time and the placeholders $1, $2, …
 func SQL(tx *sql.Tx) Tx {
 	if tx == nil {
 		return nil
@@ -38,8 +38,8 @@ func SQL(tx *sql.Tx) Tx {
 	return sqlTx{tx}
 }
 
-// FromContext returns the transaction that an inbox began for the handler whose
-// context this is: what the handler publishes in it commits with the inbox.
+// FromContext returns the transaction that an inbox began for the handler that was
+// called with ctx. What the handler publishes in it commits with the inbox.
 func FromContext(ctx context.Context) (Tx, bool) {
 	switch tx := carry.From(ctx).(type) {
 	case pgx.Tx:

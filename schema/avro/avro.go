@@ -16,12 +16,12 @@ import (
 // ContentType is the datacontenttype of the events.
 const ContentType = "application/avro"
 
-// Codec returns the codec of T by an Avro schema. The registry may be nil with
-// framing None. With framing Prefix the data is not plain Avro, although its
-// content type says so: only clients that know the registry read it.
+// Codec returns the codec of T by an Avro schema. The registry may be nil with framing
+// None. With framing Prefix the data is not plain Avro, although its content type says
+// so: only clients that know the registry can read it.
 //
-// It panics when the schema can't be parsed, is not a named type, or has a field
-// that T does not fit, in the manner of eventbus.NewTopic.
+// Like eventbus.NewTopic it panics on a faulty declaration: if the schema can't be
+// parsed, is not a named type, or has a field that T does not fit.
 func Codec[T any](r *registry.Registry, f registry.Framing, schema string, options ...registry.Option) eventbus.Codec {
 	goType := reflect.TypeFor[T]()
 	name := "avro.Codec[" + goType.String() + "]"
@@ -33,9 +33,9 @@ func Codec[T any](r *registry.Registry, f registry.Framing, schema string, optio
 	return codec.New(name, r, f, format, o)
 }
 
-// SchemaFor returns an Avro schema made from the fields of T, for a codec or for a
-// file to start from. Fields tagged data:"personal" have the property x-eventbus-personal.
-// It panics on a T that Avro has no type for.
+// SchemaFor returns an Avro schema made from the fields of T, for a codec or as the
+// start of a file. Fields tagged data:"personal" have the property x-eventbus-personal.
+// It panics if Avro has no type for T.
 func SchemaFor[T any](options ...avro.SchemaOpt) string {
 	return withPersonal(avro.MustSchemaFor[T](options...).String(), reflect.TypeFor[T]())
 }

@@ -1,4 +1,4 @@
-// Package interop has tests alone: the codecs against a real schema registry and
-// against Confluent's serializers in Python. scripts/registry.sh starts the one,
-// scripts/python.sh runs the other; make test-registry does both.
+// Package interop contains only tests: of the codecs against a real schema registry and
+// against Confluent's serializers in Python. scripts/registry.sh starts the registry,
+// scripts/python.sh runs the serializers; make test-registry does both.
 package interop

@@ -101,7 +101,7 @@ func TestEvolutionOfProtobuf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		demand(t, subject, "BACKWARD") // to Apicurio an added field is no forward-compatible change
+		demand(t, subject, "BACKWARD") // to Apicurio an added field is not a forward-compatible change
 		for _, framing := range []registry.Framing{registry.Header, registry.Prefix} {
 			c := protobuf.Codec[*orders.OrderPlaced](open(t), framing, registry.UseLatest())
 			in := &eventbus.Envelope{Topic: topic, Data: append(registry.AppendPrefix(nil, s.ID, []byte{0}), v.data...)}

@@ -20,12 +20,12 @@ import (
 // ContentType is the datacontenttype of the events.
 const ContentType = "application/json"
 
-// Codec returns the codec of T by a JSON Schema, whose title names it in subjects
-// (the Go type's name where it has none). The registry may be nil with framing
-// None. With registry.Validate each event is checked before it is written; events
-// are never checked when they are read.
+// Codec returns the codec of T by a JSON Schema. The schema's title, or else the name of
+// the Go type, names it in subjects. The registry may be nil with framing None. With
+// registry.Validate each event is checked before it is written; events are never checked
+// when they are read.
 //
-// It panics when the schema is none, in the manner of eventbus.NewTopic.
+// Like eventbus.NewTopic it panics on a faulty declaration, such as an invalid schema.
 func Codec[T any](r *registry.Registry, f registry.Framing, schema string, options ...registry.Option) eventbus.Codec {
 	t := reflect.TypeFor[T]()
 	name := "jsonschema.Codec[" + t.String() + "]"

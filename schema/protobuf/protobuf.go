@@ -23,12 +23,12 @@ import (
 // ContentType is the datacontenttype of the events.
 const ContentType = "application/protobuf"
 
-// Codec returns the codec of the message T, a pointer to a generated type: a topic
-// of *pb.OrderPlaced has a Codec[*pb.OrderPlaced]. The registry may be nil with
-// framing None. With framing Prefix the data is not a plain message, although its
-// content type says so.
+// Codec returns the codec of the message T, a pointer to a generated type: a topic of
+// *pb.OrderPlaced has a Codec[*pb.OrderPlaced]. The registry may be nil with framing
+// None. With framing Prefix the data is not a plain message, although its content type
+// says so.
 //
-// It panics on a declaration that can't work, in the manner of eventbus.NewTopic.
+// Like eventbus.NewTopic it panics on a faulty declaration.
 func Codec[T proto.Message](r *registry.Registry, f registry.Framing, options ...registry.Option) eventbus.Codec {
 	var zero T
 	name := "protobuf.Codec[" + reflect.TypeFor[T]().String() + "]"

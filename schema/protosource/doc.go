@@ -2,5 +2,5 @@
 //
 //	text, err := document.AsyncAPI(catalog.AsyncAPIConfig{Protobuf: protosource.Of})
 //
-// It is apart from package protobuf because services need no printer.
+// It is separate from package protobuf because services need no printer.
 package protosource

@@ -31,13 +31,13 @@ var formats = map[protoreflect.Syntax]string{
 	protoreflect.Proto3: "application/vnd.google.protobuf;version=3",
 }
 
-// ErrSeveral is the error of a schema that no single file could hold: documents have one.
+// ErrSeveral: no single file can contain the schema, and a document needs one file.
 var ErrSeveral = errors.New("the schema is of several files")
 
-// Of returns the schema that package protobuf declares for an event as one file, and the
-// media type that AsyncAPI has for it. The file has the event's message, marked as the
-// root, and those that it holds. A message inside another, files of several packages or
-// with custom options, and editions are errors.
+// Of returns the schema that package protobuf declares for an event as one file, and
+// AsyncAPI's media type for it. The file contains the event's message, marked as the
+// root, and the messages that it uses. Of returns an error if the event's message is nested
+// in another, or if its files have several packages, custom options or an edition.
 func Of(schema json.RawMessage) (format, text string, err error) {
 	var whole struct {
 		Message string            `json:"message"`

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// unknownFor is how long an answer "there is none" is believed at most, so that a
-// stream of events with one bad id is not a stream of requests. While an id is waited
-// for, it is asked for at least eight times: the last of them decides.
+// unknownFor is how long the answer "there is none" is believed at most: a stream of
+// events with one bad id must not become a stream of requests. During the wait for an id
+// the registry is asked at least eight times; the last answer decides.
 const (
 	unknownFor = 30 * time.Second
 	asked      = 8

@@ -14,37 +14,37 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// Config says where the registry is and how to sign in. At least one of URLs and
-// Offline is required. However it is printed, its secrets are left out.
+// Config says where the registry is and how to sign in. At least one of URLs and Offline
+// is required. A Config does not show its secrets, in whatever way it is printed.
 type Config struct {
-	// URLs are the servers of one registry, tried in turn: the root of
-	// Confluent's API, as http://registry:8081 or
+	// URLs are the servers of one registry, tried in turn. Each is the root of
+	// Confluent's API, such as http://registry:8081 or
 	// https://apicurio/apis/ccompat/v7.
 	URLs []string
-	// Username and Password sign in by HTTP basic authentication, Token as a
-	// bearer, Client by OAuth's client credentials. At most one of them.
-	// Password and Token are read with each request, so one in a file can be
-	// replaced without a restart.
+	// Username and Password sign in by HTTP basic authentication, Token as a bearer
+	// token, Client by OAuth's client credentials. At most one of them may be set.
+	// Password and Token are read at each request, so one in a file can be replaced
+	// without a restart.
 	Username string
 	Password secret.Value
 	Token    secret.Value
 	Client   *ClientCredentials
-	// TLS is the configuration for https; nil is Go's default. A certificate in
-	// it signs in by mutual TLS.
+	// TLS is the configuration for https; nil means Go's default. A certificate in it
+	// signs in by mutual TLS.
 	TLS *tls.Config
 
-	// Offline is a directory as `eventbus schemas pull` writes it. It is asked
-	// before the servers, and alone where there are none.
+	// Offline is a directory written by `eventbus schemas pull`. It is consulted
+	// before the servers, or alone if there are none.
 	Offline fs.FS
 
-	// Timeout bounds one call, 5 s by default; UnknownFor is how long an unknown
-	// id is waited for, one minute by default.
+	// Timeout bounds one call, by default 5 s. UnknownFor is how long to wait for an
+	// unknown id, by default one minute.
 	Timeout    time.Duration
 	UnknownFor time.Duration
-	// CacheSize bounds the schemas that are remembered, 1,000 by default. A
-	// service that meets more asks for them again.
+	// CacheSize bounds the number of cached schemas, by default 1,000. Others are
+	// requested again.
 	CacheSize int
-	// Logger gets warnings, slog.Default() by default.
+	// Logger logs warnings. Default slog.Default().
 	Logger *slog.Logger
 }
 

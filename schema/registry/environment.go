@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// FromEnvironment returns a registry that is configured by variables of the
-// environment, which are read when it is used first:
+// FromEnvironment returns a registry that is configured by environment variables, which
+// are read at its first use:
 //
 //	EVENTBUS_REGISTRY_URLS                the servers, separated by commas
 //	EVENTBUS_REGISTRY_USERNAME, _PASSWORD, _PASSWORD_FILE
@@ -23,8 +23,8 @@ import (
 //	EVENTBUS_REGISTRY_OFFLINE             a directory of schemas
 //	EVENTBUS_REGISTRY_TIMEOUT, _UNKNOWN_FOR, _CACHE_SIZE
 //
-// A variable that begins so and is none of these is an error: a misspelt one would
-// leave out what it was meant to say, in silence.
+// Any other variable with this prefix is an error: a misspelled one would otherwise be
+// ignored silently.
 func FromEnvironment() *Registry { return Lazy(ConfigFromEnvironment) }
 
 // prefix begins the names of the variables.
@@ -39,10 +39,10 @@ func ConfigFromEnvironment() (Config, error) {
 	return s.config(variable)
 }
 
-// Environment sets the fields that variables of FromEnvironment are set for, and leaves
-// the others as they are.
+// Environment sets the fields whose variables of FromEnvironment are set, and leaves the
+// others unchanged.
 func (s *Settings) Environment() error {
-	// Variables are walked, and not fields, so that one which is no field is seen.
+	// Variables are walked, and not fields, so that one which is not a field is seen.
 	fields := s.variables()
 	var wrong []error
 	for _, pair := range os.Environ() {

@@ -15,8 +15,8 @@ import (
 var (
 	// ErrUnknown: the registry has no such schema, subject or version.
 	ErrUnknown = errors.New("the schema registry does not know it")
-	// ErrIncompatible: the registry refuses a schema, since readers or writers
-	// of earlier ones would break. The text has the registry's reasons.
+	// ErrIncompatible: the registry refuses a schema because it would break readers or
+	// writers of earlier ones. The text contains the registry's reasons.
 	ErrIncompatible = errors.New("the schema registry calls the schema incompatible")
 	// ErrInvalid: the registry can't read a schema.
 	ErrInvalid = errors.New("the schema registry calls the schema invalid")
@@ -30,7 +30,7 @@ const (
 )
 
 // classify gives an error of a call its class. What may pass is Unavailable:
-// refused credentials too, since a token that has expired is no fault of an event.
+// refused credentials too, since a token that has expired is not a fault of an event.
 func classify(doing string, err error) error {
 	if err == nil {
 		return nil

@@ -11,11 +11,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Framing is how an event names its schema. The zero value is no choice, and
+// Framing is how an event names its schema. The zero value is not a framing and is
 // refused.
 type Framing int
 
-// The framings; the package's documentation says who reads them.
+// The framings. The package documentation says who can read them.
 const (
 	Header Framing = iota + 1
 	Prefix
@@ -35,8 +35,8 @@ func (f Framing) String() string {
 	return "Framing(" + strconv.Itoa(int(f)) + ")"
 }
 
-// HeaderName is the record's header of Header framing (Confluent's
-// serializers, version 8 and later).
+// HeaderName is the record header that Header framing writes (as Confluent's
+// serializers of version 8 and later do).
 const HeaderName = "__value_schema_id"
 
 // schemaPath leads to a schema at a registry.
@@ -48,16 +48,16 @@ const (
 	magicGUID   = 1
 )
 
-// AppendPrefix appends what Prefix framing writes before a value. Index is
-// Protobuf's message indexes, nil otherwise.
+// AppendPrefix appends what Prefix framing writes before a value. index is Protobuf's
+// message indexes, otherwise nil.
 func AppendPrefix(dst []byte, id int, index []byte) []byte {
 	dst = append(dst, magicNumber)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(id))
 	return append(dst, index...)
 }
 
-// HeaderOf returns the header of Header framing: the GUID where the registry gives
-// one, else the number. Index is as in AppendPrefix.
+// HeaderOf returns the header that Header framing writes: the GUID if the registry has
+// one, else the number. index is as in AppendPrefix.
 func HeaderOf(s *Schema, index []byte) transport.Header {
 	if guid, ok := parseGUID(s.GUID); ok {
 		value := append([]byte{magicGUID}, guid[:]...)
@@ -81,8 +81,8 @@ func ParseID(b []byte) (id ID, rest []byte, err error) {
 	return id, nil, fmt.Errorf("%d bytes that begin with %#02x are no schema id", len(b), b[0])
 }
 
-// AppendIndex appends message indexes as Prefix framing has them: the path to a
-// message of a Protobuf file, a single zero byte for the first.
+// AppendIndex appends message indexes as Prefix framing writes them: the path to a
+// message in a Protobuf file; for the first message, a single zero byte.
 func AppendIndex(dst []byte, index []int) []byte {
 	if len(index) == 1 && index[0] == 0 {
 		return append(dst, 0)
@@ -124,8 +124,8 @@ type Frame struct {
 	Value []byte // the data, behind a prefix
 }
 
-// Read finds the schema that an event names. Prefixed says that a value which
-// begins with a zero byte is a prefixed one.
+// Read finds the schema that an event names. prefixed says whether a value that begins
+// with a zero byte is a prefixed one.
 func (r *Registry) Read(e *eventbus.Envelope, prefixed bool) (Frame, error) {
 	// The last one counts where there are several, as with Kafka's lastHeader: an event
 	// that was forwarded may have that of its source first.

@@ -89,8 +89,8 @@ func (d *directory) read(files fs.FS, name string) error {
 	return nil
 }
 
-// WriteFile returns the name and content of the file that holds s in a directory
-// for Config.Offline.
+// WriteFile returns the name and content of the file of s in a directory for
+// Config.Offline.
 func WriteFile(s *Schema) (name string, content []byte, err error) {
 	if s.Subject == "" || s.Version <= 0 {
 		return "", nil, fmt.Errorf("schema %d has no subject and version to be filed by", s.ID)

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Registry is a schema registry, or a directory in its place. It is safe for
-// concurrent use, opens connections when it is asked, and needs no closing.
+// Registry is a schema registry, or a directory in its place. It is safe for concurrent
+// use, connects on demand, and need not be closed.
 type Registry struct {
 	load func() (*source, error)
 }
@@ -31,8 +31,8 @@ type source struct {
 	calls   singleflight.Group
 }
 
-// New returns a registry. It does no I/O but for reading Config.Offline, and
-// names everything that is wrong with the configuration.
+// New returns a registry. The only I/O is reading Config.Offline. The error lists
+// everything that is wrong with the configuration.
 func New(c Config) (*Registry, error) {
 	s, err := newSource(c)
 	if err != nil {
@@ -41,9 +41,9 @@ func New(c Config) (*Registry, error) {
 	return &Registry{load: func() (*source, error) { return s, nil }}, nil
 }
 
-// Lazy returns a registry whose configuration is asked for once, when the first
-// codec of a bus starts or works. A package of contracts, which declares its
-// topics before anything is configured, uses it.
+// Lazy returns a registry whose configuration is requested once, when the first codec of
+// a bus starts or works. It is for a package of contracts, which declares its topics
+// before anything is configured.
 func Lazy(configure func() (Config, error)) *Registry {
 	return &Registry{load: sync.OnceValues(func() (*source, error) {
 		c, err := configure()
@@ -77,8 +77,8 @@ func newSource(c Config) (*source, error) {
 	return s, err
 }
 
-// Schema returns the schema with an id: from memory, the directory, or the
-// servers. Several callers for one id share a request.
+// Schema returns the schema with an id: from memory, the directory, or the servers.
+// Concurrent calls for one id share a request.
 func (r *Registry) Schema(ctx context.Context, id ID) (*Schema, error) {
 	s, err := r.load()
 	if err != nil {
@@ -217,8 +217,8 @@ func (r *Registry) Lookup(ctx context.Context, subject string, d Definition, nor
 	return known(doing, &answer, err)
 }
 
-// Register adds a schema to a subject, and returns the one that is there already
-// if it is the same. The registry checks it against earlier ones: [ErrIncompatible].
+// Register adds a schema to a subject, or returns the same one if it is there already.
+// The registry compares it with earlier ones: see [ErrIncompatible].
 func (r *Registry) Register(ctx context.Context, subject string, d Definition, normalize bool) (*Schema, error) {
 	s, err := r.load()
 	if err != nil {
@@ -235,8 +235,8 @@ func (r *Registry) Register(ctx context.Context, subject string, d Definition, n
 	return known("registering at subject "+subject, &answer, err)
 }
 
-// Check asks whether a schema could be registered at a subject: nil, or
-// [ErrIncompatible] with the registry's reasons. A new subject takes any schema.
+// Check returns nil if a schema could be registered at a subject, or else
+// [ErrIncompatible] with the registry's reasons. A new subject accepts any schema.
 func (r *Registry) Check(ctx context.Context, subject string, d Definition) error {
 	s, err := r.load()
 	if err != nil {
@@ -262,7 +262,7 @@ func (r *Registry) Check(ctx context.Context, subject string, d Definition) erro
 	return nil
 }
 
-// Subjects returns the names of all subjects, and Versions the numbers of one.
+// Subjects returns the names of all subjects.
 func (r *Registry) Subjects(ctx context.Context) ([]string, error) {
 	s, err := r.load()
 	if err != nil {
@@ -289,7 +289,7 @@ func (r *Registry) Versions(ctx context.Context, subject string) ([]int, error) 
 }
 
 // SchemaURI returns the URI of a schema at the first server, for CloudEvents'
-// dataschema, and "" offline.
+// dataschema, or "" if the registry is offline.
 func (r *Registry) SchemaURI(id int) string {
 	s, err := r.load()
 	if err != nil || len(s.config.URLs) == 0 {

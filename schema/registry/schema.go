@@ -21,7 +21,7 @@ const (
 	JSON     Type = "JSON"
 )
 
-// Definition is a schema's text with what it refers to.
+// Definition is a schema's text and what it refers to.
 type Definition struct {
 	Type       Type
 	Text       string
@@ -36,21 +36,21 @@ type Reference struct {
 	Version int
 }
 
-// Schema is a schema of the registry. Its fields are never changed.
+// Schema is a schema of the registry. Its fields must not be changed.
 type Schema struct {
 	Definition
-	// ID is the registry's number, and GUID its name in any registry, where the
-	// registry gives one (Confluent's of version 8 and later).
+	// ID is the registry's number. GUID is the schema's name in any registry; not
+	// every registry has GUIDs (Confluent's does from version 8 on).
 	ID   int
 	GUID string
-	// Subject and Version are where it is registered, empty and 0 for one that
-	// was asked for by its id.
+	// Subject and Version are where it is registered; empty and 0 if it was requested
+	// by id.
 	Subject string
 	Version int
 }
 
-// ID names a schema as an event does: by its number, or by its GUID if that is
-// not zero.
+// ID identifies a schema as an event does: by its number, or by its GUID if that is not
+// zero.
 type ID struct {
 	Number int
 	GUID   [16]byte

@@ -12,18 +12,19 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// Settings are what files and the environment say of a registry. Package config reads
-// them from any section, by the names of the fields:
+// Settings is the configuration of a registry in files and the environment. Package
+// config reads it from any section, by the names of the fields:
 //
 //	var s registry.Settings
 //	err := config.LoadSection("SchemaRegistry", &s) // SchemaRegistry__Urls=…, or the section in appsettings.json
 //
-// The zero value configures nothing. However they are printed, secrets are left out.
+// The zero value configures nothing. Settings do not show their secrets, in whatever way
+// they are printed.
 type Settings struct {
 	URLs List // the servers, separated by commas
 
-	// One way to sign in, at most: a name and a password, a bearer token, or
-	// OAuth's client credentials. A secret in a file is read with each request.
+	// At most one way to sign in: a name and a password, a bearer token, or OAuth's
+	// client credentials. A secret in a file is read at each request.
 	Username         string
 	Password         secret.Value
 	PasswordFile     string
@@ -48,7 +49,7 @@ type Settings struct {
 	CacheSize  int
 }
 
-// List is several words in one text, separated by commas or spaces.
+// List is a list of words in one text, separated by commas or spaces.
 type List []string
 
 // UnmarshalText reads the words.
@@ -61,9 +62,9 @@ func (l *List) UnmarshalText(text []byte) error {
 func (s *Settings) IsZero() bool { return len(s.URLs) == 0 && s.Offline == "" }
 
 // Config returns the configuration, for New or Lazy. It reads the file of authorities
-// once; a certificate and its key, which are short-lived, are read again for each
-// connection. It looks whether the files of secrets are there. The error names each field that
-// is wrong.
+// once. It reads a certificate and its key, which are short-lived, again for each
+// connection, and checks now that the files of secrets exist. The error names each wrong
+// field.
 func (s *Settings) Config() (Config, error) {
 	return s.config(func(field string) string { return field })
 }

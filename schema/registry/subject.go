@@ -10,8 +10,8 @@ type Strategy int
 
 // The strategies, by Confluent's names.
 const (
-	// TopicRecordName is {topic}-{record}: a topic carries several types, and a
-	// type's history on one topic does not bind it on another. The default.
+	// TopicRecordName is {topic}-{record}: a topic carries several types, and a type's
+	// history on one topic does not bind it on another. It is the default.
 	TopicRecordName Strategy = iota
 	// RecordName is {record}: one history wherever the type goes.
 	RecordName

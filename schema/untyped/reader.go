@@ -14,7 +14,7 @@ import (
 )
 
 // Reader reads events by the schemas of one registry. It is safe for concurrent use. It
-// keeps a decoder for each schema that it meets, 500 at most.
+// keeps a decoder for each schema, at most 500.
 type Reader struct {
 	registry *registry.Registry
 	mu       sync.Mutex
@@ -25,30 +25,30 @@ type Reader struct {
 	until  time.Time
 }
 
-// New returns a reader. It asks the registry when an event names a schema that it has
-// not seen.
+// New returns a reader. It asks the registry when an event names a schema that the reader
+// has not seen.
 func New(r *registry.Registry) *Reader {
 	return &Reader{registry: r, decoders: make(map[registry.ID]*decoder)}
 }
 
-// Data is the data of an event, and what was found out about it. It shares no memory
-// with the event.
+// Data is the data of an event, and what is known about it. It shares no memory with the
+// event.
 type Data struct {
-	// ID names the schema; Schema is nil if it could not be had.
+	// ID identifies the schema. Schema is nil if it could not be found.
 	ID     registry.ID
 	Schema *registry.Schema
 	// Record is the full name of the type in the schema, "" for JSON.
 	Record string
-	// JSON is the data, nil if it could not be read.
+	// JSON is the data, or nil if it could not be decoded.
 	JSON []byte
 
 	decoder *decoder
 }
 
-// Fields returns a JSON Schema of JSON that says which fields there are, and which are
-// personal by the mark x-eventbus-personal; nil if that is not known. Avro and JSON
-// Schema mark fields by the property x-eventbus-personal, true, or by Confluent's tag PII,
-// Protobuf by the option debug_redact. It is made for the caller, who may change it.
+// Fields returns a JSON Schema of JSON that says which fields there are, and marks
+// personal ones with x-eventbus-personal; nil if that is not known. Avro and JSON Schema
+// mark fields with the property x-eventbus-personal, true, or with Confluent's tag PII;
+// Protobuf with the option debug_redact. The caller owns the result.
 func (d *Data) Fields() map[string]any {
 	if d.decoder == nil || d.decoder.fields == nil {
 		return nil
@@ -56,8 +56,8 @@ func (d *Data) Fields() map[string]any {
 	return d.decoder.fields(d.Record)
 }
 
-// decoder reads data by one schema. It never changes. Index is the message indexes of a header; prefixed
-// data begins with its own. Typ is the event's type.
+// decoder reads data by one schema. It never changes. Index is the message indexes of a header;
+// prefixed data begins with its own. Typ is the event's type.
 type decoder struct {
 	schema *registry.Schema
 	decode decode
@@ -74,15 +74,15 @@ const (
 	// downFor is how long a registry that could not be reached is not asked again, so
 	// that a list of events is not a list of timeouts.
 	downFor = 10 * time.Second
-	// MaxJSON bounds the text that is made of one event, in bytes.
+	// MaxJSON bounds the JSON of one event, in bytes.
 	MaxJSON = 16 << 20
 )
 
 // Read returns the data of an event that names a schema: by its header, by the prefix of
 // its value, or by a dataschema at the registry. It returns nil for an event that names
-// none. A value that is not JSON, and begins with a zero byte and an id that the
-// registry knows, counts as prefixed, since the framing of a topic is not known here.
-// With an error, Data has what was found out.
+// none. A value that is not JSON and begins with a zero byte and an id that the registry
+// knows counts as prefixed, since the framing of a topic is not known here. If there is an
+// error, Data is what is known so far.
 func (r *Reader) Read(ctx context.Context, e *eventbus.Envelope) (*Data, error) {
 	frame, err := r.registry.Read(e, true)
 	if err != nil || frame.ID == (registry.ID{}) {

@@ -10,15 +10,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// admin is a Cluster's transport.Admin.
-// All of its calls fail during an outage, as requests to a broker do; the Cluster's
-// methods of similar names are a test's view and always answer.
+// admin is a Cluster's transport.Admin. During an outage all its calls fail, as requests to a
+// broker do; the Cluster's methods of similar names are a test's view and always work.
 type admin struct{ c *Cluster }
 
-// Admin describes and creates topics.
+// Admin returns the cluster's transport.Admin.
 func (c *Cluster) Admin() transport.Admin { return admin{c} }
 
-// Topics answers for each name by itself: one that is missing has an Err of its own.
+// Topics describes each name by itself: a missing one has its own Err.
 func (a admin) Topics(ctx context.Context, names ...string) ([]transport.TopicInfo, error) {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
@@ -46,8 +45,8 @@ func (a admin) Topics(ctx context.Context, names ...string) ([]transport.TopicIn
 	return infos, nil
 }
 
-// CreateTopics creates what it can, and returns what is wrong with the others. A topic
-// that is there already is no error, and stays as it is.
+// CreateTopics creates the topics it can, and returns the errors of the others. A topic that
+// already exists is not an error, and stays as it is.
 func (a admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) error {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
@@ -61,7 +60,7 @@ func (a admin) CreateTopics(ctx context.Context, specs ...transport.TopicSpec) e
 	return errors.Join(errs...)
 }
 
-// Offsets answers for all partitions or for none.
+// Offsets returns the offsets of all partitions, or an error.
 func (a admin) Offsets(ctx context.Context, at transport.Start, partitions ...transport.Partition) (map[transport.Partition]int64, error) {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
@@ -79,15 +78,15 @@ func (a admin) Offsets(ctx context.Context, at transport.Start, partitions ...tr
 	return offsets, nil
 }
 
-// Committed returns those of all topics if none is named. A group that does not exist
-// has none, which is no error.
+// Committed returns the offsets for all topics if none is named. A group that does not exist has
+// none, which is not an error.
 func (a admin) Committed(ctx context.Context, group string, topics ...string) (map[transport.Partition]transport.Commit, error) {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
 	if err := a.c.usable(ctx); err != nil {
 		return nil, err
 	}
-	// The map is made for this call, so what is not asked for can be deleted from it.
+	// The map belongs to this call, so other topics can be deleted from it.
 	commits := a.c.committed(group)
 	maps.DeleteFunc(commits, func(p transport.Partition, _ transport.Commit) bool {
 		return len(topics) > 0 && !slices.Contains(topics, p.Topic)

@@ -10,27 +10,25 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// commitment is what a group keeps for a partition.
-// topic tells apart the commits on a topic that was deleted and created again with the
-// same name; from means something only while recreated is set.
+// commitment is a group's commit on a partition. topic distinguishes commits on a topic that was
+// deleted and created again with the same name; from is valid only while recreated is set.
 type commitment struct {
 	transport.Commit
 	topic     transport.TopicID
-	recreated bool  // the topic was created again, and no member heard so yet
-	from      int64 // then the offset that was committed on the old one
+	recreated bool  // the topic was created again, and no member was told yet
+	from      int64 // the offset committed on the old topic
 }
 
-// Commit waits while the cluster is disconnected, until ctx ends.
-// Each partition is accepted or refused for itself; the error is a *transport.CommitError
-// that names those that were refused. It may be called in Revoked, and for that the
-// partition counts as assigned until Revoked has returned.
+// Commit waits, until ctx ends, while the cluster is disconnected. Each partition is accepted or
+// refused by itself; the error is a *transport.CommitError that names the refused ones. It may be
+// called in Revoked: a partition counts as assigned until Revoked has returned.
 func (m *consumer) Commit(ctx context.Context, commits ...transport.Commit) error {
 	c := m.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var unreachable error
-	// The channel is taken with the mutex held and waited on without it: no change in
-	// between is missed.
+	// Get the channel with the mutex held and wait on it without, so that no change in between is
+	// missed.
 	for unreachable == nil && !m.gone && !c.cutAt.IsZero() {
 		changed := c.nextChange()
 		c.mu.Unlock()
@@ -41,19 +39,19 @@ func (m *consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 		}
 		c.mu.Lock()
 	}
-	// Once per call, and not per partition: RejectCommits counts calls.
+	// Once per call, not per partition: RejectCommits counts calls.
 	rejected := m.group.rejection()
 	failed := make(map[transport.Partition]error)
 	for _, commit := range commits {
 		var err error
 		switch a := m.assigned[commit.Partition]; {
-		// The order is that of a broker's client: a closed client sends nothing, a cut
-		// connection answers nothing, and a coordinator looks at the member first.
+		// In the order of a broker's client: a closed client sends nothing, a cut connection
+		// returns nothing, and a coordinator checks the member first.
 		case m.gone:
 			err = fmt.Errorf("consumer: %w", transport.ErrClosed)
 		case unreachable != nil:
 			err = unreachable
-		// The fence: a late commit of an earlier owner would set the group's offset back.
+		// The fence: a late commit of an earlier owner would move the group's offset back.
 		case a == nil || a.Epoch != commit.Epoch:
 			err = fmt.Errorf("%w: not assigned with epoch %d", transport.ErrFenced, commit.Epoch)
 		case rejected != nil:
@@ -61,7 +59,7 @@ func (m *consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 		case len(utf16.Encode([]rune(commit.Metadata))) > metadataLimit:
 			err = fmt.Errorf("%w: at most %d characters", transport.ErrMetadataTooLarge, metadataLimit)
 		default:
-			// What is stored belongs to no member: Committed and startingAt give it to others.
+			// Stored commits belong to no member: Committed and startingAt return them to others.
 			commit.Epoch = 0
 			m.group.commits[commit.Partition] = commitment{Commit: commit, topic: a.TopicID}
 		}
@@ -76,12 +74,11 @@ func (m *consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 	return nil
 }
 
-// startingAt is where a group starts on a partition. A group that has no commit on
-// the topic commits the start of all its partitions first; on a topic that was created
-// again since the group's commits, it commits 0.
-// If each partition got its start only when it is first assigned, a record could be
-// missed that was written before that: with Latest, on a partition that waits for
-// its owner. On a topic that was created again, 0 loses nothing.
+// startingAt returns where a group starts on a partition. If the group has no commit on the topic,
+// it first commits the start of all its partitions; if the topic was created again since the
+// group's commits, it commits 0, which loses nothing. Resolving each partition only when it is
+// first assigned could miss a record written before that: with Latest, on a partition still
+// waiting for its owner.
 func (g *group) startingAt(t *topic, p transport.Partition, start transport.Start) transport.Commit {
 	started, recreated := false, false
 	for q, m := range g.commits {
@@ -93,7 +90,7 @@ func (g *group) startingAt(t *topic, p transport.Partition, start transport.Star
 	if !started {
 		for _, l := range t.logs {
 			m := commitment{Commit: transport.Commit{Partition: l.Partition, LeaderEpoch: -1}, topic: t.id}
-			// Its owner hears of the move by Skipped, once: see recreatedFrom.
+			// Skipped reports the move to its owner, once; see recreatedFrom.
 			if old, had := g.commits[l.Partition]; had {
 				m.recreated, m.from = true, old.Offset
 			} else if !recreated {
@@ -109,14 +106,13 @@ func (g *group) startingAt(t *topic, p transport.Partition, start transport.Star
 	if m, ok := g.commits[p]; ok {
 		return m.Commit
 	}
-	// The partition was added after the group began: nothing in it may be missed, so
-	// Start does not apply and the offset is 0.
+	// The partition was added after the group began. None of its records may be missed, so it
+	// starts at 0, whatever Start says.
 	return transport.Commit{Partition: p, LeaderEpoch: -1}
 }
 
-// recreatedFrom tells, once, that a partition's topic was created again, and what was
-// committed on the old one.
-// A later owner starts from a commit as any other.
+// recreatedFrom reports, once, whether a partition's topic was created again, and what was
+// committed on the old one. A later owner starts from the commit like any other.
 func (g *group) recreatedFrom(p transport.Partition) (from int64, recreated bool) {
 	m := g.commits[p]
 	if m.recreated {
@@ -127,23 +123,23 @@ func (g *group) recreatedFrom(p transport.Partition) (from int64, recreated bool
 	return 0, false
 }
 
-// rewind sets a group's offset, if it has one and the topic is there.
-// The metadata goes: it is about records beyond the old offset.
+// rewind sets a group's offset if the topic exists. It drops the metadata, which is about records
+// beyond the old offset.
 func (g *group) rewind(p transport.Partition, offset int64) {
 	if t := g.cluster.topics[p.Topic]; t != nil {
 		g.commits[p] = commitment{Commit: transport.Commit{Partition: p, Offset: offset, LeaderEpoch: -1}, topic: t.id}
 	}
 }
 
-// commitRejection is one RejectCommits.
-// left counts calls of Commit; negative: without end.
+// commitRejection is one call of RejectCommits. left counts calls of Commit; negative means no
+// limit.
 type commitRejection struct {
 	left int
 	err  error
 }
 
-// RejectCommits makes the next n calls of Commit in a group fail with err for every
-// partition. A negative n has no end, and 0 ends all that was set before.
+// RejectCommits makes the next n calls of Commit in a group fail with err for every partition. A
+// negative n means no limit, and 0 ends all earlier rejections.
 func (c *Cluster) RejectCommits(group string, n int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,8 +151,8 @@ func (c *Cluster) RejectCommits(group string, n int, err error) {
 	g.rejections = append(g.rejections, &commitRejection{left: n, err: err})
 }
 
-// rejection is the one that the next commit meets.
-// It counts it down. Rejections take effect one after another, in the order they were set.
+// rejection returns the error for the next commit, and counts it down. Rejections take effect one
+// after another, in the order of the calls.
 func (g *group) rejection() error {
 	g.rejections = slices.DeleteFunc(g.rejections, func(r *commitRejection) bool { return r.left == 0 })
 	if len(g.rejections) == 0 {

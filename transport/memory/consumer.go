@@ -12,39 +12,38 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// fetchLimit is the most that one batch has, in bytes, if it has more than one
-// record: Kafka's default max.partition.fetch.bytes.
+// fetchLimit bounds a batch with more than one record, in bytes: Kafka's default
+// max.partition.fetch.bytes.
 const fetchLimit = 1 << 20
 
-// consumer is a transport.Consumer. What is below the blank line is guarded by the
-// cluster's mutex.
-// The Listener is called on one goroutine, listen, and never with the mutex held: in
-// Assigned, Revoked and Lost it may call the consumer again.
+// consumer is a transport.Consumer. The cluster's mutex guards the fields below the blank line. The
+// Listener is called on one goroutine, listen, and never with the mutex held: its methods may call
+// the consumer.
 type consumer struct {
 	cluster *Cluster
 	config  transport.ConsumerConfig
 	topics  map[string]transport.TopicStart
 	types   []grouptypes.ID
-	patient context.Context // the parent of Revoked's contexts: ends with that of Close
+	patient context.Context // parent of Revoked's contexts; ends with Close's
 	hurry   context.CancelFunc
-	wake    chan struct{} // a token for Poll: something may be there to fetch
-	work    chan struct{} // a token for listen: an event waits
-	left    chan struct{} // closed when listen has returned
+	wake    chan struct{} // a token for Poll: there may be something to fetch
+	work    chan struct{} // a token for listen: an event is queued
+	left    chan struct{} // closed once listen has returned
 
 	group      *group
-	member     *member // nil while the group does not count this consumer in
+	member     *member // nil unless the group counts this consumer in
 	assigned   map[transport.Partition]*assignment
 	events     []func() // for listen, in order
-	busy       bool     // listen runs one
+	busy       bool     // listen is running one
 	closing    bool
-	gone       bool // listen ends
+	gone       bool // tells listen to end
 	fenced     error
 	rebalances int64
-	cursor     int // the place of the partition that the next Poll starts with
+	cursor     int // index of the partition that the next Poll starts with
 }
 
-// NewConsumer joins the group before it returns, or, while the cluster is
-// disconnected, when it is connected again.
+// NewConsumer joins the group before it returns or, while the cluster is disconnected, once it is
+// connected again.
 func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consumer, error) {
 	config = config.WithDefaults()
 	topics, err := check(config)
@@ -61,7 +60,7 @@ func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consum
 		left:     make(chan struct{}),
 		assigned: make(map[transport.Partition]*assignment),
 	}
-	// It is not Close's own context, which does not exist yet when Revoked begins.
+	// Not Close's own context, which does not exist yet when Revoked begins.
 	m.patient, m.hurry = context.WithCancel(context.Background())
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,9 +75,7 @@ func (c *Cluster) NewConsumer(config transport.ConsumerConfig) (transport.Consum
 	return m, nil
 }
 
-// check holds a configuration against what its fields ask for, and returns the
-// topics by name.
-// The error names all that is wrong with it at once.
+// check checks a configuration and returns the topics by name. The error names everything wrong.
 func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, error) {
 	var errs []error
 	if config.Group == "" {
@@ -90,8 +87,8 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 	if len(config.Topics) == 0 {
 		errs = append(errs, errors.New("no Topics"))
 	}
-	// The documentation of heartbeat.interval.ms asks for it: one that is lost, or late, does
-	// not end the session.
+	// heartbeat.interval.ms must be lower, by its documentation, so that one lost or late
+	// heartbeat does not end the session.
 	if config.HeartbeatInterval > config.SessionTimeout/3 {
 		errs = append(errs, fmt.Errorf("HeartbeatInterval %v is more than a third of SessionTimeout %v", config.HeartbeatInterval, config.SessionTimeout))
 	}
@@ -102,7 +99,7 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 		}
 		topics[t.Topic] = t
 	}
-	// After all names are known: a companion may stand before its other topic.
+	// After all names are known: a companion may come before its other topic.
 	for _, t := range config.Topics {
 		if other, there := topics[t.CompanionOf]; t.CompanionOf != "" && (!there || other.CompanionOf != "") {
 			errs = append(errs, fmt.Errorf("topic %s is the companion of %s, which is not one of the Topics or is a companion itself", t.Topic, t.CompanionOf))
@@ -114,8 +111,8 @@ func check(config transport.ConsumerConfig) (map[string]transport.TopicStart, er
 	return topics, nil
 }
 
-// Poll returns at least one batch or an error. It keeps nothing between calls but the
-// token, which may be an old one: then it looks, finds nothing and waits again.
+// Poll returns at least one batch or an error. The token may be stale: Poll then looks, finds
+// nothing and waits again.
 func (m *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -131,7 +128,7 @@ func (m *consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	}
 }
 
-// fetch takes what there is of the partitions in turn, up to FetchBytes.
+// fetch takes records from the partitions in turn, up to FetchBytes.
 func (m *consumer) fetch() ([]transport.Batch, error) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
@@ -144,11 +141,11 @@ func (m *consumer) fetch() ([]transport.Batch, error) {
 		return nil, nil
 	}
 	var batches []transport.Batch
-	// In turn, so that one partition with much does not starve those behind it.
+	// In turn, so that one partition with many records does not starve the others.
 	first := m.cursor % len(partitions)
 	room := m.config.FetchBytes
 	for i := range partitions {
-		// The first batch is taken in any case, also with a FetchBytes too small for it.
+		// Take the first batch even if FetchBytes is too small for it.
 		if room <= 0 && len(batches) > 0 {
 			break
 		}
@@ -168,8 +165,7 @@ func (m *consumer) fetch() ([]transport.Batch, error) {
 	return batches, nil
 }
 
-// wakePoll makes Poll look again.
-// One token is enough: Poll looks at every partition each time.
+// wakePoll makes Poll look again. One token is enough: Poll looks at every partition.
 func (m *consumer) wakePoll() {
 	select {
 	case m.wake <- struct{}{}:
@@ -180,7 +176,7 @@ func (m *consumer) wakePoll() {
 func (m *consumer) Pause(partitions ...transport.Partition)  { m.pause(true, partitions) }
 func (m *consumer) Resume(partitions ...transport.Partition) { m.pause(false, partitions) }
 
-// Partitions that are not assigned are passed over: they may have just been revoked.
+// pause ignores partitions that are not assigned: they may have just been revoked.
 func (m *consumer) pause(paused bool, partitions []transport.Partition) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
@@ -195,16 +191,16 @@ func (m *consumer) pause(paused bool, partitions []transport.Partition) {
 	m.cluster.change()
 }
 
-// Alive does not wait for a heartbeat that fails: heartbeats are acknowledged at
-// once and all the time while the cluster is connected.
+// Alive reports whether the cluster was connected within the session timeout: while it is,
+// heartbeats are acknowledged continuously.
 func (m *consumer) Alive() bool {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
 	return m.member != nil && time.Since(m.lastHeartbeat()) < m.config.SessionTimeout
 }
 
-// lastHeartbeat is when the last one was acknowledged.
-// During an outage that is its beginning. The mutex is held.
+// lastHeartbeat returns when the last heartbeat was acknowledged: now, or when the outage
+// began. The mutex is held.
 func (m *consumer) lastHeartbeat() time.Time {
 	if cut := m.cluster.cutAt; !cut.IsZero() {
 		return cut
@@ -212,14 +208,14 @@ func (m *consumer) lastHeartbeat() time.Time {
 	return time.Now()
 }
 
-// TypeState answers for the group as a whole: its members need tell each other
-// nothing. It takes the lock of the group's book alone.
+// TypeState answers for the group as a whole: members need not tell each other anything. It takes
+// only the lock of the group's book.
 func (m *consumer) TypeState(topic, typ string) transport.TypeState {
 	return m.group.types.StateFor(topic, typ)
 }
 
-// The state is the consumer's own view, in the words of the group protocol: it is not
-// stable before the Listener has heard all that there is to hear.
+// Status returns the consumer's own view, in the words of the group protocol: it is not stable
+// before the Listener has been told everything.
 func (m *consumer) Status() transport.ConsumerStatus {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
@@ -246,13 +242,13 @@ func (m *consumer) Status() transport.ConsumerStatus {
 	return s
 }
 
-// closeGrace is how long Close waits, past its context, for a Listener to hear that
-// Revoked's context ended. One that returns then leaves no goroutine behind.
+// closeGrace is how long Close waits beyond its context for Revoked, whose context has ended, to
+// return. If it does, no goroutine is left behind.
 const closeGrace = time.Second
 
-// Close revokes, so that the Listener can finish and commit, and leaves the group. When
-// ctx ends the member is expelled instead, and what it had is given to others. A second
-// Close waits for the same end.
+// Close calls Revoked, so that the Listener can finish and commit, and leaves the group. If ctx
+// ends first the member is expelled and its partitions go to others. A second Close waits for
+// the first.
 func (m *consumer) Close(ctx context.Context) error {
 	if m.startClosing() {
 		stop := context.AfterFunc(ctx, m.hurry)
@@ -264,7 +260,7 @@ func (m *consumer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	m.cluster.mu.Lock()
-	// Void before the grace: what Revoked may still commit is refused from here on.
+	// Expel before the grace: commits in Revoked are refused from here on.
 	m.group.expel(m)
 	m.cluster.mu.Unlock()
 	grace := time.NewTimer(closeGrace)
@@ -276,40 +272,40 @@ func (m *consumer) Close(ctx context.Context) error {
 	return fmt.Errorf("closing the consumer: %w", ctx.Err())
 }
 
-// startClosing lets listen revoke what is assigned, leave the group and end. It
-// tells false if that was done before.
+// startClosing makes listen revoke the assigned partitions, leave the group and end. It returns
+// false if it was called before.
 func (m *consumer) startClosing() bool {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
 	if m.closing {
 		return false
 	}
-	// closing keeps the group from giving it anything, and rejoin from joining again.
+	// closing keeps the group from assigning anything, and rejoin from joining again.
 	m.closing = true
 	m.wakePoll()
 	var held []*assignment
 	for _, p := range sortedPartitions(maps.Keys(m.assigned)) {
-		// What a rebalance is revoking has an event of its own, in front of this one.
+		// A partition that a rebalance is revoking has its own event, ahead of this one.
 		if a := m.assigned[p]; !a.revoking {
 			a.revoking = true
 			held = append(held, a)
 		}
 	}
-	// In this order: a consumer that has left can commit nothing.
+	// In this order: a consumer that has left can't commit.
 	m.enqueue(func() { m.revoke(held) })
 	m.enqueue(m.leave)
 	m.cluster.change()
 	return true
 }
 
-// leave is the last event.
-// It runs on listen, after Revoked has returned; listen ends when it sees gone.
+// leave is the last event. It runs on listen after Revoked has returned; listen then sees gone and
+// ends.
 func (m *consumer) leave() {
 	c := m.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m.gone = true
-	// The context has no other end if Close's did not come first.
+	// Release the context if Close's has not ended.
 	m.hurry()
 	c.consumers = slices.DeleteFunc(c.consumers, func(o *consumer) bool { return o == m })
 	m.group.leave(m)

@@ -11,31 +11,31 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// group spreads the partitions of its members' topics over them, and keeps the
-// committed offsets. It is guarded by the cluster's mutex.
-// It lives as long as the cluster: committed offsets outlast the members.
+// group spreads the partitions of its members' topics over them, and stores the committed
+// offsets. The cluster's mutex guards it. It lives as long as the cluster: committed offsets
+// outlive the members.
 type group struct {
 	cluster    *Cluster
 	name       string
 	generation int32
-	members    []*member // in the order in which they joined
+	members    []*member // in the order of joining
 	owners     map[transport.Partition]*owner
 	commits    map[transport.Partition]commitment
-	rewinds    map[transport.Partition]int64 // offsets to set when their owners have let go
+	rewinds    map[transport.Partition]int64 // offsets to set once their owners have released the partitions
 	rejections []*commitRejection
-	types      grouptypes.Book // has a lock of its own
+	types      grouptypes.Book // has its own lock
 }
 
-// member is a place in a group. A static one stays while its consumer is away.
-// The consumer may be replaced by another with the same instance id (KIP-345); the
-// member stays, and with it its place in the order and its partitions.
+// member is a place in a group. A static member stays while its consumer is away. Another consumer
+// with the same instance id may take it over (KIP-345), with its place in the order and its
+// partitions.
 type member struct {
 	id       string
 	instance string
 	consumer *consumer // nil while away
 	topics   map[string]transport.TopicStart
 	types    []grouptypes.ID // that it handles
-	expiry   *time.Timer     // ends the membership of one that stays away
+	expiry   *time.Timer     // removes a member that stays away
 }
 
 func (m *member) stopExpiry() {
@@ -44,18 +44,18 @@ func (m *member) stopExpiry() {
 	}
 }
 
-// serves reports whether the member can take partitions that it does not have.
+// serves reports whether the member can be assigned further partitions.
 func (m *member) serves() bool { return m.consumer != nil && !m.consumer.closing }
 
-// owner is the member that has a partition.
-// It stays while the assignment goes and comes, in a static member's absence.
+// owner is the member that owns a partition. A static member stays the owner while its
+// consumer, and with it the assignment, is replaced.
 type owner struct {
 	member     *member
 	assignment *assignment // nil while the member is away
 }
 
-// groupOf returns a group, which it makes if there is none: a test may set faults of a
-// group before its first member joins. c.mu is held.
+// groupOf returns a group, creating it if necessary: a test may set a group's faults before its
+// first member joins. c.mu is held.
 func (c *Cluster) groupOf(name string) *group {
 	g := c.groups[name]
 	if g == nil {
@@ -71,13 +71,13 @@ func (c *Cluster) groupOf(name string) *group {
 	return g
 }
 
-// join counts a consumer in, as a new member or in the place of a static one.
+// join adds a consumer, as a new member or in the place of a static one.
 func (g *group) join(c *consumer) {
 	if !g.cluster.cutAt.IsZero() || c.member != nil {
-		return // Reconnect comes back to it, or came before rejoin did
+		return // Reconnect will join it, or has joined it before rejoin did
 	}
 	g.cluster.memberIDs++
-	// Counted and not random: a failing test names the same member in every run.
+	// Counted, not random: a failing test names the same member on every run.
 	id := fmt.Sprintf("member-%d", g.cluster.memberIDs)
 	i := slices.IndexFunc(g.members, func(m *member) bool { return m.instance != "" && m.instance == c.config.InstanceID })
 	if i < 0 {
@@ -86,32 +86,32 @@ func (g *group) join(c *consumer) {
 		g.reform()
 		return
 	}
-	// No new generation and, with the same topics, no move: a static member is for that.
+	// No new generation and, with the same topics, no move: this is what static members are for.
 	m := g.members[i]
 	m.stopExpiry()
-	// The newer of two with one instance id wins, as with Kafka; the older is fenced for
-	// good, since joining again would fence the newer in turn.
+	// Of two consumers with one instance id the newer wins, as in Kafka. The older is fenced
+	// permanently, since joining again would fence the newer.
 	if old := m.consumer; old != nil {
 		old.fenced = fmt.Errorf("%w: another consumer has the instance id %s", transport.ErrFenced, m.instance)
 		old.member = nil
 		old.lost(g.ownedBy(m))
 	}
-	// The place stays the member's; handOut makes an assignment of the new consumer's.
+	// The member keeps its partitions; handOut creates the new consumer's assignments.
 	for _, o := range g.owners {
 		if o.member == m {
 			o.assignment = nil
 		}
 	}
-	// The successor may be of another version and have other topics: rebalance takes
-	// away what it does not subscribe to.
+	// The successor may be of another version with other topics; rebalance takes away what it does
+	// not subscribe to.
 	m.id, m.consumer, m.topics, m.types = id, c, c.topics, c.types
 	c.member = m
 	g.noteTypes()
 	g.rebalance()
 }
 
-// leave is a consumer's clean end: nothing is assigned to it any more. A static
-// member keeps its place, and its partitions, for a session.
+// leave ends a consumer's membership cleanly; it has no assignments any more. A static member keeps
+// its place and its partitions for a session.
 func (g *group) leave(c *consumer) {
 	m := c.member
 	c.member = nil
@@ -128,8 +128,8 @@ func (g *group) leave(c *consumer) {
 	}
 }
 
-// expire ends the membership of a static member that stayed away.
-// It runs on the timer's goroutine, so its successor may have come in between.
+// expire removes a static member that stayed away. It runs on the timer's goroutine, so the
+// member's next consumer may already be there.
 func (g *group) expire(m *member) {
 	g.cluster.mu.Lock()
 	defer g.cluster.mu.Unlock()
@@ -139,8 +139,8 @@ func (g *group) expire(m *member) {
 	}
 }
 
-// remove takes a member out, and its name from the partitions that it had.
-// The assignments themselves are ended by the caller, who knows whether they are lost.
+// remove removes a member from the group and as owner of its partitions. The caller ends the
+// assignments, since it knows whether they are lost.
 func (g *group) remove(m *member) {
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
 	for p, o := range g.owners {
@@ -150,9 +150,9 @@ func (g *group) remove(m *member) {
 	}
 }
 
-// expel takes everything from a consumer without asking. It hears Lost, and joins again.
-// It does nothing for a consumer that is no member, so several causes may expel it.
-// The events are queued in the order in which the Listener is to hear of them.
+// expel takes everything from a consumer without asking. It gets Lost and joins again. expel does
+// nothing for a consumer that is not a member, so several causes may expel it. Events are queued in
+// the order in which the Listener gets them.
 func (g *group) expel(c *consumer) {
 	m := c.member
 	if m == nil {
@@ -166,8 +166,8 @@ func (g *group) expel(c *consumer) {
 	g.reform()
 }
 
-// ownedBy are the assignments of a member, by partition.
-// Sorted, so that the Listener hears of them in the same order in every run.
+// ownedBy returns the assignments of a member, sorted by partition, so that the Listener gets
+// them in the same order on every run.
 func (g *group) ownedBy(m *member) []*assignment {
 	var taken []*assignment
 	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
@@ -178,8 +178,8 @@ func (g *group) ownedBy(m *member) []*assignment {
 	return taken
 }
 
-// lost makes assignments void, and lets the Listener hear so.
-// At once and not when the Listener has heard: others get the partitions meanwhile.
+// lost ends assignments and tells the Listener. They end at once, not when the Listener has
+// been told: others get the partitions meanwhile.
 func (c *consumer) lost(taken []*assignment) {
 	for _, a := range taken {
 		a.end()
@@ -187,15 +187,15 @@ func (c *consumer) lost(taken []*assignment) {
 	c.enqueue(func() { c.lose(taken) })
 }
 
-// end makes an assignment void.
+// end invalidates an assignment.
 func (a *assignment) end() {
 	a.gone = true
 	delete(a.consumer.assigned, a.Partition)
 	a.log.unfollow(a)
 }
 
-// drop takes the partitions of a topic from their owners without asking.
-// No rewind is left for a topic that is created with the name later.
+// drop takes the partitions of a deleted topic from their owners without asking, and removes their
+// rewinds, which must not apply to a later topic of that name.
 func (g *group) drop(t *topic) {
 	taken := make(map[*consumer][]*assignment)
 	for _, l := range t.logs {
@@ -211,8 +211,8 @@ func (g *group) drop(t *topic) {
 	}
 }
 
-// vacate leaves a partition without an owner.
-// That is the moment for a rewind: no owner can commit over it any more.
+// vacate leaves a partition without an owner. This is the time for a rewind: no owner can
+// commit over it any more.
 func (g *group) vacate(p transport.Partition) {
 	delete(g.owners, p)
 	if offset, ok := g.rewinds[p]; ok {
@@ -221,8 +221,8 @@ func (g *group) vacate(p transport.Partition) {
 	}
 }
 
-// release takes back what a consumer has let go.
-// A partition of a static member that closes stays in its place, for its successor.
+// release takes back partitions that a consumer has released. Those of a closing static member keep
+// their owner, for its next consumer.
 func (g *group) release(taken []*assignment) {
 	for _, a := range taken {
 		a.end()
@@ -235,7 +235,7 @@ func (g *group) release(taken []*assignment) {
 	g.rebalance()
 }
 
-// moving reports whether a member is letting go of partitions.
+// moving reports whether any partition of the group is being revoked.
 func (g *group) moving() bool {
 	for _, o := range g.owners {
 		if o.assignment != nil && o.assignment.revoking {
@@ -245,8 +245,8 @@ func (g *group) moving() bool {
 	return false
 }
 
-// reform is a rebalance after members or partitions came or went: a new generation.
-// Status shows the count of rebalances to each member, also if none of its partitions move.
+// reform starts a new generation and rebalances, after members or partitions have come or gone.
+// Every member counts it as a rebalance, even if none of its partitions move.
 func (g *group) reform() {
 	g.generation++
 	for _, m := range g.members {
@@ -258,8 +258,8 @@ func (g *group) reform() {
 	g.rebalance()
 }
 
-// noteTypes notes what the members handle now.
-// Types of which the last handler has left are remembered by the book.
+// noteTypes records the types that members handle now. The book remembers types whose last
+// handler has left.
 func (g *group) noteTypes() {
 	var live []grouptypes.ID
 	for _, m := range g.members {
@@ -268,8 +268,8 @@ func (g *group) noteTypes() {
 	g.types.Update(live, nil, time.Now())
 }
 
-// reformSubscribers reforms the groups that have a member with that topic. c.mu is held.
-// By name, so that the order of groups, and of what they hear, is always the same.
+// reformSubscribers reforms the groups with a member that has the topic. c.mu is held. Groups are
+// visited by name, so that events always come in the same order.
 func (c *Cluster) reformSubscribers(topic string) {
 	for _, name := range slices.Sorted(maps.Keys(c.groups)) {
 		g := c.groups[name]

@@ -9,16 +9,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Member is one member of a group, as Members shows it.
+// Member is one member of a group, as returned by Members.
 type Member struct {
 	ID         string
 	InstanceID string
-	Partitions []transport.Partition // by topic and number
+	Partitions []transport.Partition // sorted by topic and number
 }
 
-// Records returns copies of all records of a topic, of all its partitions, in the
-// order in which they were appended; none for a topic that does not exist.
-// What retention, truncation and compaction removed is not among them.
+// Records returns copies of all records of a topic, in the order of appending across its
+// partitions. Records removed by retention, truncation or compaction are missing. It returns
+// nil for a topic that does not exist.
 func (c *Cluster) Records(topic string) []transport.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -30,13 +30,13 @@ func (c *Cluster) Records(topic string) []transport.Record {
 	for _, l := range t.logs {
 		entries = append(entries, l.entries...)
 	}
-	// By the order of appending and not by time, which producers may set.
+	// In order of appending; times may be set by producers.
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.order, b.order) })
 	records := make([]transport.Record, len(entries))
 	for i, e := range entries {
 		records[i] = e.Record
 	}
-	lease.Copy(records) // they are the caller's from now on
+	lease.Copy(records) // the caller owns them
 	return records
 }
 
@@ -47,23 +47,21 @@ func (c *Cluster) Topics() []string {
 	return slices.Sorted(maps.Keys(c.topics))
 }
 
-// Groups returns the names of all groups that ever had a member, sorted.
+// Groups returns the names of all groups that ever existed, sorted.
 func (c *Cluster) Groups() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Sorted(maps.Keys(c.groups))
 }
 
-// Committed returns the committed offsets of a group, with their metadata; Epoch is
-// 0 in all of them.
+// Committed returns the committed offsets of a group, with their metadata. Every Epoch is 0.
 func (c *Cluster) Committed(group string) map[transport.Partition]transport.Commit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.committed(group)
 }
 
-// committed is Committed with c.mu held. Commits on a topic that was deleted since
-// are not the group's any more.
+// committed is Committed with c.mu held. It omits commits on a topic that was deleted since.
 func (c *Cluster) committed(group string) map[transport.Partition]transport.Commit {
 	commits := make(map[transport.Partition]transport.Commit)
 	if g := c.groups[group]; g != nil {
@@ -76,8 +74,8 @@ func (c *Cluster) committed(group string) map[transport.Partition]transport.Comm
 	return commits
 }
 
-// Members returns the members of a group in the order in which they joined.
-// Partitions that a member has not given back yet are still its own.
+// Members returns the members of a group in the order of joining. A partition belongs to its
+// member until that has given it back.
 func (c *Cluster) Members(group string) []Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,9 +7,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// listen calls the Listener, on the consumer's one goroutine: each event is run to
-// its end before the next.
-// NewConsumer starts it and it ends with leave, which is the last event of all.
+// listen calls the Listener on the consumer's one goroutine, running each event to its end
+// before the next. NewConsumer starts it, and leave, the last event, ends it.
 func (m *consumer) listen() {
 	defer close(m.left)
 	for {
@@ -20,14 +19,14 @@ func (m *consumer) listen() {
 		case gone:
 			return
 		default:
-			// One token stands for any number of events: nextEvent looks at the queue each time.
+			// One token stands for any number of events: nextEvent checks the queue.
 			<-m.work
 		}
 	}
 }
 
-// nextEvent takes the event that is due, nil if none is. Taking none ends the one
-// before, so busy is false from then on and Status may say stable.
+// nextEvent removes and returns the next event, nil if there is none. It also marks the
+// previous one as finished, so that Status may report stable.
 func (m *consumer) nextEvent() (do func(), gone bool) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
@@ -38,8 +37,8 @@ func (m *consumer) nextEvent() (do func(), gone bool) {
 	return do, m.gone
 }
 
-// enqueue adds an event for listen. The mutex is held.
-// It never waits: a Listener that is slow holds up its own events alone.
+// enqueue adds an event for listen. The mutex is held. It never waits: a slow Listener delays
+// only its own events.
 func (m *consumer) enqueue(do func()) {
 	m.events = append(m.events, do)
 	select {
@@ -48,7 +47,7 @@ func (m *consumer) enqueue(do func()) {
 	}
 }
 
-// announce calls Assigned with what has not been taken away again meanwhile.
+// announce calls Assigned with the partitions that were not taken away meanwhile.
 func (m *consumer) announce(given []*assignment) {
 	var assigned []transport.Assignment
 	m.cluster.mu.Lock()
@@ -65,21 +64,20 @@ func (m *consumer) announce(given []*assignment) {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
 	for _, a := range given {
-		// Ready only now: no batch of a partition may come before Assigned has returned.
-		// One that was never announced was gone before its turn.
+		// Ready only now: no batch of a partition may come before Assigned has returned. A
+		// partition that was not announced had gone before its turn.
 		a.ready = a.announced
 	}
 	m.wakePoll()
 }
 
-// revoke calls Revoked with what is still there to be revoked, and then gives it
-// back to the group.
-// Until then the partitions count as the consumer's, and commits of them are accepted.
+// revoke calls Revoked with the partitions that are still assigned, then returns them to the
+// group. Until then they belong to the consumer, and commits are accepted.
 func (m *consumer) revoke(taken []*assignment) {
 	var revoked []transport.Partition
 	m.cluster.mu.Lock()
 	for _, a := range taken {
-		// Otherwise it was lost meanwhile, and lose tells of it.
+		// Otherwise it was lost meanwhile, which lose reports.
 		if a.announced && !a.gone {
 			a.warned = true
 			revoked = append(revoked, a.Partition)
@@ -91,17 +89,17 @@ func (m *consumer) revoke(taken []*assignment) {
 	}
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
-	// It may have been expelled during Revoked, and the partitions given to others.
+	// It may have been expelled during Revoked, and the partitions assigned to others.
 	taken = slices.DeleteFunc(taken, func(a *assignment) bool { return a.gone })
 	m.group.release(taken)
 }
 
-// callRevoked bounds Revoked by the rebalance timeout and by Close's context. When
-// either ends the group waits no longer, whatever Revoked does: the member is out.
+// callRevoked bounds Revoked by the rebalance timeout and by Close's context. When either ends
+// the group waits no longer and expels the member, whatever Revoked does.
 func (m *consumer) callRevoked(revoked []transport.Partition) {
 	ctx, cancel := context.WithTimeout(m.patient, m.config.RebalanceTimeout)
 	defer cancel()
-	// Waiting for the expulsion keeps the order: what follows on listen sees it done.
+	// Wait for the expulsion to keep the order: later events must find it done.
 	expelled := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(expelled)
@@ -115,8 +113,8 @@ func (m *consumer) callRevoked(revoked []transport.Partition) {
 	}
 }
 
-// lose calls Lost with what the Listener had and was not already warned of.
-// A partition ends with one call, Revoked or Lost, and never with both.
+// lose calls Lost with the partitions that were announced and not revoked: each partition ends
+// with one call, Revoked or Lost, never both.
 func (m *consumer) lose(taken []*assignment) {
 	var lost []transport.Partition
 	m.cluster.mu.Lock()
@@ -131,8 +129,8 @@ func (m *consumer) lose(taken []*assignment) {
 	}
 }
 
-// rejoin is the event after a member has lost everything.
-// A fenced one stays out: another consumer has its instance id.
+// rejoin is the event after a member has lost everything. A fenced consumer stays out: another
+// one has its instance id.
 func (m *consumer) rejoin() {
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()

@@ -6,17 +6,16 @@ import (
 	"time"
 )
 
-// Disconnect makes the cluster unreachable, to everyone at once: Cluster and Admin
-// fail, records that are produced fail with ErrUnreachable and are not in the log,
-// nothing is fetched, commits wait, groups stay as they are, and members are not Alive
-// any more once their session timeout has passed.
-// A second call does nothing: the outage began with the first.
+// Disconnect makes the cluster unreachable for everyone: Cluster and Admin fail, produced records
+// fail with ErrUnreachable and are not in the log, nothing is fetched, commits wait, groups stay
+// as they are, and members stop being Alive once their session timeout has passed. While
+// disconnected, Disconnect does nothing.
 func (c *Cluster) Disconnect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cutAt.IsZero() {
 		for _, m := range c.consumers {
-			// Before cutAt is set, which ends fetching: see noteFetch.
+			// Before cutAt is set, which ends fetching; see noteFetch.
 			for _, a := range m.assigned {
 				a.noteFetch()
 			}
@@ -26,8 +25,8 @@ func (c *Cluster) Disconnect() {
 	}
 }
 
-// Reconnect ends what Disconnect began. Members whose session timeout has passed
-// meanwhile hear Lost and join again.
+// Reconnect ends an outage. Members whose session timeout passed during it get Lost and join
+// again.
 func (c *Cluster) Reconnect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +40,7 @@ func (c *Cluster) Reconnect() {
 		switch {
 		case m.member != nil && away >= m.config.SessionTimeout:
 			expired = append(expired, m)
-		// It was made during the outage, or lost its membership just before: see join.
+		// It was created during the outage, or lost its membership just before; see join.
 		case m.member == nil && !m.closing && m.fenced == nil:
 			m.group.join(m)
 		}
@@ -53,7 +52,7 @@ func (c *Cluster) Reconnect() {
 	for _, m := range expired {
 		m.group.expel(m)
 	}
-	// Rebalances that an outage kept from happening are made up for.
+	// Catch up on rebalances that the outage prevented.
 	for _, name := range slices.Sorted(maps.Keys(c.groups)) {
 		c.groups[name].rebalance()
 	}

@@ -8,17 +8,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// outcomes are the records of one producer on one partition whose completions have
-// not returned yet, in the order of Produce, in which they are called.
-// The cluster's mutex guards it, but not during a completion: hence draining.
+// outcomes are the records of one producer on one partition whose completions have not returned
+// yet, in the order of Produce. The cluster's mutex guards it but is released during a
+// completion, which is why draining exists.
 type outcomes struct {
 	waiting  []*outcome
-	draining bool // a goroutine calls completions
+	draining bool // a goroutine is calling completions
 }
 
-// outcome is how one record ended, and who is to hear of it.
-// It stays at the head of its queue until the completion has returned, so Flush, which
-// waits for the last one, waits for the call too.
+// outcome is the outcome of one record and its receiver. It stays at the head of its queue until
+// the completion has returned, so Flush, which waits for the last one, waits for the call too.
 type outcome struct {
 	producer *producer
 	done     transport.Completion
@@ -27,13 +26,12 @@ type outcome struct {
 	err      error
 	settled  bool
 	deadline *time.Timer   // of a held acknowledgement
-	heard    chan struct{} // closed when the completion has returned; nil while nobody waits
+	heard    chan struct{} // closed once the completion has returned; nil while nobody waits
 }
 
-// settle fixes the outcome, once. An acknowledgement that is failed after the
-// append takes the position back.
-// The first call counts: the deadline, a release and Close may all come. It calls no
-// completion: deliver does.
+// settle sets the outcome. Only the first call counts: the deadline, a release and Close may
+// all come. An error takes back the position of a record that was appended. The caller calls
+// deliver for the completion.
 func (o *outcome) settle(err error) {
 	if o.settled {
 		return
@@ -47,7 +45,7 @@ func (o *outcome) settle(err error) {
 	}
 }
 
-// heardChannel is closed when the completion has returned.
+// heardChannel returns a channel that is closed once the completion has returned.
 func (o *outcome) heardChannel() <-chan struct{} {
 	if o.heard == nil {
 		o.heard = make(chan struct{})
@@ -55,9 +53,8 @@ func (o *outcome) heardChannel() <-chan struct{} {
 	return o.heard
 }
 
-// expire ends the wait for a held acknowledgement, at the delivery timeout.
-// A producer that hears nothing can't know whether the record is in the log, so the
-// outcome is unknown, and no failure.
+// expire ends the wait for a held acknowledgement at the delivery timeout. Without an answer a
+// producer can't know whether the record is in the log, so the outcome is unknown, not failed.
 func (p *producer) expire(o *outcome) {
 	p.cluster.mu.Lock()
 	defer p.cluster.mu.Unlock()
@@ -65,21 +62,20 @@ func (p *producer) expire(o *outcome) {
 	o.deliver()
 }
 
-// deliver calls the completions that are due at the head of the record's queue.
-// The mutex is held.
+// deliver calls the completions due at the head of the record's queue. The mutex is held.
 func (o *outcome) deliver() { o.producer.drain(o.producer.queues[o.position.Partition]) }
 
-// drain calls the completions at the head of a queue that have their outcome. The
-// mutex is held, and free during each call. A completion that produces to the same
-// partition, and a second goroutine that comes here meanwhile, leave their records to
-// the loop that runs: so completions come one at a time and in order.
+// drain calls the completions at the head of a queue whose outcomes are settled. The mutex is
+// held, and released during each call. A completion that produces to the same partition, or a
+// second goroutine, leaves its records to the running loop, so completions come one at a time
+// and in order.
 func (p *producer) drain(q *outcomes) {
 	if q.draining {
 		return
 	}
 	q.draining = true
 	for len(q.waiting) > 0 && q.waiting[0].settled {
-		// An unsettled head holds up the settled ones behind it: order comes first.
+		// An unsettled head holds up settled outcomes behind it: order comes first.
 		o := q.waiting[0]
 		p.cluster.mu.Unlock()
 		if p.config.Gate != nil {
@@ -93,14 +89,14 @@ func (p *producer) drain(q *outcomes) {
 		if o.heard != nil {
 			close(o.heard)
 		}
-		// After the completion: a buffer that is full stays so while the caller is slow.
+		// After the completion: while the caller is slow, a full buffer stays full.
 		p.giveBack(o.size)
 	}
 	q.draining = false
 }
 
-// infrastructure is the error if the broker is to blame for it, nil if the record is.
-// A breaker must not open because one publisher writes records that are too large.
+// infrastructure returns err if the broker is to blame for it, nil if the record is. A breaker
+// must not open because one publisher writes records that are too large.
 func infrastructure(err error) error {
 	for _, ofRecord := range []error{
 		transport.ErrTooLarge, transport.ErrRejected, transport.ErrUnauthorized, transport.ErrTopicMissing,

@@ -6,37 +6,35 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// FailProduces makes the next n records that are written to a topic fail with err:
-// they are not appended, and their completions hear err. A negative n has no end.
-// Faults on one topic take effect one after another, in the order in which they
-// were set.
+// FailProduces makes the next n records written to a topic fail with err: they are not appended,
+// and their completions get err. A negative n means no limit. Faults on one topic take effect
+// one after another, in the order of the calls.
 func (c *Cluster) FailProduces(topic string, n int, err error) {
 	c.addFault(&produceFault{topic: topic, left: n, err: err})
 }
 
-// LoseAcknowledgements makes the next n records that are written to a topic end
-// with an unknown outcome though they are appended: their completions hear
-// ErrOutcomeUnknown. A negative n has no end.
+// LoseAcknowledgements makes the next n records written to a topic end with an unknown outcome:
+// they are appended, but their completions get ErrOutcomeUnknown. A negative n means no limit.
 func (c *Cluster) LoseAcknowledgements(topic string, n int) {
 	err := fmt.Errorf("%w: the acknowledgement was lost", transport.ErrOutcomeUnknown)
 	c.addFault(&produceFault{topic: topic, left: n, copies: 1, err: err})
 }
 
-// DuplicateProduces makes the next n records that are written to a topic be appended
-// twice, as a producer without idempotence does that retries. A negative n has no end.
+// DuplicateProduces makes the next n records written to a topic be appended twice, as by a
+// retrying producer without idempotence. A negative n means no limit.
 func (c *Cluster) DuplicateProduces(topic string, n int) {
 	c.addFault(&produceFault{topic: topic, left: n, copies: 2})
 }
 
-// The topic need not exist yet: a test may set the fault first.
+// addFault adds a fault. The topic need not exist yet.
 func (c *Cluster) addFault(f *produceFault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.faults.faults = append(c.faults.faults, f)
 }
 
-// StopProduceFaults ends what FailProduces, LoseAcknowledgements and
-// DuplicateProduces set for a topic.
+// StopProduceFaults ends the faults that FailProduces, LoseAcknowledgements and
+// DuplicateProduces have set for a topic.
 func (c *Cluster) StopProduceFaults(topic string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,17 +54,17 @@ func (c *Cluster) Duplicate(topic string, partition int32, offset int64) error {
 	if i == len(l.entries) || l.entries[i].Offset != offset {
 		return fmt.Errorf("%s: %w: no record at offset %d", l.Partition, transport.ErrRejected, offset)
 	}
-	// The copy keeps the time of the record, as that of a retried request does.
+	// The copy keeps the record's time, as a retried request does.
 	c.appended++
 	l.append(&l.entries[i].Record, l.entries[i].Time, c.appended)
 	c.change()
 	return nil
 }
 
-// HoldAcknowledgements keeps the outcomes of records that are written to a topic from
-// now on: they are appended, and consumers see them, but their completions are not
-// called until release is, or until the producer's delivery timeout has passed, with
-// ErrOutcomeUnknown. Release may be called more than once.
+// HoldAcknowledgements holds the outcomes of records written to a topic from now on. They are
+// appended and consumers see them, but their completions are not called until release is, or
+// until the producer's delivery timeout has passed, with ErrOutcomeUnknown. release may be called
+// more than once.
 func (c *Cluster) HoldAcknowledgements(topic string) (release func()) {
 	h := &acknowledgementHold{topic: topic}
 	c.mu.Lock()
@@ -75,7 +73,8 @@ func (c *Cluster) HoldAcknowledgements(topic string) (release func()) {
 	return func() { c.releaseAcknowledgements(h) }
 }
 
-// What the delivery timeout has settled already keeps its outcome.
+// releaseAcknowledgements settles and delivers the records of a hold. Records that the delivery
+// timeout has already settled keep their outcome.
 func (c *Cluster) releaseAcknowledgements(h *acknowledgementHold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

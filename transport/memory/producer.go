@@ -10,23 +10,23 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// producer is a transport.Producer. Its fields are guarded by the cluster's mutex.
-// bytes is the sum of the records' sizes, headers included, and with records the
-// measure of BufferBytes and BufferRecords. room has the same life as Cluster.changed.
+// producer is a transport.Producer. The cluster's mutex guards its fields. bytes and records
+// count the accepted records without an outcome, against BufferBytes and BufferRecords. room
+// works as Cluster.changed does.
 type producer struct {
 	cluster *Cluster
 	config  transport.ProducerConfig
 	closed  bool
-	next    map[string]int32                  // the partition of the next keyless record, by topic
-	queues  map[transport.Partition]*outcomes // what was accepted and has no outcome yet
-	bytes   int                               // of what was accepted and has no outcome yet
+	next    map[string]int32                  // partition of the next keyless record, by topic
+	queues  map[transport.Partition]*outcomes // accepted records without an outcome
+	bytes   int                               // sum of these records' sizes
 	records int
-	room    chan struct{} // closed when something got its outcome; nil while nobody waits
+	room    chan struct{} // closed when a record gets its outcome; nil while nobody waits
 }
 
 // NewProducer returns a producer.
 func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Producer, error) {
-	// Nothing is compressed, but a misspelt name must fail here as it does with a driver.
+	// Nothing is compressed, but a misspelled name must fail as it does with a driver.
 	switch config.Compression {
 	case "", "none", "gzip", "snappy", "lz4", "zstd":
 	default:
@@ -47,11 +47,11 @@ func (c *Cluster) NewProducer(config transport.ProducerConfig) (transport.Produc
 	return p, nil
 }
 
-// Produce appends the record before it returns, unless a fault says otherwise, and
-// calls done before it returns, unless the acknowledgement is held or another
-// goroutine is calling the completions of that partition.
+// Produce appends the record before it returns, unless a fault says otherwise. It also calls
+// done before it returns, unless the acknowledgement is held or another goroutine is calling
+// that partition's completions.
 func (p *producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
-	// Before the buffer is waited for: it would never fit.
+	// Check before waiting for the buffer, which it would never fit.
 	size := r.Size()
 	if size > p.config.BatchBytes {
 		return &transport.TooLargeError{Size: size, Limit: p.config.BatchBytes, Setting: "Producer.BatchBytes"}
@@ -59,20 +59,20 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 	c := p.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// What is refused here has cost neither room nor a probe of the gate.
+	// A record refused here costs neither buffer space nor a probe of the gate.
 	if err := p.refuse(r); err != nil {
 		return err
 	}
 	if err := p.reserve(ctx, size); err != nil {
 		return err
 	}
-	// After the reservation, which may wait long: the gate's answer is to be fresh.
+	// Ask after the reservation, which may take long: the gate's answer must be current.
 	if err := p.ask(r); err != nil {
 		p.giveBack(size)
 		return err
 	}
 
-	// ask has looked for the topic again, so it is there.
+	// ask has checked the topic again, so it exists.
 	chosen, err := p.choose(r)
 	if err != nil {
 		p.giveBack(size)
@@ -86,10 +86,10 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 		q = new(outcomes)
 		p.queues[l.Partition] = q
 	}
-	// In the queue before it has an outcome: completions come in the order of Produce.
+	// Queue it before it has an outcome: completions come in the order of Produce.
 	q.waiting = append(q.waiting, o)
 	p.write(l, r, o)
-	// What was never sent has no acknowledgement to hold.
+	// A record that was never sent has no acknowledgement to hold.
 	if h := c.faults.hold(r.Topic); h != nil && !errors.Is(o.err, ErrUnreachable) {
 		h.waiting = append(h.waiting, o)
 		o.deadline = time.AfterFunc(p.config.DeliveryTimeout, func() { p.expire(o) })
@@ -100,8 +100,7 @@ func (p *producer) Produce(ctx context.Context, r *transport.Record, done transp
 	return nil
 }
 
-// refuse tells why a record can't be accepted, if it can't.
-// A negative partition leaves the choice to the producer, and stands for any here.
+// refuse returns why a record can't be accepted, or nil. A negative partition means any.
 func (p *producer) refuse(r *transport.Record) error {
 	if p.closed {
 		return fmt.Errorf("producer: %w", transport.ErrClosed)
@@ -110,13 +109,12 @@ func (p *producer) refuse(r *transport.Record) error {
 	return err
 }
 
-// reserve waits until the buffer has room, and takes it. The mutex is held, and
-// free while it waits.
-// An empty buffer takes a record of any size, or one larger than BufferBytes would wait
-// indefinitely.
+// reserve waits for space in the buffer and takes it. The mutex is held, and released while
+// waiting. An empty buffer takes a record of any size, or one larger than BufferBytes would
+// wait indefinitely.
 func (p *producer) reserve(ctx context.Context, size int) error {
 	for p.records >= p.config.BufferRecords || p.records > 0 && p.bytes+size > p.config.BufferBytes {
-		// One channel for all who wait: each looks for itself when it is closed.
+		// One channel for all waiters: each checks for itself when it is closed.
 		if p.room == nil {
 			p.room = make(chan struct{})
 		}
@@ -139,18 +137,17 @@ func (p *producer) reserve(ctx context.Context, size int) error {
 	return nil
 }
 
-// giveBack is the end of a reservation.
-// The mutex is held.
+// giveBack ends a reservation. The mutex is held.
 func (p *producer) giveBack(size int) {
 	p.records--
 	p.bytes -= size
 	p.wakeWaiting()
 }
 
-// reconnected implements client: what was produced meanwhile has failed already.
+// reconnected implements client. Records produced during the outage have already failed.
 func (p *producer) reconnected() {}
 
-// wakeWaiting lets every Produce that waits for room look again. The mutex is held.
+// wakeWaiting makes every Produce that waits for space check again. The mutex is held.
 func (p *producer) wakeWaiting() {
 	if p.room != nil {
 		close(p.room)
@@ -158,15 +155,15 @@ func (p *producer) wakeWaiting() {
 	}
 }
 
-// ask asks the gate, outside the mutex. What it let pass it hears of again, by
-// Report, also when the topic went or the producer closed in between: a breaker that
-// counts the probes it allowed waits for that.
+// ask asks the gate, outside the mutex. Whatever the gate allows it is told the outcome of, by
+// Report, even if the topic is deleted or the producer closed meanwhile: a breaker waits for
+// the outcome of each probe it allows.
 func (p *producer) ask(r *transport.Record) error {
 	if p.config.Gate == nil {
 		return nil
 	}
 	p.cluster.mu.Unlock()
-	// 0 is the only broker: see New.
+	// Broker 0 is the only one; see New.
 	err := p.config.Gate.Allow(0)
 	p.cluster.mu.Lock()
 	if err != nil {
@@ -179,7 +176,7 @@ func (p *producer) ask(r *transport.Record) error {
 	return nil
 }
 
-// worked reports to the gate that what it let pass failed by itself, outside the mutex.
+// worked reports to the gate, outside the mutex, that an allowed record failed for its own reasons.
 func (p *producer) worked() {
 	if p.config.Gate == nil {
 		return
@@ -189,9 +186,9 @@ func (p *producer) worked() {
 	p.cluster.mu.Lock()
 }
 
-// choose is the partition of a record.
-// Keys go by murmur2 as in Kafka's Java client, so that a test sees the same partition
-// as production does; a record without a key goes to the next one in turn.
+// choose returns the partition of a record. Keys go by murmur2, as in Kafka's Java client, so
+// that a test sees the same partition as production does. Records without a key take the
+// partitions in turn.
 func (p *producer) choose(r *transport.Record) (int32, error) {
 	partitions := int32(len(p.cluster.topics[r.Topic].logs))
 	switch {
@@ -202,21 +199,21 @@ func (p *producer) choose(r *transport.Record) (int32, error) {
 	case r.Key != nil:
 		return murmur2.Partition(r.Key, partitions), nil
 	}
-	// The count runs up to partitions, and the topic may have been created again with fewer.
+	// The topic may have been created again with fewer partitions.
 	n := p.next[r.Topic] % partitions
 	p.next[r.Topic] = n + 1
 	return n, nil
 }
 
-// write appends the record, or does what a fault asks for, and notes the outcome.
-// The position's offset stays −1 with an error: where it was appended nobody heard.
+// write appends the record, or applies a fault, and sets the outcome. With an error the
+// position's offset stays −1, since a producer would not know it.
 func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 	c := p.cluster
 	if !c.cutAt.IsZero() {
 		o.err = ErrUnreachable
 		return
 	}
-	// The broker's limit, and so an outcome and not a refusal: Produce has accepted it.
+	// The broker's limit is an outcome, not a refusal: Produce has accepted the record.
 	if limit := c.topics[l.Topic].maxMessageBytes(); o.size > limit {
 		o.err = &transport.TooLargeError{Size: o.size}
 		return
@@ -229,11 +226,11 @@ func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	// A record batch has milliseconds, so no more than that may come back.
+	// A record batch stores milliseconds.
 	at = time.UnixMilli(at.UnixMilli())
 	for n := range copies {
 		c.appended++
-		// The first copy is the one that is acknowledged.
+		// The first copy is the acknowledged one.
 		if position := l.append(r, at, c.appended); n == 0 && o.err == nil {
 			o.position = position
 		}
@@ -241,11 +238,11 @@ func (p *producer) write(l *log, r *transport.Record, o *outcome) {
 	c.change()
 }
 
-// Flush waits until every completion of what was accepted before has returned.
+// Flush waits until the completions of all records accepted before the call have returned.
 func (p *producer) Flush(ctx context.Context) error {
 	p.cluster.mu.Lock()
-	// The last of each queue is enough: completions of a queue come in order. Records that
-	// are accepted from here on are not waited for.
+	// The last record of each queue is enough, since completions of a queue come in order. Records
+	// accepted from here on are not waited for.
 	var last []<-chan struct{}
 	for _, q := range p.queues {
 		if len(q.waiting) > 0 {
@@ -263,12 +260,12 @@ func (p *producer) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close fails what has no outcome when ctx ends with an error that is ErrClosed and
-// ErrOutcomeUnknown: all of it is in the log, and nobody heard so.
+// Close completes records that have no outcome when ctx ends with an error that is ErrClosed and
+// ErrOutcomeUnknown: they are in the log, and nobody was told.
 func (p *producer) Close(ctx context.Context) error {
 	c := p.cluster
 	c.mu.Lock()
-	// First: nothing is accepted any more, so that Flush comes to an end.
+	// Accept nothing more, so that Flush ends.
 	p.closed = true
 	p.wakeWaiting()
 	c.forget(p)
@@ -281,12 +278,12 @@ func (p *producer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	for _, q := range p.queues {
 		for _, o := range q.waiting {
-			// settle leaves those that have an outcome, and wait only for their turn, as they are.
+			// settle changes nothing for records that already have an outcome.
 			o.settle(fmt.Errorf("producer: %w: %w", transport.ErrClosed, transport.ErrOutcomeUnknown))
 		}
 		p.drain(q)
 	}
 	c.mu.Unlock()
-	// Another goroutine may be calling completions: they don't block.
+	// Another goroutine may be calling completions; they don't block.
 	return errors.Join(err, p.Flush(context.Background()))
 }

@@ -12,34 +12,30 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// reader is a transport.Reader. What is below the blank line is guarded by the
-// cluster's mutex.
-// It belongs to no group and commits nothing.
+// reader is a transport.Reader. The cluster's mutex guards the fields below the blank line.
 type reader struct {
 	cluster *Cluster
 	limit   int
-	wake    chan struct{} // a token for Poll: something may be there to read
+	wake    chan struct{} // a token for Poll: there may be something to read
 
-	positions []*position // by topic and number
-	cursor    int         // the place of the position that the next Poll starts with
+	positions []*position // sorted by topic and number
+	cursor    int         // index of the position that the next Poll starts with
 	closed    bool
 }
 
-// position is where a reader is in one partition.
-// The zero end is nothing to read: NewReader sets one where To has none.
+// position is a reader's place in one partition. NewReader sets end even if To has none.
 type position struct {
 	transport.Partition
 	reader *reader
-	log    *log // nil until Poll has looked for it
+	log    *log // nil until Poll has found it
 	next   int64
-	end    int64 // where reading ends
+	end    int64 // exclusive
 	paused bool
-	begun  bool // something was read: next is in the log, and not waited for
+	begun  bool // records were read, so next is within the log and not beyond its end
 }
 
-// NewReader reads whatever the cluster holds; only Poll finds out that a
-// partition is missing.
-// It asks the log for nothing, as a driver makes no request before its first Poll.
+// NewReader returns a reader. A missing partition is noticed by Poll: like a driver, NewReader
+// makes no request.
 func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, error) {
 	if len(config.From) == 0 {
 		return nil, errors.New("reader config: no From: name the partitions to read, and where each begins")
@@ -64,8 +60,7 @@ func (c *Cluster) NewReader(config transport.ReaderConfig) (transport.Reader, er
 	return r, nil
 }
 
-// Poll returns io.EOF when every position has come to its end, which one without a To
-// never does.
+// Poll returns io.EOF once every position has reached its end. A position without a To never does.
 func (r *reader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -81,29 +76,29 @@ func (r *reader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	}
 }
 
-// read takes what there is of the partitions in turn, up to the limit.
+// read takes records from the partitions in turn, up to the limit.
 func (r *reader) read() ([]transport.Batch, error) {
 	r.cluster.mu.Lock()
 	defer r.cluster.mu.Unlock()
 	if r.closed {
 		return nil, fmt.Errorf("reader: %w", transport.ErrClosed)
 	}
-	// No error: a driver tries again until the broker answers, and so Poll waits.
+	// Not an error: a driver retries until the broker answers, so Poll waits.
 	if !r.cluster.cutAt.IsZero() {
 		return nil, nil
 	}
-	// Before anything is taken: an error must not come with batches that were moved past.
+	// Look before taking anything: an error must not drop batches already passed.
 	for _, p := range r.positions {
 		if err := p.find(); err != nil {
 			return nil, err
 		}
 	}
-	// After find, which moves a position past its end if retention did.
+	// After find, which moves a position past its end if retention has.
 	if !slices.ContainsFunc(r.positions, func(p *position) bool { return p.next < p.end }) {
 		return nil, io.EOF
 	}
 	var batches []transport.Batch
-	// In turn, as a consumer's fetch does.
+	// In turn, as a consumer does.
 	first, room := r.cursor%len(r.positions), r.limit
 	for i := range r.positions {
 		if room <= 0 && len(batches) > 0 {
@@ -121,8 +116,7 @@ func (r *reader) read() ([]transport.Batch, error) {
 	return batches, nil
 }
 
-// find looks for the log at the first Poll, and from then on sees that it is
-// still the topic's.
+// find finds the log on the first Poll, and later checks that it is still the topic's.
 func (p *position) find() error {
 	l, err := p.reader.cluster.log(p.Topic, p.Partition.Partition)
 	switch {
@@ -131,11 +125,11 @@ func (p *position) find() error {
 	case p.log == nil:
 		p.log = l
 		l.followers = append(l.followers, p)
-	// Offsets of the old topic mean nothing on the new one, so reading on is refused.
+	// The old topic's offsets mean nothing on the new one, so refuse to continue.
 	case p.log != l:
 		return fmt.Errorf("%s: %w: %w", p.Partition, transport.ErrTopicMissing, errRecreated)
 	}
-	// Records before the start are gone by retention: reading goes on behind them.
+	// Retention has removed the records before the start: continue there.
 	p.next = max(p.next, l.start)
 	return nil
 }
@@ -143,25 +137,24 @@ func (p *position) find() error {
 // wake implements follower.
 func (p *position) wake() { p.reader.wakePoll() }
 
-// noteFetch implements follower: nobody asks a reader when it fetched.
+// noteFetch implements follower. Readers don't report when they fetched.
 func (p *position) noteFetch() {}
 
-// reposition follows a log that was truncated.
-// One that has read nothing yet may wait beyond the end for what is to come.
+// reposition follows a truncated log. A position that has read nothing yet may wait beyond the end.
 func (p *position) reposition() {
 	if p.begun {
 		p.next = min(p.next, p.log.end)
 	}
 }
 
-// fetch is the next batch and its size, nil if there is none now.
+// fetch returns the next batch and its size, nil if there is none now.
 func (p *position) fetch(limit int) (*transport.Batch, int) {
 	if p.paused || p.log.holds > 0 || p.next >= min(p.log.end, p.end) {
 		return nil, 0
 	}
 	b, size := p.log.batch(p.next, limit)
-	// The batch was cut by size and not by the end. Its memory is lent as a whole, so
-	// what is taken out here is given back with the rest.
+	// The batch was limited by size, not by end. Its memory is lent as a whole, so that of dropped
+	// records is released with the rest.
 	if b.Next > p.end {
 		b.Next = p.end
 		b.Records = slices.DeleteFunc(b.Records, func(r transport.Record) bool { return r.Offset >= p.end })
@@ -195,7 +188,7 @@ func (r *reader) wakePoll() {
 	}
 }
 
-// Close waits for nothing: a Poll under way sees closed and returns. Again, it does nothing.
+// Close does not wait: a running Poll sees closed and returns. A second call does nothing.
 func (r *reader) Close(context.Context) error {
 	c := r.cluster
 	c.mu.Lock()
@@ -205,7 +198,7 @@ func (r *reader) Close(context.Context) error {
 	c.forget(r)
 	for _, p := range r.positions {
 		if p.log != nil {
-			// The log would otherwise keep the reader alive, and wake it.
+			// Otherwise the log would keep the reader alive and wake it.
 			p.log.unfollow(p)
 		}
 	}

@@ -7,36 +7,35 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// rebalance moves partitions towards the target, incrementally: what has to move is
-// revoked, what stays is not touched, and what is free is given away once nothing in
-// the group is being revoked. Each revocation that ends comes here again.
-// That is the cooperative protocol of KIP-429 and KIP-848: a partition has one owner at
-// a time, and a member that keeps its partitions does not notice.
+// rebalance moves partitions towards the target incrementally: it revokes those that must move,
+// leaves the others alone, and assigns free ones once nothing in the group is being revoked. It
+// is called again after each revocation. This is the cooperative protocol of KIP-429 and
+// KIP-848: a partition has one owner at a time, and a member that keeps its partitions notices
+// nothing.
 func (g *group) rebalance() {
 	if !g.cluster.cutAt.IsZero() {
-		return // Reconnect comes back to it
+		return // Reconnect calls rebalance
 	}
 	target := g.target()
 	moves := make(map[*consumer][]*assignment)
 	for _, p := range sortedPartitions(maps.Keys(g.owners)) {
 		o := g.owners[p]
-		// A partition that nobody should have has the target nil, and is revoked too.
+		// A partition that nobody should have has a nil target, and is revoked too.
 		if o.assignment != nil && !o.assignment.revoking && target[p] != o.member {
 			moves[o.assignment.consumer] = append(moves[o.assignment.consumer], o.assignment)
 		}
 	}
 	g.withdraw(moves)
-	// Giving out before every revocation has ended would let the new owner start from an
-	// offset that the old one is about to commit past.
+	// Assigning before every revocation has ended would let a new owner start from an offset that
+	// the old one is about to commit past.
 	if !g.moving() {
 		g.handOut(target)
 	}
 	g.cluster.change()
 }
 
-// withdraw starts to revoke assignments.
-// Nothing more is fetched from here on. Revoked is called later, on the consumer's own
-// goroutine, once for all that it has to give up.
+// withdraw starts to revoke assignments. Nothing more is fetched from now on. Revoked is called
+// later on the consumer's own goroutine, once for all its partitions.
 func (g *group) withdraw(moves map[*consumer][]*assignment) {
 	for c, taken := range moves {
 		for _, a := range taken {
@@ -48,7 +47,7 @@ func (g *group) withdraw(moves map[*consumer][]*assignment) {
 	}
 }
 
-// handOut gives every partition without an assignment to its target.
+// handOut assigns every partition without an assignment to its target.
 func (g *group) handOut(target map[transport.Partition]*member) {
 	given := make(map[*consumer][]*assignment)
 	for _, p := range sortedPartitions(maps.Keys(target)) {
@@ -57,18 +56,18 @@ func (g *group) handOut(target map[transport.Partition]*member) {
 			o = new(owner)
 			g.owners[p] = o
 		}
-		// A partition that has one is where it should be: nothing moves at this point.
+		// A partition with an assignment is where it should be: nothing is moving now.
 		if o.assignment == nil {
 			o.member = m
-			// A static member that is away keeps the place; its successor gets the assignment.
+			// An absent static member keeps the partition; its next consumer gets the assignment.
 			if m.serves() {
 				o.assignment = g.assign(p, m.consumer)
 				given[m.consumer] = append(given[m.consumer], o.assignment)
 			}
 		}
 	}
-	// Assigned is queued before Skipped, so that the Listener hears them in that order.
-	// The order of consumers does not matter: each has a queue of its own.
+	// Queue Assigned before Skipped, so that the Listener gets them in that order. The order of
+	// consumers does not matter: each has its own queue.
 	for c, assignments := range given {
 		c.enqueue(func() { c.announce(assignments) })
 		for _, a := range assignments {
@@ -80,9 +79,9 @@ func (g *group) handOut(target map[transport.Partition]*member) {
 	}
 }
 
-// assign makes a partition a consumer's.
-// Epochs are counted by the cluster and never used twice, so that a commit for an
-// earlier stretch of ownership, also of the same consumer, is told apart and refused.
+// assign assigns a partition to a consumer. The cluster counts epochs and never reuses one, so
+// that a commit from an earlier period of ownership, even by the same consumer, is recognized
+// and refused.
 func (g *group) assign(p transport.Partition, c *consumer) *assignment {
 	t := g.cluster.topics[p.Topic]
 	commit := g.startingAt(t, p, c.topics[p.Topic].Start)
@@ -103,15 +102,14 @@ func (g *group) assign(p transport.Partition, c *consumer) *assignment {
 		next:     commit.Offset,
 	}
 	c.assigned[p] = a
-	// From here on the assignment is woken and repositioned; end takes both back.
+	// From here on the log wakes and repositions the assignment, until end.
 	a.log.followers = append(a.log.followers, a)
 	return a
 }
 
-// target says who should have each partition: its owner, as far as no member
-// has two more than another that could have one of them.
-// It is a function of the group's state alone and draws no lots: the same joins give
-// the same partitions in every run of a test.
+// target returns the intended owner of each partition: its current owner, unless that has two
+// more than another member that could take the partition. It depends only on the group's state
+// and uses no randomness: the same joins give the same partitions on every run.
 func (g *group) target() map[transport.Partition]*member {
 	target := make(map[transport.Partition]*member)
 	load := make(map[*member]int)
@@ -125,15 +123,15 @@ func (g *group) target() map[transport.Partition]*member {
 			free = append(free, p)
 		}
 	}
-	// What has no owner goes to the idlest first, which moves nothing.
+	// Partitions without an owner go to the member with the fewest first, which moves nothing.
 	for _, p := range free {
 		if m := g.idlest(p.Topic, load); m != nil {
 			target[p] = m
 			load[m]++
 		}
 	}
-	// Then members with two more than another give, from the last partition on, so that
-	// the low numbers stay. Each move narrows the gap, so it ends.
+	// Then members with two more than another give some up, from the last partition on, so that
+	// low numbers stay. Each move narrows the gap, so the loop ends.
 	for moved := true; moved; {
 		moved = false
 		for _, p := range slices.Backward(partitions) {
@@ -150,20 +148,19 @@ func (g *group) target() map[transport.Partition]*member {
 	return target
 }
 
-// accompany gives the partitions of companions, which weigh nothing, to the members
-// that have what they go with. A companion to which a member subscribes is no
-// companion.
-// It comes last, when the topics they go with are given out.
+// accompany assigns the partitions of companions, which have no weight, to the members that own
+// the corresponding partitions. A companion that some member subscribes to counts as an
+// ordinary topic. It runs last, when the other topics are assigned.
 func (g *group) accompany(target map[transport.Partition]*member) {
 	for _, reader := range g.members {
 		for name, start := range reader.topics {
-			// Either may not be created yet, or be deleted: then there is nothing to give.
+			// Either may not exist.
 			companion, other := g.cluster.topics[name], g.cluster.topics[start.CompanionOf]
 			if companion == nil || other == nil || slices.ContainsFunc(g.members, func(m *member) bool { return m.subscribes(name) }) {
 				continue
 			}
 			for n, l := range companion.logs {
-				// Only to a member that asks for the companion: in a rolling deployment the owner
+				// Only to a member that lists the companion: in a rolling deployment the owner
 				// of the other partition may be of a version that does not know it yet.
 				if m := target[other.logs[n%len(other.logs)].Partition]; m == reader {
 					target[l.Partition] = m
@@ -173,14 +170,14 @@ func (g *group) accompany(target map[transport.Partition]*member) {
 	}
 }
 
-// subscribes reports whether the group spreads a topic over the member and others.
-// Of a companion it is false: that one follows its other topic and is not spread.
+// subscribes reports whether the group spreads a topic over this member and others. It returns
+// false for a companion, which follows its other topic.
 func (m *member) subscribes(topic string) bool {
 	t, wants := m.topics[topic]
 	return wants && t.CompanionOf == ""
 }
 
-// partitions are all those of the members' topics, in order.
+// partitions returns all partitions of the members' topics, in order.
 func (g *group) partitions() []transport.Partition {
 	all := make(map[transport.Partition]bool)
 	for _, m := range g.members {
@@ -195,20 +192,20 @@ func (g *group) partitions() []transport.Partition {
 	return sortedPartitions(maps.Keys(all))
 }
 
-// keeper is the member that has a partition and may keep it: a static one also
-// while it closes and while it is away.
-// It is nil for a partition on its way out, which may go to anyone.
+// keeper returns the member that owns a partition and may keep it; a static member may also
+// while it closes or is away. It returns nil for a partition that is being revoked, which may
+// go to anyone.
 func (g *group) keeper(p transport.Partition) *member {
 	o := g.owners[p]
 	if o == nil {
 		return nil
 	}
-	// A member that came back in its static place may have other topics than before.
+	// A member that returned to its static place may have other topics than before.
 	if !o.member.subscribes(p.Topic) {
 		return nil
 	}
-	// KIP-345: a static member that shuts down is expected back within its session, and
-	// its partitions wait for it instead of moving twice.
+	// KIP-345: a static member that shuts down is expected back within its session, and its
+	// partitions wait for it instead of moving twice.
 	revoking := o.assignment != nil && o.assignment.revoking
 	if revoking && !(o.member.instance != "" && o.member.consumer.closing) {
 		return nil
@@ -216,9 +213,9 @@ func (g *group) keeper(p transport.Partition) *member {
 	return o.member
 }
 
-// idlest is the member with the fewest partitions that can take one of a topic, of
-// several the one that joined first.
-// It is nil if none can. Members that close or are away take nothing new.
+// idlest returns the member with the fewest partitions among those that can take one of the
+// topic; if several have as few, the one that joined first; nil if none can. Closing and absent
+// members take no more.
 func (g *group) idlest(topic string, load map[*member]int) *member {
 	var idlest *member
 	for _, m := range g.members {

@@ -98,7 +98,8 @@ func testAdminSeveral(r *run) {
 		return nil
 	})
 	r.within("Topics without names", func(ctx context.Context) error {
-		// The cluster may be shared, so other topics are no error; these two must be among them.
+		// The cluster may be shared, so other topics are not an error; these two must be among
+		// them.
 		infos, err := r.Admin().Topics(ctx)
 		for _, name := range []string{a, b} {
 			if !slices.ContainsFunc(infos, func(i transport.TopicInfo) bool { return i.Name == name }) {

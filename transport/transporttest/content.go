@@ -47,7 +47,7 @@ func testContentNilAndEmpty(r *run) {
 func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
 // testContentHeaders: headers keep their order, repeated names, null and empty values,
-// and bytes that are no text.
+// and bytes that are not text.
 func testContentHeaders(r *run) {
 	topic := r.topic(1)
 	p := r.producer(transport.ProducerConfig{})

@@ -38,7 +38,7 @@ func testPartitionKeys(r *run) {
 		for key, hash := range murmur2Vectors {
 			// Java's toPositive clears the sign bit. The absolute value of a negative hash leads to
 			// another partition, and the records of a key to two if a Java service writes some.
-			// The empty key is a key. 7 and 12 are no powers of two: a mask gives another result.
+			// The empty key is a key. 7 and 12 are not powers of two: a mask gives another result.
 			want := hash & 0x7fffffff % partitions
 			got := r.produce(p, transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(key)})
 			if got.Partition != at(topic, want) {

@@ -96,7 +96,7 @@ func testPauseNotAssigned(r *run) {
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
 	// Nothing may be assigned yet, and these never are.
 	m.consumer.Pause(at(topic, 9), at(r.name("missing"), 0))
-	// Resume of what was never paused is no error either.
+	// Resume of what was never paused is not an error either.
 	m.consumer.Resume(at(topic, 9))
 	r.fill(topic, 0, 1)
 	// The partition that is the member's flows: the others' names have stopped nothing.

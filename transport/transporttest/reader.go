@@ -34,7 +34,7 @@ func (r *run) reader(config transport.ReaderConfig) *reading {
 	return d
 }
 
-// close closes the reader. A test may do so earlier: closing twice is no error.
+// close closes the reader. A test may do so earlier: closing twice is not an error.
 func (d *reading) close() {
 	d.r.Helper()
 	d.r.within("closing a reader", d.reader.Close)

@@ -7,17 +7,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Run runs the suite, each test on a transport that open returns. Run closes it;
-// what else open started, open ends by t.Cleanup.
+// Run runs the suite, each test on a transport returned by open. Run closes the transport;
+// open uses t.Cleanup for anything else that it starts.
 func Run(t *testing.T, open func(t *testing.T) transport.Transport, options ...Option) {
-	// 30 seconds leave a real cluster room for a rebalance under load. They bound a wait that
-	// fails; one that succeeds ends at once.
+	// 30 seconds give a real cluster time for a rebalance under load. They bound only a wait
+	// that fails.
 	s := &suite{open: open, lacks: make(map[string]string), patience: 30 * time.Second}
 	for _, o := range options {
 		o(s)
 	}
-	// The order is that of a transport's making: what a later part uses is tested in an
-	// earlier one, so the first failure is the one to look at.
+	// Each part relies on what earlier parts have tested, so the first failure is the one
+	// to look at.
 	for _, part := range []struct {
 		name  string
 		tests []test

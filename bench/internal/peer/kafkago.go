@@ -63,7 +63,7 @@ func kafkaGoCompression(name string) kafka.Compression {
 	case "zstd":
 		return kafka.Zstd
 	}
-	// Zero is no compression.
+	// Zero is not a compression.
 	return 0
 }
 

@@ -51,7 +51,7 @@ func (c *Cluster) Remove(ctx context.Context, names ...string) {
 func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
-		// An answer with an error is no answer: it is asked again until ctx ends.
+		// An answer with an error is not an answer: it is asked again until ctx ends.
 		if err == nil && sick == 0 {
 			return nil
 		}

@@ -41,7 +41,7 @@ func Serve(ctx context.Context, bus *eventbus.Bus, welcome func(context.Context,
 }
 
 // PlacedTopic is a topic of plain Wolverine, without Momentum: its envelope headers in
-// place of CloudEvents, and a name of one's own.
+// place of CloudEvents, and a custom name.
 var PlacedTopic = eventbus.NewTopic(eventbus.TopicConfig[Placed]{
 	Address:     "shop-orders",
 	Type:        "Shop.Contracts.OrderPlaced", // the header message-type

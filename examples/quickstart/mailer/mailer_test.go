@@ -62,6 +62,6 @@ func TestFromV1(t *testing.T) {
 		}
 	}
 	if _, err := sales.FromV1(sales.CustomerCreatedV1{Name: " "}); err == nil {
-		t.Error("a customer without a name is no error")
+		t.Error("a customer without a name is not an error")
 	}
 }

@@ -45,7 +45,7 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) {
 	// No tags: package json ignores the case of names when it decodes.
 	var request struct{ GivenName, FamilyName, Email string }
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&request); err != nil {
-		reply(w, http.StatusBadRequest, fault{"the body is no JSON object with givenName, familyName and email"})
+		reply(w, http.StatusBadRequest, fault{"the body is not a JSON object with givenName, familyName and email"})
 		return
 	}
 	// Refused before there is an event, since a published one can't be taken back.
@@ -74,7 +74,7 @@ func (a *api) list(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, a.customers.all())
 }
 
-// fault is the body of an answer that is no success.
+// fault is the body of an answer that is not a success.
 type fault struct {
 	Error string `json:"error"`
 }

@@ -16,24 +16,23 @@ type Member struct {
 	ID, instance string   // instance is empty unless the member is static (KIP-345)
 	Topics       []string // those that it subscribes to
 	owned        []transport.Partition
-	generation   int32 // in which it owned them, −1 if unknown
-	Types        Types // that it handles; empty if its subscription names none
+	generation   int32 // in which it owned them; −1 if unknown
+	Types        Types // that it handles; empty if its subscription has none
 }
 
-// Balancer is a strategy by which the leader of a group assigns partitions to its
-// members.
+// Balancer is a strategy by which a group's leader assigns partitions to the members.
 type Balancer struct {
 	Name string // in the group protocol and in kafka.Config.Balancer
-	// Cooperative members keep what they own during a rebalance. What moves is
-	// first taken from its owner, in one rebalance, and given away in the next.
+	// Cooperative members keep what they own during a rebalance. A partition that moves
+	// is revoked from its owner in one rebalance and assigned in the next.
 	Cooperative bool
-	// plan gives every partition of a topic that somebody subscribes to to one
-	// of those. Members come sorted, partitions is how many each topic has.
+	// plan assigns every partition of a subscribed topic to one of the subscribers. Members
+	// are sorted; partitions has the number of partitions by topic.
 	plan func(members []Member, partitions map[string]int32) map[string][]transport.Partition
 }
 
-// ByName returns the balancer with a name. Any other name than "range" and
-// "roundrobin" means "cooperative-sticky".
+// ByName returns the balancer "range" or "roundrobin", or, for any other name,
+// "cooperative-sticky".
 func ByName(name string) *Balancer {
 	switch name {
 	case "range":
@@ -48,8 +47,8 @@ func ByName(name string) *Balancer {
 // consumer protocol, in version 3 (KIP-792, KIP-881).
 func (b *Balancer) Metadata(topics []string, owned []transport.Partition, generation int32, rack string, types *Types) []byte {
 	m := kmsg.NewConsumerMemberMetadata()
-	// Version 1 has the owned partitions (KIP-429), 2 the generation (KIP-792), 3 the rack
-	// (KIP-881). Older readers pass over what they don't know.
+	// Version 1 adds the owned partitions (KIP-429), 2 the generation (KIP-792), 3 the rack
+	// (KIP-881). Older readers skip what they don't know.
 	m.Version = 3
 	m.Topics = topics
 	if rack != "" {
@@ -60,8 +59,7 @@ func (b *Balancer) Metadata(topics []string, owned []transport.Partition, genera
 	if b.Cooperative {
 		m.Generation = generation
 	}
-	// Java's assignor of before version 2 of the subscription reads the generation
-	// here.
+	// Java's assignor from before version 2 of the subscription reads the generation here.
 	head := binary.BigEndian.AppendUint32(nil, uint32(m.Generation))
 	if m.UserData = types.appendTo(head, topics); len(m.UserData) == len(head) && !b.Cooperative {
 		m.UserData = nil
@@ -90,7 +88,7 @@ func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
 	}
 	member.Topics = meta.Topics
 	switch {
-	// The generation decides which of two members that claim a partition is out of date.
+	// If two members claim a partition, the generation shows which claim is out of date.
 	case meta.Version >= 2 && meta.Generation >= 0:
 		member.generation = meta.Generation
 	case len(meta.UserData) >= 4:
@@ -105,8 +103,7 @@ func ReadMember(m *kmsg.JoinGroupResponseMember) (Member, error) {
 	return member, nil
 }
 
-// SubscribedTopics returns the topics of a member's subscription, none if it can't be
-// read.
+// SubscribedTopics returns the topics of a member's subscription, none if it can't be read.
 func SubscribedTopics(subscription []byte) []string {
 	m := kmsg.NewConsumerMemberMetadata()
 	if m.ReadFrom(subscription) != nil {
@@ -115,11 +112,11 @@ func SubscribedTopics(subscription []byte) []string {
 	return m.Topics
 }
 
-// Assign plans and, for cooperative members, withholds what is still another
-// member's.
+// Assign plans and, for cooperative members, withholds partitions that another member still
+// owns.
 func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[string][]transport.Partition {
-	// Static members first, by the names that last: so a plan is the same
-	// whatever ids the coordinator gives.
+	// Static members first, by their lasting names, so that a plan does not depend on the
+	// ids that the coordinator assigns.
 	members = slices.Clone(members)
 	sort.Slice(members, func(i, k int) bool {
 		a, b := &members[i], &members[k]
@@ -131,9 +128,9 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 		}
 		return a.ID < b.ID
 	})
-	// A plan is made as if everything could move at once. What still has an owner is then
-	// withheld: that member hands it over when it sees its share, and joins again, and the
-	// next plan gives it away (KIP-429).
+	// Plan as if everything could move at once, then withhold what still has an owner: that
+	// member gives it up when it sees its share and joins again, and the next plan assigns
+	// it (KIP-429).
 	plan := b.plan(members, partitions)
 	if !b.Cooperative {
 		return plan
@@ -142,7 +139,7 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 	for id, given := range plan {
 		kept := given[:0]
 		for _, p := range given {
-			// A partition that two members claim goes to neither: both have to let go of it first.
+			// A partition that two members claim goes to neither: both must give it up first.
 			if claim, owned := owners[p]; !owned || !claim.shared && claim.member == id {
 				kept = append(kept, p)
 			}
@@ -156,13 +153,13 @@ func (b *Balancer) Assign(members []Member, partitions map[string]int32) map[str
 type ownership struct {
 	member     string
 	generation int32
-	// shared is set if another member claims the same of the same generation:
+	// shared is set if another member claims the partition in the same generation:
 	// neither keeps it.
 	shared bool
 }
 
-// ownersOf says who owns what, of contradicting members the one that was in the
-// latest generation.
+// ownersOf returns the owner of each partition. Of contradicting claims, that of the latest
+// generation counts.
 func ownersOf(members []Member) map[transport.Partition]ownership {
 	owners := make(map[transport.Partition]ownership)
 	for i := range members {
@@ -170,8 +167,8 @@ func ownersOf(members []Member) map[transport.Partition]ownership {
 		for _, p := range m.owned {
 			claim, claimed := owners[p]
 			switch {
-			// A member of an earlier generation missed a rebalance in which the partition may have
-			// moved, so its claim counts for nothing.
+			// A member of an earlier generation missed a rebalance in which the partition may
+			// have moved, so its claim doesn't count.
 			case !claimed || m.generation > claim.generation:
 				owners[p] = ownership{member: m.ID, generation: m.generation}
 			case m.generation == claim.generation && claim.member != m.ID:
@@ -183,8 +180,8 @@ func ownersOf(members []Member) map[transport.Partition]ownership {
 	return owners
 }
 
-// EncodeAssignment is a member's share in Kafka's consumer protocol, with the types
-// that the group handles.
+// EncodeAssignment encodes a member's share in Kafka's consumer protocol, with the types that
+// the group handles.
 func EncodeAssignment(partitions []transport.Partition, types *Types) []byte {
 	a := kmsg.NewConsumerMemberAssignment()
 	a.Version = 1
@@ -200,7 +197,7 @@ func EncodeAssignment(partitions []transport.Partition, types *Types) []byte {
 	return a.AppendTo(nil)
 }
 
-// DecodeAssignment reads a share. An empty one is no partitions.
+// DecodeAssignment decodes a share. An empty one has no partitions.
 func DecodeAssignment(b []byte) ([]transport.Partition, error) {
 	if len(b) == 0 {
 		return nil, nil
@@ -216,11 +213,11 @@ func DecodeAssignment(b []byte) ([]transport.Partition, error) {
 		}
 	}
 	transport.SortPartitions(partitions)
-	// Another library's leader may name a partition twice.
+	// A leader of another library may name a partition twice.
 	return slices.Compact(partitions), nil
 }
 
-// planRange gives each member a run of each topic's partitions, the first
+// planRange assigns each member a contiguous range of each topic's partitions, the first
 // members one more, as Kafka's range assignor does.
 func planRange(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	plan := make(map[string][]transport.Partition)
@@ -234,8 +231,8 @@ func planRange(members []Member, partitions map[string]int32) map[string][]trans
 		if len(readers) == 0 {
 			continue
 		}
-		// Contiguous runs, as Java's assignor gives them: a member has the same partitions
-		// of all topics that have equally many, which joins between topics rely on.
+		// Contiguous, as in Java's assignor: a member has the same partitions of all topics
+		// with equally many, which joins between topics rely on.
 		each, more := int(partitions[topic])/len(readers), int(partitions[topic])%len(readers)
 		next := int32(0)
 		for i, id := range readers {
@@ -252,8 +249,7 @@ func planRange(members []Member, partitions map[string]int32) map[string][]trans
 	return plan
 }
 
-// planRoundRobin deals all partitions out in turn, as Kafka's round-robin
-// assignor does.
+// planRoundRobin assigns all partitions in turn, as Kafka's round-robin assignor does.
 func planRoundRobin(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	plan := make(map[string][]transport.Partition)
 	turn := 0
@@ -263,7 +259,7 @@ func planRoundRobin(members []Member, partitions map[string]int32) map[string][]
 			continue
 		}
 		for n := range partitions[topic] {
-			// Ends, as at least one member reads the topic.
+			// Terminates, as at least one member reads the topic.
 			for !reads(members[turn%len(members)]) {
 				turn++
 			}

@@ -8,25 +8,24 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// planSticky leaves partitions where they are as far as the members' loads then
-// differ by no more than one where they can (KIP-54, KIP-429).
+// planSticky leaves partitions where they are, as long as the loads of members that could
+// exchange partitions differ by at most one (KIP-54, KIP-429).
 //
-// What nobody owns goes to the least loaded subscriber. Then, for as long as
-// some member has at least two partitions more than another, they move from the
-// one to the other: straight, if the other reads a topic that the one has
-// partitions of, or else along a chain of members that each pass one on. Every
-// such move brings the loads closer, so it ends; and when no chain is left, none
-// can be brought closer.
+// Partitions without an owner go to the least loaded subscriber. Then, while some member
+// has at least two partitions more than another, one moves from the first to the second:
+// directly, if the second reads a topic of which the first has partitions, otherwise
+// along a chain of members that each pass one on. Every move brings the loads closer, so
+// this ends; and once no chain is left, no loads can be brought closer.
 //
-// Loads count partitions, and not what is in them. So that no member gets the
-// busy topic and another the idle one beside it, a topic's own partitions are
-// spread as well, by swaps that leave the loads as they are.
+// Loads count partitions, whatever is in them. So that one member does not get a busy
+// topic and another an idle one, the partitions of each topic are spread too, by swaps
+// that keep the loads.
 //
-// Members and topics are numbered, so that a step costs the scan of an array: a
-// leader plans a thousand topics for a hundred members while all of these wait.
+// Members and topics are numbered, so that a step costs the scan of an array: a leader
+// plans a thousand topics for a hundred members while all of them wait.
 func planSticky(members []Member, partitions map[string]int32) map[string][]transport.Partition {
 	s := newStickyPlan(members, partitions)
-	// In this order: what stays costs nothing, and what is levelled or spread moves.
+	// In this order: keeping costs nothing, while levelling and spreading move partitions.
 	s.keepOwned(members)
 	s.giveRest()
 	s.level()
@@ -42,7 +41,7 @@ func planSticky(members []Member, partitions map[string]int32) map[string][]tran
 	return plan
 }
 
-// stickyPlan is a plan in the making. Topics are numbered by their names' order.
+// stickyPlan is a plan under construction. Topics are numbered in the order of their names.
 type stickyPlan struct {
 	topics  []string
 	counts  []int32 // partitions, by topic
@@ -52,8 +51,8 @@ type stickyPlan struct {
 	given   [][]bool          // by topic and partition
 }
 
-// stickyMember is a member with what the plan gives it.
-// Its slices are indexed by the topic's number.
+// stickyMember is a member and its partitions in the plan. Its slices are indexed by the
+// topic's number.
 type stickyMember struct {
 	id    string
 	reads []bool    // by topic
@@ -61,7 +60,7 @@ type stickyMember struct {
 	load  int
 }
 
-// newStickyPlan numbers topics and members. Nothing is given yet.
+// newStickyPlan numbers topics and members. Nothing is assigned yet.
 func newStickyPlan(members []Member, partitions map[string]int32) *stickyPlan {
 	s := &stickyPlan{topics: slices.Sorted(maps.Keys(partitions)), numbers: make(map[string]int, len(partitions))}
 	s.readers = make([][]*stickyMember, len(s.topics))
@@ -89,7 +88,7 @@ func (m *stickyMember) add(topic int, partition int32) {
 	m.load++
 }
 
-// take gives up the partition of a topic that came last.
+// take removes the last partition of a topic from the member.
 func (m *stickyMember) take(topic int) int32 {
 	all := m.has[topic]
 	m.has[topic] = all[:len(all)-1]
@@ -97,8 +96,7 @@ func (m *stickyMember) take(topic int) int32 {
 	return all[len(all)-1]
 }
 
-// keepOwned gives every partition that exists to its owner, if that still reads
-// its topic.
+// keepOwned assigns every existing partition to its owner, if that still reads the topic.
 func (s *stickyPlan) keepOwned(members []Member) {
 	byID := make(map[string]*stickyMember, len(s.members))
 	for _, m := range s.members {
@@ -108,7 +106,7 @@ func (s *stickyPlan) keepOwned(members []Member) {
 	owned := slices.Collect(maps.Keys(owners))
 	transport.SortPartitions(owned)
 	for _, p := range owned {
-		// In order of partitions, so that the plan does not depend on a map's.
+		// In the order of partitions, so that the plan does not depend on map order.
 		claim := owners[p]
 		t, known := s.numbers[p.Topic]
 		if m := byID[claim.member]; known && !claim.shared && m.reads[t] && p.Partition >= 0 && p.Partition < s.counts[t] {
@@ -118,14 +116,14 @@ func (s *stickyPlan) keepOwned(members []Member) {
 	}
 }
 
-// giveRest gives what nobody owns to the least loaded readers, beginning with the
-// topics that have few of them.
+// giveRest assigns partitions without an owner to the least loaded readers, starting with
+// the topics that have the fewest readers.
 func (s *stickyPlan) giveRest() {
 	scarceFirst := make([]int, len(s.topics))
 	for t := range scarceFirst {
 		scarceFirst[t] = t
 	}
-	// Not slices.SortStableFunc: of that a program links several kB for each type.
+	// Not slices.SortStableFunc: a program links several kB of it for each type.
 	sort.SliceStable(scarceFirst, func(i, k int) bool { return len(s.readers[scarceFirst[i]]) < len(s.readers[scarceFirst[k]]) })
 	for _, t := range scarceFirst {
 		for n, given := range s.given[t] {
@@ -136,7 +134,7 @@ func (s *stickyPlan) giveRest() {
 	}
 }
 
-// leastLoaded returns the first of the readers with the smallest load, nil without any.
+// leastLoaded returns the first of the readers with the smallest load, nil if there are none.
 func leastLoaded(readers []*stickyMember) (least *stickyMember) {
 	for _, m := range readers {
 		if least == nil || m.load < least.load {
@@ -146,8 +144,8 @@ func leastLoaded(readers []*stickyMember) (least *stickyMember) {
 	return least
 }
 
-// level moves partitions until no member has two more than another that could
-// take one from it.
+// level moves partitions until no member has two more than another that could take one from
+// it.
 func (s *stickyPlan) level() {
 	for {
 		slices.SortStableFunc(s.members, func(a, b *stickyMember) int { return b.load - a.load })
@@ -157,13 +155,13 @@ func (s *stickyPlan) level() {
 	}
 }
 
-// relieve moves one partition from a member to the least loaded one that reads a
-// topic which it has partitions of, and reports whether there was one. More at once
-// could take a member below the average, and others would have to give it some
-// back. The members come with the most loaded first.
+// relieve moves one partition from a member to the least loaded member that reads one of its
+// topics, and reports whether it did. Moving more at once could take the member below the
+// average, and others would have to give some back. Members are sorted by load, the largest
+// first.
 func (s *stickyPlan) relieve(from *stickyMember) bool {
 	for _, to := range slices.Backward(s.members) {
-		// All that follow have at least as much.
+		// All others have at least as much.
 		if to.load > from.load-2 {
 			return false
 		}
@@ -175,19 +173,19 @@ func (s *stickyPlan) relieve(from *stickyMember) bool {
 	return false
 }
 
-// hop is how a chain comes to a member: from another, by a topic.
+// hop is how a chain reached a member: from which one, by which topic.
 type hop struct {
 	from  *stickyMember
 	topic int
 }
 
-// relieveByChain moves one partition away from a member, along the shortest chain
-// to a member that has at least two less, and reports whether there was one.
+// relieveByChain moves one partition away from a member along the shortest chain to a member
+// with at least two fewer, and reports whether it did.
 func (s *stickyPlan) relieveByChain(from *stickyMember) bool {
 	if s.members[len(s.members)-1].load > from.load-2 {
-		return false // nobody has so little
+		return false // nobody has that few
 	}
-	// A search in breadth, from the member outwards, finds the shortest chain.
+	// A breadth-first search finds the shortest chain.
 	came := map[*stickyMember]hop{from: {}}
 	tried := make([]bool, len(s.topics)) // topics whose readers are all in came
 	for reach := []*stickyMember{from}; len(reach) > 0; {
@@ -211,8 +209,8 @@ func (s *stickyPlan) relieveByChain(from *stickyMember) bool {
 				}
 			}
 		}
-		// Back along the chain: each member takes one from the one before, so only the ends'
-		// loads change.
+		// Go back along the chain: each member takes one from its predecessor, so only the
+		// loads of the two ends change.
 		if best != nil {
 			for m := best; m != from; m = came[m].from {
 				m.add(came[m].topic, came[m].from.take(came[m].topic))
@@ -224,8 +222,8 @@ func (s *stickyPlan) relieveByChain(from *stickyMember) bool {
 	return false
 }
 
-// mostBeyond returns the topic that m has most partitions of beyond what another
-// reader of it has, or −1 if the other reads none that m has.
+// mostBeyond returns the topic for which m exceeds another reader by most partitions, or −1
+// if the other reads none of m's topics.
 func (m *stickyMember) mostBeyond(other *stickyMember) int {
 	topic, most := -1, 0
 	for t, has := range m.has {
@@ -239,10 +237,10 @@ func (m *stickyMember) mostBeyond(other *stickyMember) int {
 	return topic
 }
 
-// spread swaps a partition of a topic that one member has at least two more of
-// than another for one of a topic of which it has fewer. Each swap brings the
-// squares of the counts down, so it ends; and where all is spread nothing is
-// swapped, so it disturbs a group but once.
+// spread swaps partitions of different topics between members, as long as one has at least
+// two more partitions of a topic than another. Each swap reduces the sum of the squares of
+// the counts, so this ends; once all is spread it swaps nothing, so it disturbs a group only
+// once.
 func (s *stickyPlan) spread() {
 	for swapped := true; swapped; {
 		swapped = false
@@ -254,7 +252,7 @@ func (s *stickyPlan) spread() {
 	}
 }
 
-// swap makes one swap for a topic, and reports whether there was one to make.
+// swap makes one swap for a topic, and reports whether it did.
 func (s *stickyPlan) swap(topic int) bool {
 	var most, least *stickyMember
 	for _, m := range s.readers[topic] {

@@ -12,14 +12,13 @@ import (
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 )
 
-// What members say of the types that they handle travels in the user
-// data of JoinGroup and of the assignment, where Kafka's assignors have theirs: a
-// member's begins with the generation that Java's cooperative assignor reads, and
-// passes over what follows. Then come marker and sections, each a tag, a length,
-// both varints, and so many bytes. Readers pass over tags that they don't know, so
-// members of different versions of this library read each other.
+// Members tell each other the types that they handle in the user data of JoinGroup and of
+// the assignment, where Kafka's assignors have theirs. A member's user data begins with the
+// generation, which Java's cooperative assignor reads, ignoring the rest. Then come the
+// marker and sections, each a tag and a length, both varints, and that many bytes. Readers
+// skip unknown tags, so members of different versions of this library can read each other.
 //
-// User data of other members, without the marker, says nothing of types.
+// User data without the marker, from other members, says nothing about types.
 const marker = "ebus"
 
 // The tags.
@@ -27,36 +26,36 @@ const (
 	tagNames = 1 // types by name: count of topics; each its index among the subscribed ones, count of names, names
 	tagIDs   = 2 // types by ID, four bytes each
 	tagGone  = 3 // types without a handler: ID, Unix time as a varint
-	tagNonce = 4 // a number that makes the subscription another than the one before
-	tagKnown = 5 // in an assignment: the digest of what the leader knows of this member
+	tagNonce = 4 // a number that makes the subscription differ from the previous one
+	tagKnown = 5 // in an assignment: digest of what the leader knows about this member
 	tagAt    = 6 // in a commit's metadata: when it was written, Unix time as a varint
 )
 
-// maxNames bounds the names in one member's subscription, in bytes: the
-// coordinator keeps those of all members in one record. Beyond it the member sends
-// IDs alone, which do the same work and show no names to operators.
+// maxNames bounds the names in one member's subscription, in bytes: the coordinator stores
+// those of all members in one record. A member with more sends only IDs, which do the same
+// but show operators no names.
 const maxNames = 4096
 
-// Types is what a member says of the types that it handles, or the leader of those of all
-// members.
+// Types is what a member reports about the types that it handles, or a leader about those of
+// all members.
 type Types struct {
 	Names map[string][]string // by topic; nil if there were only IDs
 	Live  []grouptypes.ID
 	Gone  []grouptypes.Gone
-	// Nonce changes the bytes and means nothing. The coordinator starts no
-	// rebalance for a member that says the same again.
+	// Nonce changes the bytes and has no meaning. The coordinator does not rebalance for a
+	// member that sends the same subscription again.
 	Nonce uint64
-	// Known is, in an assignment, the Digest of the Live that the leader knew of its
-	// member; zero if it says nothing of that. A static member that comes back gets
-	// the assignment that it had, of a leader that knows what it handled before.
+	// Known is, in an assignment, the Digest of the Live types of its member as known to the
+	// leader; zero if there is none. A static member that comes back gets its former
+	// assignment, from a leader that knows what the member handled before.
 	Known uint64
-	// At is when AppendStored wrote the types; zero elsewhere.
+	// At is when AppendStored wrote the types; zero otherwise.
 	At time.Time
 }
 
-// Digest returns a number that stands for a set of types, never zero.
+// Digest returns a number that identifies a set of types, never zero.
 func Digest(ids []grouptypes.ID) uint64 {
-	// Sorted first, so that the order in which a member lists its types does not matter.
+	// Sorted, so that the order in which a member lists its types does not matter.
 	h := fnv.New64a()
 	for _, id := range grouptypes.Sorted(slices.Clone(ids)) {
 		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(id)))
@@ -64,15 +63,15 @@ func Digest(ids []grouptypes.ID) uint64 {
 	return max(h.Sum64(), 1)
 }
 
-// appendTo appends the marker and the sections, or nothing if there is nothing to
-// say. What has not changed makes the same bytes: the coordinator rebalances the
-// group for a subscription that differs.
+// appendTo appends the marker and the sections, or nothing if there is nothing to report. The
+// same types must produce the same bytes: the coordinator rebalances the group for a
+// subscription that differs.
 func (t *Types) appendTo(b []byte, topics []string) []byte {
 	if len(t.Live) == 0 && len(t.Gone) == 0 && t.Known == 0 {
 		return b
 	}
 	b = append(b, marker...)
-	// Names are for operators, who see them in the group's description; members compare IDs.
+	// Names are for operators, in the group's description; members compare IDs.
 	if names := t.appendNames(nil, topics); len(names) > 0 && len(names) <= maxNames {
 		b = appendSection(b, tagNames, names)
 	} else {
@@ -102,13 +101,13 @@ func (t *Types) appendTo(b []byte, topics []string) []byte {
 	return b
 }
 
-// AppendStored appends the types as they are kept with a committed offset, in at most
-// limit bytes: marker and sections, as in JoinGroup. Where not all fit, the types
-// that are handled go before those without a handler, and of those the ones that left
-// last. Nothing is appended if there is nothing to keep, or no room for one type.
+// AppendStored appends the types in the form stored with a committed offset, in at most limit
+// bytes: marker and sections, as in JoinGroup. If not all types fit, handled types come
+// before those without a handler, and of the latter those whose handlers left last. It
+// appends nothing if there is nothing to store, or no room for one type.
 func (t *Types) AppendStored(b []byte, limit int) []byte {
 	const (
-		around = len(marker) + 3*(1+binary.MaxVarintLen16) + binary.MaxVarintLen64 // all that is not a type
+		around = len(marker) + 3*(1+binary.MaxVarintLen16) + binary.MaxVarintLen64 // everything but the types
 		live   = 4
 		gone   = live + binary.MaxVarintLen32 // until the year 2106
 	)
@@ -118,8 +117,7 @@ func (t *Types) AppendStored(b []byte, limit int) []byte {
 	return kept.appendTo(b, nil)
 }
 
-// ReadStored reads what AppendStored has written. ok is false if b is nothing of the
-// kind.
+// ReadStored reads what AppendStored has written. ok is false if b is something else.
 func ReadStored(b []byte) (t Types, ok bool) { return readTypes(b, nil) }
 
 // appendSection appends a section as tag, length and bytes.
@@ -131,9 +129,8 @@ func appendSection(b []byte, tag uint64, body []byte) []byte {
 	return append(b, body...)
 }
 
-// appendNames appends the names by topic, in order, so that the same types make the
-// same bytes.
-// Only topics that have types are named, by their index in the subscription.
+// appendNames appends the names by topic, in order, so that the same types produce the same
+// bytes. It names only topics with types, by their index in the subscription.
 func (t *Types) appendNames(b []byte, topics []string) []byte {
 	there := 0
 	for _, topic := range topics {
@@ -160,18 +157,18 @@ func (t *Types) appendNames(b []byte, topics []string) []byte {
 	return b
 }
 
-// readTypes reads what follows the marker; ok is false if there is none, or if what
-// follows is damaged. Whatever it holds, no more memory is taken than its own size
-// and the bounds of package grouptypes allow.
+// readTypes reads what follows the marker. ok is false if there is no marker, or if the rest is
+// damaged. Whatever b contains, readTypes takes no more memory than b's own size and the bounds
+// of package grouptypes allow.
 func readTypes(b []byte, topics []string) (t Types, ok bool) {
-	// User data of another library, or of an older version of this one.
+	// From another library, or an older version of this one.
 	if !bytes.HasPrefix(b, []byte(marker)) {
 		return t, false
 	}
 	r := reader{b: b[len(marker):]}
 	for len(r.b) > 0 && !r.bad {
-		// Each section is read from its own bytes: one that is longer than its fields know, of a
-		// later version, does not disturb the next.
+		// Read each section from its own bytes: if a later version has added to one, the next
+		// is not disturbed.
 		tag := r.number()
 		body := reader{b: r.take(r.number())}
 		switch tag {
@@ -199,11 +196,11 @@ func readTypes(b []byte, topics []string) (t Types, ok bool) {
 	return t, true
 }
 
-// unixTime bounds what a stranger sends: time.Time overflows far beyond.
+// unixTime bounds a stranger's number: time.Time overflows far beyond.
 func unixTime(seconds uint64) time.Time { return time.Unix(int64(min(seconds, 1<<40)), 0) }
 
-// readNames reads the section of tagNames. topics are those of the subscription, by which
-// the section names them.
+// readNames reads the section of tagNames, which refers to topics, those of the subscription,
+// by index.
 func (t *Types) readNames(r *reader, topics []string) {
 	for n := r.number(); n > 0 && !r.bad; n-- {
 		at := r.number()
@@ -230,10 +227,8 @@ func (t *Types) readNames(r *reader, topics []string) {
 	}
 }
 
-// reader reads bytes of a stranger. Once something is missing it is bad, and
-// returns zeros.
-// So its callers check once, at the end, and no length is trusted before its bytes are
-// there.
+// reader reads a stranger's bytes. Once something is missing it is bad and returns zeros, so
+// callers check once, at the end. It trusts no length before its bytes are there.
 type reader struct {
 	b   []byte
 	bad bool
@@ -250,7 +245,7 @@ func (r *reader) number() uint64 {
 	return v
 }
 
-// take returns the next n bytes. They alias what is read.
+// take returns the next n bytes. They alias the reader's.
 func (r *reader) take(n uint64) []byte {
 	if n > uint64(len(r.b)) {
 		r.bad, r.b = true, nil
@@ -269,8 +264,8 @@ func (r *reader) four() uint32 {
 	return 0
 }
 
-// Union returns what a leader sends to all members: the types that any of them
-// handles, and those that any of them remembers.
+// Union returns what a leader sends to all members: the types that any of them handles, and
+// those that any of them remembers.
 func Union(members []Member) Types {
 	var all Types
 	for i := range members {
@@ -281,8 +276,8 @@ func Union(members []Member) Types {
 	return all
 }
 
-// DecodeAssignmentTypes reads the types that come with an assignment.
-// ok is false if the leader sends none: of other libraries, and older ones of this.
+// DecodeAssignmentTypes reads the types in an assignment. ok is false if the leader sent none,
+// because it is of another library or an older version of this one.
 func DecodeAssignmentTypes(b []byte) (t Types, ok bool) {
 	a := kmsg.NewConsumerMemberAssignment()
 	if a.ReadFrom(b) != nil {
@@ -291,7 +286,7 @@ func DecodeAssignmentTypes(b []byte) (t Types, ok bool) {
 	return readTypes(a.UserData, nil)
 }
 
-// DecodeTypes reads the types in a member's subscription, as DescribeGroups shows it.
+// DecodeTypes reads the types in a member's subscription, as DescribeGroups returns it.
 func DecodeTypes(subscription []byte) (t Types, ok bool) {
 	m := kmsg.NewConsumerMemberMetadata()
 	if m.ReadFrom(subscription) != nil {
@@ -300,7 +295,7 @@ func DecodeTypes(subscription []byte) (t Types, ok bool) {
 	return typesOf(&m)
 }
 
-// typesOf reads the types in a subscription, behind the generation.
+// typesOf reads the types in a subscription, after the generation.
 func typesOf(m *kmsg.ConsumerMemberMetadata) (Types, bool) {
 	if len(m.UserData) < 4 {
 		return Types{}, false

@@ -12,22 +12,22 @@ import (
 	lz4 "github.com/pierrec/lz4/v4"
 )
 
-// Compressions lists the names of the codecs. The index is the number of the codec
-// in the attributes of a batch.
+// Compressions lists the names of the codecs, indexed by the codec's number in the attributes
+// of a batch.
 var Compressions = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
 
 // Compression compresses the batches of one producer. It is safe for concurrent
 // use.
 type Compression struct {
-	Codec int16 // as a batch's attributes have it
-	// zstd is used by EncodeAll alone. Its megabytes are for those who ask for
-	// it, and the channel in it belongs to the testing/synctest bubble that the
-	// producer was made in, if it was in one.
+	Codec int16 // as in a batch's attributes
+	// zstd is used through EncodeAll only. It takes megabytes, so it is made only if asked
+	// for. Its channel belongs to the testing/synctest bubble in which the producer was made,
+	// if any.
 	zstd *zstd.Encoder
 }
 
-// NewCompression returns the codec of a name in Compressions. An unknown or empty
-// name means "none".
+// NewCompression returns the codec of a name in Compressions. An unknown or empty name means
+// "none".
 func NewCompression(name string) (c Compression, err error) {
 	c.Codec = int16(max(slices.Index(Compressions[:], name), 0))
 	if c.Codec != 4 {
@@ -35,20 +35,22 @@ func NewCompression(name string) (c Compression, err error) {
 	}
 	c.zstd, err = zstd.NewWriter(nil, zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 	if err == nil {
-		c.zstd.EncodeAll([]byte{0}, nil) // makes the channel here, and not where the first batch is sent
+		c.zstd.EncodeAll([]byte{0}, nil) // makes the channel here, not where the first batch is sent
 	}
 	return c, err
 }
 
-// resetWriter has the methods that gzip's and lz4's writers have in common.
+// resetWriter has the common methods of gzip's and lz4's writers.
 type resetWriter interface {
 	io.WriteCloser
 	Reset(io.Writer)
 }
 
 var (
-	// Writers are pooled, as each has tables that cost more to make than a small batch
-	// costs to compress.
+	// Writers are pooled, as each has tables that cost more to build than a small batch costs
+	// to compress.
+	// Compress appends src, compressed, to dst, and returns the extended slice. An error comes from
+	// the codec, whatever src is.
 	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 	lz4Writers  = sync.Pool{New: func() any {
 		w := lz4.NewWriter(io.Discard)
@@ -66,8 +68,8 @@ func (c *Compression) Compress(dst, src []byte) ([]byte, error) {
 	case 1:
 		return compressTo(&gzipWriters, dst, src)
 	case 2:
-		// One raw block, as librdkafka and franz-go write it. The framing of
-		// the Java client's library is optional to all readers.
+		// One raw block, as librdkafka and franz-go write it. All readers accept it without
+		// the framing of the Java client's library.
 		at := len(dst)
 		dst = slices.Grow(dst, s2.MaxEncodedLen(len(src)))
 		return dst[:at+len(s2.EncodeSnappy(dst[at:cap(dst)], src))], nil
@@ -79,7 +81,7 @@ func (c *Compression) Compress(dst, src []byte) ([]byte, error) {
 	return append(dst, src...), nil
 }
 
-// compressTo compresses by a pooled writer. The writer lets go of dst before it goes back.
+// compressTo compresses with a pooled writer.
 func compressTo(writers *sync.Pool, dst, src []byte) ([]byte, error) {
 	out := bytes.NewBuffer(dst)
 	w := writers.Get().(resetWriter)
@@ -88,7 +90,7 @@ func compressTo(writers *sync.Pool, dst, src []byte) ([]byte, error) {
 	if closing := w.Close(); err == nil {
 		err = closing
 	}
-	// Or the pool would keep dst alive.
+	// Otherwise the pool would keep dst alive.
 	w.Reset(io.Discard)
 	writers.Put(w)
 	return out.Bytes(), err

@@ -6,35 +6,34 @@ import (
 )
 
 const (
-	// wholeBytes is the most that one call decompresses, which is faster than bit by bit.
+	// wholeBytes is the most that is decompressed in one call, which is faster than in steps.
 	wholeBytes = 1 << 20
-	// chunkBytes is the size of the buffers of a batch that is decompressed bit by bit.
+	// chunkBytes is the size of the buffers of a batch that is decompressed in steps.
 	chunkBytes = 256 << 10
 )
 
-// errRecordCut is returned for content that ends, or seems to, within a record.
+// errRecordCut is the error of content that ends, or seems to, within a record.
 var errRecordCut = errors.New("a record ends in the middle")
 
-// content is the records of one batch, decompressed as they are read. It belongs to
-// one goroutine. The zero value is empty.
+// content is the records of one batch, decompressed as they are read. It is used by one
+// goroutine. The zero value is empty.
 type content struct {
-	data   []byte  // bytes in memory that were not read yet
-	buffer *Buffer // that data lies in; nil if it lies in the fetch response
-	stream *stream // what follows data; nil if data is all
+	data   []byte  // unread bytes in memory
+	buffer *Buffer // holds data; nil if data is in the fetch response
+	stream *stream // continues data; nil if data is all
 	next   int     // the size of the next buffer
 }
 
-// openContent returns the content of a batch of so many records, src, that are
-// compressed by that codec. window bounds the bytes of earlier content that decompression
-// may keep.
+// openContent returns the content of a batch, src, with the given number of records, compressed
+// by codec. window bounds the bytes of earlier content that decompression may keep.
 func openContent(codec int16, src []byte, records, window int) (content, error) {
 	if codec == 0 {
 		return content{data: src}, nil
 	}
 	most := wholeBytes
 	if codec == 2 && records == 1 {
-		// A bare block of snappy may refer back to its begin. One record of that size
-		// is to be in memory anyway.
+		// A bare block of snappy may refer back to its beginning. A single record of that size
+		// is going to be in memory anyway.
 		most = maxRecordBytes
 	}
 	buffer, err := decompressWhole(codec, src, most)
@@ -48,8 +47,8 @@ func openContent(codec int16, src []byte, records, window int) (content, error) 
 	return c, err
 }
 
-// need has n bytes in memory, or all that are left if they are fewer. Earlier data stays
-// where it is, as records refer to it.
+// need makes at least n bytes available in data, or all that are left if there are fewer. Earlier
+// data stays where it is, as records refer to it.
 func (c *content) need(n int) error {
 	for len(c.data) < n && c.stream != nil {
 		if cap(c.data)-len(c.data) < n-len(c.data) {
@@ -75,7 +74,7 @@ func (c *content) read(p []byte) (int, error) {
 	return n, err
 }
 
-// grow moves the data in memory into a buffer with room for n bytes.
+// grow moves the unread data into a buffer with room for n bytes.
 func (c *content) grow(n int) {
 	size := max(c.next, 1<<minBufferBits)
 	c.next = min(2*size, chunkBytes)
@@ -93,7 +92,7 @@ func (c *content) grow(n int) {
 	c.buffer, c.data = b, b.Bytes[:rest]
 }
 
-// skip passes n bytes over without keeping them.
+// skip skips n bytes without keeping them.
 func (c *content) skip(n int) error {
 	if n <= len(c.data) {
 		c.data = c.data[n:]
@@ -101,7 +100,7 @@ func (c *content) skip(n int) error {
 	}
 	n -= len(c.data)
 	c.release()
-	// What is passed over is decompressed all the same, a little at a time.
+	// Skipped bytes still have to be decompressed, a few at a time.
 	scratch := NewBuffer(1 << minBufferBits)
 	defer scratch.Release()
 	for n > 0 {
@@ -117,7 +116,7 @@ func (c *content) skip(n int) error {
 	return nil
 }
 
-// release gives up the data in memory.
+// release releases the data in memory.
 func (c *content) release() {
 	if c.buffer != nil {
 		c.buffer.Release()
@@ -125,8 +124,7 @@ func (c *content) release() {
 	c.buffer, c.data = nil, nil
 }
 
-// close gives everything up.
-// It may be called again, and then does nothing.
+// close releases everything. It may be called more than once.
 func (c *content) close() {
 	c.release()
 	if c.stream != nil {

@@ -7,81 +7,79 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// minRecordSize is the least that one record takes: its length, attributes, two
-// deltas, two sizes and the number of headers, one byte each.
+// minRecordSize is the smallest size of a record: its length, attributes, two deltas, two sizes
+// and the number of headers, one byte each.
 const minRecordSize = 7
 
-// recordSize and headerSize are the memory of a record without content and of a header
-// without key and value, in bytes.
+// recordSize and headerSize are the memory of a record without content and of a header without
+// key and value, in bytes.
 var (
 	recordSize = (&transport.Record{}).Size()
 	headerSize = (&transport.Record{Headers: make([]transport.Header, 1)}).Size() - recordSize
 )
 
-// Offsets that have no record, because compaction, an abort marker or an aborted
-// transaction left them, are covered by a chunk's span and not returned.
+// A chunk's span includes offsets without a record, left by compaction, an abort marker or an
+// aborted transaction.
 
 // AbortedTransaction is a transaction whose records must not be returned: those of
 // Producer from offset First up to its abort marker.
 type AbortedTransaction struct{ Producer, First int64 }
 
-// Reader decodes the record batches of one partition in one fetch response, chunk
-// by chunk. It stops and goes on within a batch. It is not safe for concurrent use.
+// Reader decodes the record batches of one partition in one fetch response, chunk by chunk. It can
+// stop and continue within a batch. It is not safe for concurrent use.
 type Reader struct {
 	Topic     string
 	Partition int32
-	Data      []byte // complete batches, from the one that is being read on
+	Data      []byte // complete batches, from the current one on
 	Next      int64  // the offset of the next record to return
-	// Aborted lists the aborted transactions whose start is not reached yet, by
-	// their first offset. Aborting has the producers of those that have started
-	// and not ended; it is nil for read_uncommitted.
+	// Aborted lists the aborted transactions that have not been reached yet, by first offset.
+	// Aborting has the producers of those that have begun and not ended; it is nil for
+	// read_uncommitted.
 	Aborted  []AbortedTransaction
 	Aborting map[int64]struct{}
 	Keys     *HeaderKeys // interns header keys; shared by all readers of a consumer
-	// Bound is how many bytes of memory one record may take whatever its size in the
-	// log. Half of it decompression may keep of earlier content. One that is below 16 MiB
-	// counts as that.
+	// Bound is how many bytes of memory one record may take, whatever its size in the log.
+	// Decompression may keep half as many bytes of earlier content. Values below 16 MiB count
+	// as 16 MiB.
 	Bound int
 
-	// opened is set from the first look at a batch until its last record was read or Close.
+	// opened is set from the first look at a batch until its last record was read, or Close.
 	opened bool
-	batch  openBatch // that is being read, if opened
+	batch  openBatch // the current batch, if opened
 }
 
-// openBatch is a batch whose records are being read.
-// Close gives it up, and the Read that follows begins the batch again.
+// openBatch is a batch whose records are being read. After Close, the next Read starts it again.
 type openBatch struct {
 	batchHeader
 	content content
-	size    int   // bytes of the batch as it is stored
-	left    int   // records that were not read, by the header's word until they have been
-	last    int64 // the offset of the last that was read; one before base at first
+	size    int   // of the stored batch, in bytes
+	left    int   // unread records, according to the header
+	last    int64 // offset of the last record read; at first base−1
 }
 
-// Decoded is a chunk of a partition's log. Its user calls Release once.
+// Decoded is a chunk of a partition's log. Its user must call Release once.
 type Decoded struct {
 	From, Next int64 // the chunk covers the offsets [From, Next), which need not all have records
-	// Records and their headers are in memory, if there are many. Their keys and
-	// values are in the fetch response, or in buffers if they were compressed. All
-	// of it is valid until Release.
+	// Records and their headers are in memory, pooled if there are many. Their keys and values
+	// are in the fetch response or, if they were compressed, in buffers. All of it is valid
+	// until Release.
 	Records []transport.Record
 	memory  *recordMemory
 	buffers []*Buffer
 	slab    headerSlab
-	Size    int // bytes of memory of the records, and of batches that were passed over
-	limit   int // bytes to reach
+	Size    int // memory of the records and of skipped batches, in bytes
+	limit   int // for Size
 }
 
-// Read reads records until they take limit bytes of memory, at least one if there is
-// any. When a batch can't be read further, what lies before the fault is returned, and
-// the error, a *Fault, next time. The reader keeps memory while a batch is read: see Memory and
-// Close.
+// Read reads records until they take limit bytes of memory, at least one if there is any. If a
+// batch can't be read further, Read returns what comes before the fault, and the error, a *Fault,
+// on the next call. The reader keeps memory while it is within a batch; see Memory and Close.
 func (r *Reader) Read(limit int) (Decoded, error) {
 	d := Decoded{From: r.Next, Next: r.Next, limit: limit}
 	// Small batches share a chunk.
 	for d.Size < limit && len(r.Data) > 0 {
 		if err := r.readBatch(&d); err != nil {
-			r.Close() // to begin again where the fault is
+			r.Close() // start again at the fault
 			if d.Next > d.From {
 				break
 			}
@@ -93,7 +91,7 @@ func (r *Reader) Read(limit int) (Decoded, error) {
 	return d, nil
 }
 
-// Memory returns how many bytes the reader keeps to go on within a batch.
+// Memory returns how many bytes the reader keeps in order to continue within a batch.
 func (r *Reader) Memory() int {
 	if r.batch.content.stream == nil {
 		return 0
@@ -101,8 +99,8 @@ func (r *Reader) Memory() int {
 	return r.batch.content.stream.memory
 }
 
-// Close gives up the memory of the batch that is being read. Another Read decompresses
-// it again from its start, and goes on at Next.
+// Close releases the memory of the current batch. The next Read decompresses it again from its
+// start, and continues at Next.
 func (r *Reader) Close() {
 	if r.opened {
 		r.batch.content.close()
@@ -110,7 +108,7 @@ func (r *Reader) Close() {
 	}
 }
 
-// readBatch adds the records of the first batch of Data to d, as many as d has room for.
+// readBatch adds records of the first batch of Data to d, until d is full.
 func (r *Reader) readBatch(d *Decoded) error {
 	if !r.opened {
 		if passed, err := r.openBatch(d); err != nil || passed {
@@ -127,10 +125,9 @@ func (r *Reader) readBatch(d *Decoded) error {
 	return nil
 }
 
-// openBatch begins to read the first batch of Data, or passes it over, if no record of
-// it is to be returned.
+// openBatch opens the first batch of Data, or skips it if none of its records is to be returned.
 func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
-	// The header is checked before the checksum, and both before anything is allocated.
+	// Check the header before the checksum, and both before allocating anything.
 	size, err := batchSize(r.Data)
 	if err == nil && (size == 0 || size > len(r.Data)) {
 		err = errRecordCut
@@ -146,10 +143,10 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 	if err := Check(batch); err != nil {
 		return false, err
 	}
-	// Otherwise all of the batch lies before the offset that was asked for.
+	// Otherwise the whole batch lies before the requested offset.
 	if h.next > d.Next {
 		switch {
-		// Control batches are the transaction coordinator's, and no records of the topic.
+		// Control batches belong to the transaction coordinator and have no records of the topic.
 		case h.attributes&attributeControl != 0:
 			if err := r.readMarker(batch[HeaderSize:], &h); err != nil {
 				return false, err
@@ -158,7 +155,7 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 		default:
 			r.batch = openBatch{batchHeader: h, size: size, left: int(h.records), last: h.base - 1}
 			r.opened = true
-			// Compaction may leave a batch without records, which covers its offsets all the same.
+			// Compaction may leave a batch without records; it still covers its offsets.
 			if h.records > 0 {
 				r.batch.content, err = openContent(h.codec(), batch[HeaderSize:], r.batch.left, r.bound()/2)
 			}
@@ -174,8 +171,8 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 	return true, nil
 }
 
-// readRecords appends records of the open batch from d.Next on until d is full.
-// Records that lie in memory as a whole are the common case, and cost no copy.
+// readRecords appends records of the open batch from d.Next on until d is full. A record that is
+// completely in memory, the common case, is not copied.
 func (r *Reader) readRecords(d *Decoded) error {
 	b := &r.batch
 	c := &b.content
@@ -203,9 +200,8 @@ func (r *Reader) readRecords(d *Decoded) error {
 	return nil
 }
 
-// reserve makes room in d for the records that it will have, in one allocation if
-// that can be known. The batch's own count of records is only trusted within the
-// memory that d may take in any case.
+// reserve makes room in d for the records that it will get, in one allocation if their number is
+// known. It trusts the batch's own count only within the memory that d may take in any case.
 func (r *Reader) reserve(d *Decoded) {
 	b := &r.batch
 	most := max(d.limit-d.Size, 0)/recordSize + 1
@@ -216,9 +212,9 @@ func (r *Reader) reserve(d *Decoded) {
 	d.reserve(len(d.Records) + min(n, most))
 }
 
-// recordsAhead counts the records of the batches in data that a chunk with room
-// for so many bytes will reach, so that it takes one allocation. Compression is
-// taken to be that of the current batch, of which stored bytes became decompressed.
+// recordsAhead estimates how many records of the batches in data a chunk with room for that many
+// bytes will take, so that one allocation is enough. It assumes the compression ratio of the
+// current batch, whose stored bytes became decompressed bytes.
 func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 	count := 0
 	for room > 0 {
@@ -230,7 +226,7 @@ func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 		if err != nil {
 			return count
 		}
-		// A guess, which only decides how many records to make room for.
+		// An estimate, used only to make room for records.
 		expanded := size
 		if h.codec() != 0 {
 			expanded = int(int64(size) * int64(decompressed) / int64(stored))
@@ -246,14 +242,14 @@ func (r *Reader) recordsAhead(data []byte, room, decompressed, stored int) int {
 	return count
 }
 
-// readMarker reads a control batch: an abort marker ends the producer's aborted
-// transaction. Markers of other kinds say nothing to a reader.
+// readMarker reads a control batch. An abort marker ends the producer's aborted transaction; other
+// markers mean nothing to a reader.
 func (r *Reader) readMarker(data []byte, h *batchHeader) error {
 	if h.records == 0 || r.Aborting == nil {
-		return nil // compaction removed the marker, or nobody looks
+		return nil // compaction removed the marker, or aborted transactions are returned
 	}
 	_, at := varint(data, 0)
-	_, at = varint(data, at+1) // behind the attributes
+	_, at = varint(data, at+1) // after the attributes
 	_, at = varint(data, at)
 	key, _ := varbytes(data, at)
 	if len(key) < 4 {
@@ -261,17 +257,17 @@ func (r *Reader) readMarker(data []byte, h *batchHeader) error {
 	}
 	// The key of a marker is a version and a type: 0 aborts, 1 commits.
 	if kind := binary.BigEndian.Uint16(key[2:]); kind == 0 {
-		// Transactions that began at or before this marker are over with it,
-		// also if none of their batches was seen on the way here.
+		// The marker ends transactions that began at or before it, even if none of their
+		// batches was seen.
 		r.isAborted(h)
 		delete(r.Aborting, h.producer)
 	}
 	return nil
 }
 
-// isAborted reports whether a batch belongs to an aborted transaction.
-// Batches come in order of offsets and Aborted in that of first offsets, so each
-// transaction is noted when the batches reach its begin.
+// isAborted reports whether a batch belongs to an aborted transaction. Batches come in order of
+// offsets and Aborted is in order of first offsets, so each transaction is noted when the batches
+// reach its beginning.
 func (r *Reader) isAborted(h *batchHeader) bool {
 	if r.Aborting == nil {
 		return false
@@ -287,7 +283,7 @@ func (r *Reader) isAborted(h *batchHeader) bool {
 	return aborted
 }
 
-// Cut drops the records at offset end and after it. Their memory stays until Release.
+// Cut drops the records from offset end on. Their memory stays until Release.
 func (d *Decoded) Cut(end int64) {
 	if d.Next > end {
 		d.Next = end
@@ -300,8 +296,8 @@ func (d *Decoded) Cut(end int64) {
 	}
 }
 
-// Release returns the memory of the records and of what was decompressed. It must be
-// called once; the response itself has other users, and is released by its owner.
+// Release returns the memory of the records and of decompressed data. It must be called once. The
+// response itself has other users; its owner releases it.
 func (d *Decoded) Release() {
 	d.giveBack()
 	for _, b := range d.buffers {
@@ -310,8 +306,8 @@ func (d *Decoded) Release() {
 	d.buffers = nil
 }
 
-// hold keeps the buffer that records lie in until Release. A nil buffer is none.
-// Records of one buffer mostly come one after another, so the last is looked at alone.
+// hold keeps the buffer of a record, if it is not nil, until Release. Records of one buffer mostly
+// come one after another, so only the last buffer is compared.
 func (d *Decoded) hold(b *Buffer) {
 	if b == nil || len(d.buffers) > 0 && d.buffers[len(d.buffers)-1] == b {
 		return

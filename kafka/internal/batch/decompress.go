@@ -15,17 +15,17 @@ import (
 	lz4 "github.com/pierrec/lz4/v4"
 )
 
-// stream decompresses a batch bit by bit. Its user calls close once, unless Read has
-// returned an error other than io.EOF.
+// stream decompresses a batch in steps. Its user calls close once, unless Read has returned an
+// error other than io.EOF.
 type stream struct {
 	reader io.Reader
-	memory int    // bytes that it takes, about
+	memory int    // approximate size, in bytes
 	narrow bool   // it keeps less than the batch may refer back to
 	free   func() // returns reader to its pool; nil if it has none
 }
 
-// Read is io.Reader's. The codecs read what came over the network and are not ours: a
-// panic of theirs is a batch that can't be read.
+// Read implements io.Reader. The codecs read data from the network: a panic of theirs means
+// that the batch can't be read.
 func (s *stream) Read(p []byte) (n int, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -43,11 +43,11 @@ func (s *stream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// errFar explains a fault that may be the bound's.
+// errFar explains a failure that the bound may have caused.
 var errFar = errors.New("the batch may refer back further than half of FetchBytes, so raise FetchBytes")
 
-// close returns the decoder to its pool. A decoder that failed is not used again, as its
-// state may be anything. It may be called again.
+// close returns the decoder to its pool. It may be called more than once. A decoder that failed
+// is not reused, as its state is unknown.
 func (s *stream) close() {
 	if s.free != nil {
 		s.free()
@@ -55,27 +55,25 @@ func (s *stream) close() {
 	s.free = nil
 }
 
-// recoverCodec turns a panic into *err. It is to be deferred.
+// recoverCodec turns a panic into *err. It must be deferred.
 func recoverCodec(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("decompressing failed: %v", p)
 	}
 }
 
-// The pools hold decoders that have succeeded; one that failed is left to the garbage
-// collector.
+// The pools hold decoders that have succeeded.
 var gzipReaders, lz4Readers, zstdReaders sync.Pool
 
 const (
-	// pooledWindow is the largest window in bytes that a pooled decoder keeps.
+	// pooledWindow is the largest window, in bytes, of a pooled decoder.
 	pooledWindow = 1 << 20
-	// blockBytes is the most that one block of zstd holds.
+	// blockBytes is the largest content of a zstd block.
 	blockBytes = 128 << 10
 )
 
-// openStream returns a stream of what src holds, compressed by the codec of a batch's
-// attributes. It takes about window bytes at most.
-// Codecs are numbered as in a batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd.
+// openStream returns a stream of the content of src, compressed by the codec with that number in a
+// batch's attributes: 1 gzip, 2 snappy, 3 lz4, 4 zstd. It takes at most about window bytes.
 func openStream(codec int16, src []byte, window int) (s *stream, err error) {
 	defer recoverCodec(&err)
 	switch codec {
@@ -92,7 +90,7 @@ func openStream(codec int16, src []byte, window int) (s *stream, err error) {
 	return nil, fmt.Errorf("unknown compression %d", codec)
 }
 
-// openGzip returns a stream of gzip, whose window is 32 KiB by definition (RFC 1951).
+// openGzip returns a stream of gzip, whose window is always 32 KiB (RFC 1951).
 func openGzip(src []byte) (*stream, error) {
 	r, ok := gzipReaders.Get().(*gzip.Reader)
 	if !ok {
@@ -104,15 +102,15 @@ func openGzip(src []byte) (*stream, error) {
 	return &stream{reader: r, memory: 64 << 10, free: func() { gzipReaders.Put(r) }}, nil
 }
 
-// openLZ4 returns a stream of lz4's frames, as Java's client and librdkafka write them.
+// openLZ4 returns a stream of lz4 frames, as written by Java's client and librdkafka.
 func openLZ4(src []byte) *stream {
 	r, ok := lz4Readers.Get().(*lz4.Reader)
 	if !ok {
 		r = lz4.NewReader(nil)
 	}
 	r.Reset(bytes.NewReader(src))
-	// Byte 5 of a frame has the size of its blocks, 64 KiB to 4 MiB, of which one lies
-	// in memory twice.
+	// Byte 5 of a frame has the size of its blocks, 64 KiB to 4 MiB; one block is in memory
+	// twice.
 	memory := 8 << 20
 	if len(src) > 5 {
 		memory = min(memory, 2<<(8+2*(src[5]>>4&7)))
@@ -123,15 +121,15 @@ func openLZ4(src []byte) *stream {
 	}}
 }
 
-// openZstd returns a stream of zstd's frames. The first frame's header says how much of
-// earlier content decoding keeps; a later frame may not ask for more than window either.
+// openZstd returns a stream of zstd frames. The first frame's header says how much earlier content
+// decoding must keep. Later frames may not ask for more than window either.
 func openZstd(src []byte, window int) (*stream, error) {
 	var header zstd.Header
 	if err := header.Decode(src); err != nil {
 		return nil, err
 	}
 	var in io.Reader = bytes.NewReader(src)
-	// A frame of a single segment may refer back to all of its content.
+	// A single-segment frame may refer back to all of its content.
 	needs := header.WindowSize
 	if header.SingleSegment {
 		needs = header.FrameContentSize
@@ -151,7 +149,7 @@ func openZstd(src []byte, window int) (*stream, error) {
 		return nil, err
 	}
 	s := &stream{reader: r, memory: int(needs) + 2*blockBytes, narrow: narrow}
-	// A decoder with a larger window would keep that much memory in the pool.
+	// A decoder with a larger window would keep that memory in the pool.
 	if needs <= pooledWindow {
 		s.free = func() {
 			if r.Reset(nil) == nil {
@@ -162,25 +160,25 @@ func openZstd(src []byte, window int) (*stream, error) {
 	return s, nil
 }
 
-// narrowFrame returns a zstd frame with a header that says a window of about so many
-// bytes. A compressor declares the window that its level may use, up to 128 MiB, and
-// rarely refers back that far; if it did, decoding fails where it does.
+// narrowFrame returns a zstd frame with a header that declares a window of about the given
+// number of bytes. Compressors declare the largest window of their level, up to 128 MiB, and
+// rarely refer back that far. If one does, decoding fails there.
 func narrowFrame(src []byte, single bool, window int) io.Reader {
 	const descriptor, singleSegment = 4, 1 << 5
 	head := bytes.Clone(src[:descriptor+1])
 	rest := src[descriptor+1:]
 	head[descriptor] &^= singleSegment
 	if !single {
-		rest = rest[1:] // the window as it was declared
+		rest = rest[1:] // skip the declared window
 	}
-	// The window is written as a power of two: 1 KiB shifted by the upper five bits.
+	// The window is encoded as a power of two: 1 KiB shifted by the upper five bits.
 	exponent := bits.Len(uint(window)) - 1
 	head = append(head, byte(exponent-10)<<3)
 	return io.MultiReader(bytes.NewReader(head), bytes.NewReader(rest))
 }
 
-// Decompress returns what src holds, all of it: for a stand-in broker that looks at
-// what it was sent. A Reader bounds the memory.
+// Decompress returns the whole content of src. It is for test brokers that examine what they got; a
+// Reader bounds its memory.
 func Decompress(codec int16, src []byte) ([]byte, error) {
 	s, err := openStream(codec, src, minBound/2)
 	if err != nil {
@@ -190,9 +188,8 @@ func Decompress(codec int16, src []byte) ([]byte, error) {
 	return io.ReadAll(s)
 }
 
-// zstdDecoder is used by DecodeAll alone, which is safe for concurrent use. It
-// holds a channel that it makes when it is made, here, outside any
-// testing/synctest bubble, so that every bubble may use it.
+// zstdDecoder is used through DecodeAll only, which is safe for concurrent use. Its channel is made
+// here, outside any testing/synctest bubble, so that every bubble may use it.
 var zstdDecoder = func() *zstd.Decoder {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
@@ -201,20 +198,20 @@ var zstdDecoder = func() *zstd.Decoder {
 	return d
 }()
 
-// decompressWhole decompresses what is known to take most bytes or less. It returns nil if
-// that is not known, or the codec has no way that is faster than a stream.
+// decompressWhole decompresses content that is known to take at most most bytes. It returns nil
+// if that is not known, or if the codec is no faster in one call than as a stream.
 func decompressWhole(codec int16, src []byte, most int) (out *Buffer, err error) {
 	size := wholeSize(codec, src)
 	if size > most {
 		return nil, nil
 	}
-	// Not pooled: its size is that of one batch, and not of many.
+	// Larger buffers are not pooled: their sizes are those of single batches.
 	if size > wholeBytes {
 		out = exactBuffer(size)
 	} else {
 		out = NewBuffer(size)
 	}
-	// If a codec panics, its buffer goes to the garbage collector.
+	// If the codec panics, the buffer is left to the garbage collector.
 	defer recoverCodec(&err)
 	b, err := out.Bytes, error(nil)
 	if codec == 2 {
@@ -237,9 +234,9 @@ func decompressWhole(codec int16, src []byte, most int) (out *Buffer, err error)
 	return out, nil
 }
 
-// wholeSize returns what src takes when decompressed, as it says or else at a guess.
-// It is too large for any bound if src is better read bit by bit. A size is a claim: the
-// size of snappy is checked against what the bytes can be, that of zstd by its decoder.
+// wholeSize returns the decompressed size of src, as declared or estimated. It returns a size
+// too large for any bound if src should be read as a stream. A declared size is only a claim:
+// snappy's is checked against what the bytes can produce, zstd's by its decoder.
 func wholeSize(codec int16, src []byte) int {
 	switch codec {
 	case 2:

@@ -1,23 +1,23 @@
-// Package batch encodes and decodes record batches of message format 2
-// (KIP-98), in memory that it takes from pools.
+// Package batch encodes and decodes record batches of message format 2 (KIP-98), in pooled
+// memory.
 //
 // Encoding:
 //
-//	encode.go      records into a batch, and what a batch is stamped with when it is sent
+//	encode.go      records into a batch, and its fixed part when it is sent
 //	compress.go    the codecs, one encoder for each producer
 //
 // Decoding:
 //
 //	header.go      the batches in a fetch response, checked before anything is allocated
-//	decode.go      Reader: the records of a partition's batches, aborted transactions left out
-//	record.go      one record, and what is kept of one that takes too much memory
-//	content.go     the content of a batch, as far as it is in memory
+//	decode.go      Reader: the records of a partition's batches, without aborted transactions
+//	record.go      one record, and what is kept of one that is too large
+//	content.go     the part of a batch's content that is in memory
 //	decompress.go  the codecs as streams
-//	snappy.go      the stream of snappy, which its library lacks for large blocks
+//	snappy.go      a stream of snappy, which its library lacks for large blocks
 //	headers.go     record headers, with their keys interned
 //
 // Memory:
 //
 //	memory.go      pools of records
-//	buffer.go      Buffer: bytes that are given back when the last user has released them
+//	buffer.go      Buffer: bytes that return to a pool once the last user has released them
 package batch

@@ -8,10 +8,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// VarintSize returns the size of v as a zigzag varint, in bytes: seven bits go into each.
+// VarintSize returns the size of v as a zigzag varint, in bytes of seven bits each.
 func VarintSize(v int64) int { return (bits.Len64(uint64(v<<1)^uint64(v>>63)|1) + 6) / 7 }
 
-// bytesSize is the size of b with its length before it.
+// bytesSize returns the size of b with the length that precedes it.
 func bytesSize(b []byte) int {
 	if b == nil {
 		return 1 // a length of −1
@@ -19,8 +19,8 @@ func bytesSize(b []byte) int {
 	return VarintSize(int64(len(b))) + len(b)
 }
 
-// ContentSize returns the size of a record's key, value and headers, which does not
-// depend on its place in a batch.
+// ContentSize returns the size of a record's key, value and headers, which does not depend on
+// its place in a batch.
 func ContentSize(r *transport.Record) int {
 	n := bytesSize(r.Key) + bytesSize(r.Value) + VarintSize(int64(len(r.Headers)))
 	for i := range r.Headers {
@@ -30,8 +30,8 @@ func ContentSize(r *transport.Record) int {
 	return n
 }
 
-// RecordSize returns the size of a record in a batch, without the length that
-// precedes it. content is its ContentSize.
+// RecordSize returns the size of a record in a batch, without the length that precedes it.
+// content is its ContentSize.
 func RecordSize(content int, timestampDelta, offsetDelta int64) int {
 	return 1 + VarintSize(timestampDelta) + VarintSize(offsetDelta) + content
 }
@@ -51,8 +51,7 @@ func AppendRecord(b []byte, r *transport.Record, size int, timestampDelta, offse
 	return b
 }
 
-// AppendRecordHead appends what precedes the content of a record whose RecordSize
-// is size.
+// AppendRecordHead appends what precedes the content of a record whose RecordSize is size.
 func AppendRecordHead(b []byte, size int, timestampDelta, offsetDelta int64) []byte {
 	b = binary.AppendVarint(b, int64(size))
 	b = append(b, 0)
@@ -60,7 +59,7 @@ func AppendRecordHead(b []byte, size int, timestampDelta, offsetDelta int64) []b
 	return binary.AppendVarint(b, offsetDelta)
 }
 
-// appendBytes appends v with its length before it, −1 for nil: null and empty stay apart.
+// appendBytes appends v preceded by its length, −1 for nil, so that null and empty differ.
 func appendBytes(b, v []byte) []byte {
 	if v == nil {
 		return append(b, 1) // −1
@@ -69,8 +68,8 @@ func appendBytes(b, v []byte) []byte {
 	return append(b, v...)
 }
 
-// CutRecord returns the content and the timestamp delta of the first record in b,
-// which AppendRecord has written.
+// CutRecord returns the content and the timestamp delta of the first record in b, which
+// AppendRecord has written.
 func CutRecord(b []byte) (content []byte, timestampDelta int64) {
 	size, n := binary.Varint(b)
 	b = b[n : n+int(size)]
@@ -79,11 +78,11 @@ func CutRecord(b []byte) (content []byte, timestampDelta int64) {
 	return b[1+n+m:], timestampDelta
 }
 
-// ProducerSession identifies the writer of a batch. By it and the sequence a broker
-// recognises a batch that it already has (KIP-98).
+// ProducerSession identifies the producer of a batch. With the sequence it lets a broker
+// recognize a batch that it already has (KIP-98).
 type ProducerSession struct {
-	ID    int64 // given by a broker
-	Epoch int16 // in produce a partition counts its own; see its fence
+	ID    int64 // assigned by a broker
+	Epoch int16 // package produce counts it per partition; see its fence
 }
 
 // Stamp fills in the fixed part of a batch, b, whose records are in place.
@@ -100,12 +99,11 @@ func Stamp(b []byte, codec int16, records int, firstTimestamp, maxTimestamp int6
 	binary.BigEndian.PutUint16(b[51:], uint16(s.Epoch))
 	binary.BigEndian.PutUint32(b[53:], uint32(sequence))
 	binary.BigEndian.PutUint32(b[57:], uint32(records))
-	// Last, as it covers all of the above from the attributes on.
+	// Last, as it covers everything above from the attributes on.
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
 }
 
-// NextSequence returns the sequence after n records. It wraps from 2³¹−1 to 0, as
-// Kafka demands.
+// NextSequence returns the sequence after n records. It wraps from 2³¹−1 to 0, as in Kafka.
 func NextSequence(sequence int32, n int) int32 {
 	return int32((uint32(sequence) + uint32(n)) & 0x7fffffff)
 }

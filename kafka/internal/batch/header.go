@@ -19,17 +19,16 @@ import (
 //	21 attributes       int16     57 records         int32
 //	23 last offset delta int32    61 the records, compressed together
 //
-// The length counts what follows it; the checksum (CRC-32C) covers all from the
+// The length counts the bytes after it. The checksum (CRC-32C) covers everything from the
 // attributes on.
 const (
 	// HeaderSize is the size of the fixed part of a batch.
 	HeaderSize = 61
-	// PrefixSize is the size of the base offset and the length, which the length
-	// does not count.
+	// PrefixSize is the size of the base offset and the length, which the length excludes.
 	PrefixSize = 12
 	// MinLength is the length of a batch without records.
 	MinLength = HeaderSize - PrefixSize
-	// MagicOffset is the place of the version of the format.
+	// MagicOffset is the position of the format's version.
 	MagicOffset = 16
 
 	attributeCodec         = 0x07
@@ -42,7 +41,7 @@ const (
 // castagnoli is the table of CRC-32C.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// batchHeader is what reading needs of a batch's fixed part.
+// batchHeader is the part of a batch's fixed part that reading needs.
 type batchHeader struct {
 	base, next    int64 // the offsets that it covers are [base, next)
 	leaderEpoch   int32
@@ -53,17 +52,16 @@ type batchHeader struct {
 	records       int32
 }
 
-// codec returns the number of the compression, as Compressions has it.
+// codec returns the number of the codec, an index of Compressions.
 func (h *batchHeader) codec() int16 { return h.attributes & attributeCodec }
 
-// batchSize is the size of the batch that data starts with. It may be more than
-// len(data): a broker cuts its answer at a number of bytes. It is 0 when the
-// data ends before it can be known.
+// batchSize returns the size of the batch at the start of data. It may be more than len(data): a
+// broker cuts its answer at a number of bytes. It is 0 if data ends before the size is known.
 func batchSize(data []byte) (int, error) {
 	if len(data) <= MagicOffset {
 		return 0, nil
 	}
-	// The version of the format has the same place in all of them.
+	// The version has the same position in all formats.
 	if magic := int8(data[MagicOffset]); magic != 2 {
 		if magic == 0 || magic == 1 {
 			return 0, fmt.Errorf("the log holds records of message format %d, from before Kafka 0.11, which is not read", magic)
@@ -91,17 +89,16 @@ func (f *Fault) Error() string {
 // Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// faultOf returns the fault of the batch that data begins with, of which the records from
-// an offset on can't be read. Where the batch doesn't say how far it goes, in a way that
-// can be true, the fault is of one offset.
+// faultOf returns the fault of the batch at the start of data, whose records from an offset on
+// can't be read. If the batch does not plausibly say where it ends, the fault has one offset.
 func faultOf(data []byte, from int64, err error) *Fault {
 	f := &Fault{From: from, Next: from + 1, Err: err}
 	for len(data) > MagicOffset {
 		first, length := int64(binary.BigEndian.Uint64(data)), int32(binary.BigEndian.Uint32(data[8:]))
 		switch magic := data[MagicOffset]; {
 		case magic <= 1:
-			// An entry of the old formats has the offset of its last record. Those that
-			// follow can't be read either.
+			// An entry of the old formats has the offset of its last record. Following entries
+			// can't be read either.
 			f.Next = max(f.Next, first+1)
 			if length < 0 || int(length) > len(data)-PrefixSize {
 				return f
@@ -119,14 +116,13 @@ func faultOf(data []byte, from int64, err error) *Fault {
 	return f
 }
 
-// readBatchHeader reads the fixed part of one whole batch, without looking at
-// the checksum.
+// readBatchHeader reads the fixed part of one complete batch, without checking the checksum.
 func readBatchHeader(batch []byte) (h batchHeader, err error) {
 	h.base = int64(binary.BigEndian.Uint64(batch))
 	h.leaderEpoch = int32(binary.BigEndian.Uint32(batch[12:]))
 	h.attributes = int16(binary.BigEndian.Uint16(batch[21:]))
 	delta := int32(binary.BigEndian.Uint32(batch[23:]))
-	// Compaction keeps the last offset delta, so next is true also where records are gone.
+	// Compaction keeps the last offset delta, so next is right even if records are gone.
 	h.next = h.base + int64(delta) + 1
 	h.baseTimestamp = int64(binary.BigEndian.Uint64(batch[27:]))
 	h.maxTimestamp = int64(binary.BigEndian.Uint64(batch[35:]))
@@ -138,7 +134,7 @@ func readBatchHeader(batch []byte) (h batchHeader, err error) {
 	return h, nil
 }
 
-// Check verifies the checksum of one whole batch.
+// Check verifies the checksum of one complete batch.
 func Check(batch []byte) error {
 	if want, got := binary.BigEndian.Uint32(batch[17:]), crc32.Checksum(batch[21:], castagnoli); got != want {
 		return fmt.Errorf("the checksum of a record batch at offset %d is %08x, not %08x: %w",
@@ -147,18 +143,18 @@ func Check(batch []byte) error {
 	return nil
 }
 
-// Span describes the complete batches at the front of a fetch response.
+// Span describes the complete batches at the start of a fetch response.
 type Span struct {
 	Size int   // bytes of complete batches
-	Next int64 // the offset after the last of them; want if there is none
-	Need int   // bytes of the batch behind them, which was cut off; 0 if none was
-	// LeaderEpoch is that of the last of them, −1 if there is none.
+	Next int64 // offset after the last batch; the wanted one if there is none
+	Need int   // size of the batch behind them that was cut off; 0 if there is none
+	// LeaderEpoch is the last batch's; −1 if there is none.
 	LeaderEpoch int32
 }
 
-// FindSpan reads the headers of the batches in data, which was fetched at offset
-// want. It decodes no records. An error, a *Fault, concerns the batch behind the span: the
-// span itself can be read.
+// FindSpan reads the headers of the batches in data, which was fetched at offset want. It
+// decodes no records. An error, a *Fault, concerns the batch behind the span; the span itself
+// can be read.
 func FindSpan(data []byte, want int64) (Span, error) {
 	span := Span{Next: want, LeaderEpoch: -1}
 	for {
@@ -178,8 +174,7 @@ func FindSpan(data []byte, want int64) (Span, error) {
 		if err != nil {
 			return span, faultOf(rest, span.Next, err)
 		}
-		// Batches lie in offset order. Those that end before the offset that was
-		// asked for come at the front only.
+		// Batches come in offset order. Only the first ones may end before the wanted offset.
 		if h.next <= span.Next && span.Next > want {
 			return span, faultOf(rest, span.Next, fmt.Errorf("a record batch of offsets %d to %d follows offset %d", h.base, h.next-1, span.Next-1))
 		}

@@ -6,25 +6,23 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// recordMemory is what the records of a large chunk and their headers lie in. It
-// is used again once the chunk is released.
+// recordMemory holds the records of a large chunk and their headers. It is reused once the chunk is
+// released.
 //
-// A decoder that allocated these for each chunk would leave more garbage than all keys and
-// values, which alias the response.
+// Allocating these for each chunk would leave more garbage than all keys and values, which
+// alias the response.
 type recordMemory struct {
 	records []transport.Record // empty, with its capacity
-	headers []transport.Header // of the newest slab, all free
+	headers []transport.Header // the newest slab, unused
 }
 
 var recordMemories = sync.Pool{New: func() any { return new(recordMemory) }}
 
-// pooledRecords is from how many records on a chunk is large. A smaller one has
-// memory of its own: one record that is in hand for long would keep all that
-// hundreds have used.
+// pooledRecords is the number of records that make a chunk large. Smaller chunks have their own
+// memory: one record in long use would otherwise keep the memory of hundreds.
 const pooledRecords = 64
 
-// reserve makes room for more records, n in all. n is bounded by the caller: it may come
-// from a batch's own word.
+// reserve makes room for n records. The caller bounds n, which may come from the batch itself.
 func (d *Decoded) reserve(n int) {
 	if d.memory == nil && n >= pooledRecords {
 		d.memory = recordMemories.Get().(*recordMemory)
@@ -36,14 +34,14 @@ func (d *Decoded) reserve(n int) {
 	}
 }
 
-// giveBack ends the use of the chunk's memory. It is emptied, so that it does
-// not keep the fetched bytes that its records referred to.
+// giveBack ends the use of the chunk's memory and clears it, so that it does not keep fetched bytes
+// alive.
 func (d *Decoded) giveBack() {
 	m := d.memory
 	if m == nil {
 		return
 	}
-	// The newest of what was allocated is kept. What was outgrown is garbage already.
+	// Keep the newest allocations; older ones are garbage already.
 	m.records, m.headers = d.Records[:0], d.slab.last
 	clear(d.Records)
 	clear(m.headers[:len(m.headers)-len(d.slab.free)])

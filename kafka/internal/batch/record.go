@@ -11,33 +11,33 @@ import (
 )
 
 const (
-	// keptHeaders is how many headers of a record are kept that has too many.
+	// keptHeaders is how many headers are kept of a record with too many.
 	keptHeaders = 64
-	// maxRecordBytes bounds a record in bytes as it lies in its batch, decompressed.
-	// Brokers bound batches compressed, so that a small one could ask for any amount
-	// of memory. Of a larger record key and value are kept if they fit Reader.Bound.
+	// maxRecordBytes bounds the decompressed size of a record in its batch, in bytes. Brokers
+	// bound batches in compressed form, so a small one could demand any amount of memory. The
+	// key and value of a larger record are kept if they fit Reader.Bound.
 	maxRecordBytes = 128 << 20
-	// minBound is the least that Reader.Bound counts as. Half of it is the window that
-	// every decoder of zstd should have (RFC 8878, section 3.1.1.1.2).
+	// minBound is the lower limit of Reader.Bound. Half of it is the window that every zstd
+	// decoder should support (RFC 8878, section 3.1.1.1.2).
 	minBound = 16 << 20
 )
 
-// bound returns Bound, or the least that it counts as.
+// bound returns Bound, or minBound if that is larger.
 func (r *Reader) bound() int { return max(r.Bound, minBound) }
 
-// fields is what stands in a record before its headers.
+// fields is the part of a record before its headers.
 type fields struct {
-	time, offset int64 // deltas to those of the batch
+	time, offset int64 // deltas from the batch's
 	key, value   []byte
-	headers      int // how many there are
-	at           int // where they begin
+	headers      int // number of headers
+	at           int // where the headers begin
 }
 
-// readFields reads the fields of a record without its length. Key and value alias b.
-// It reports false if b ends before the first header would begin; key may be set then.
+// readFields reads the fields of a record, b, which excludes its length. Key and value alias b. ok
+// is false if b ends before the headers; key may be set even then.
 func readFields(b []byte) (f fields, ok bool) {
 	var at int
-	f.time, at = varint(b, 1) // behind the attributes, which say nothing yet
+	f.time, at = varint(b, 1) // after the attributes, which are unused
 	f.offset, at = varint(b, at)
 	f.key, at = varbytes(b, at)
 	if at > len(b) {
@@ -52,8 +52,8 @@ func readFields(b []byte) (f fields, ok bool) {
 	return f, true
 }
 
-// add appends a record to d, unless it lies before what is wanted. b is the record or,
-// if it is cut, its begin; the record is of that size.
+// add appends a record to d, unless its offset is before the wanted one. b is the record or, if
+// it was cut, its beginning; size is the record's full size.
 func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	offset, err := r.passTo(f.offset)
 	if err != nil || offset < d.Next {
@@ -67,8 +67,8 @@ func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	if r.exceeds(f.headers, size) {
 		record.Excess = &transport.Excess{Bytes: size, Headers: f.headers}
 	}
-	// The record was appended first, for Records has room for it already, and is taken away
-	// again if its headers are damaged.
+	// Records has room for the record, so it is appended first and removed again if its headers
+	// are damaged.
 	if err := r.readHeaders(d, b, f, record); err != nil {
 		d.Records = d.Records[:len(d.Records)-1]
 		return err
@@ -83,9 +83,9 @@ func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	return nil
 }
 
-// passTo checks the offset of the next record, by its delta, and returns it. The records
-// behind it need offsets too: with one that leaves them none the batch would end before
-// they were found to be wrong, and be passed over.
+// passTo returns the offset of the next record, from its delta, and checks it. The records
+// behind it need offsets too: if it leaves them none, the batch would end before they are found
+// to be wrong, and they would be skipped.
 func (r *Reader) passTo(delta int64) (int64, error) {
 	b := &r.batch
 	offset := b.base + delta
@@ -109,8 +109,8 @@ func (r *Reader) newRecord(d *Decoded, offset int64, f *fields) *transport.Recor
 	return record
 }
 
-// timeOf returns the time of a timestamp, zero for the −1 of a record that has
-// none: it would be shown as a time of 1969.
+// timeOf returns the time of a timestamp, zero for −1, which a record without one has and which
+// would otherwise be a time in 1969.
 func timeOf(timestamp int64) time.Time {
 	if timestamp == -1 {
 		return time.Time{}
@@ -118,8 +118,8 @@ func timeOf(timestamp int64) time.Time {
 	return time.UnixMilli(timestamp)
 }
 
-// exceeds reports whether a record with so many headers would take more memory than the
-// bound and twice its own size.
+// exceeds reports whether a record with that many headers would take more memory than the bound and
+// more than twice its own size.
 func (r *Reader) exceeds(headers, size int) bool {
 	if headers <= keptHeaders {
 		return false
@@ -128,7 +128,7 @@ func (r *Reader) exceeds(headers, size int) bool {
 	return memory > r.bound() && memory > 2*size
 }
 
-// readHeaders reads the headers of a record, the first if it has too many.
+// readHeaders reads the headers of a record, or the first of them if it has too many.
 func (r *Reader) readHeaders(d *Decoded, b []byte, f *fields, record *transport.Record) error {
 	count := f.headers
 	if record.Excess != nil {
@@ -152,11 +152,11 @@ func (r *Reader) readHeaders(d *Decoded, b []byte, f *fields, record *transport.
 	return nil
 }
 
-// readAcross reads a record that is not in memory as a whole. Of one
-// that exceeds the bounds it has no more in memory than it keeps.
+// readAcross reads a record that is not completely in memory. For one that exceeds the bounds,
+// no more is in memory at a time than is kept.
 func (r *Reader) readAcross(d *Decoded) error {
 	c := &r.batch.content
-	// The length may lie across two pieces of the stream.
+	// The length may span two pieces of the stream.
 	if err := c.need(binary.MaxVarintLen32); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 		return errRecordCut
 	}
 	end, most := start+int(size), maxRecordBytes
-	// A record beyond the bound is read as far as its key and value can be kept.
+	// A larger record is read only as far as its key and value can be kept.
 	if end > most {
 		most = r.bound()
 	}
@@ -185,7 +185,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 		if have == end {
 			return errRecordCut
 		}
-		// Whatever f has by now is all that the record is returned with.
+		// The record is returned with what f has by now.
 		if have >= most {
 			return r.addWithout(d, &f, ok, int(size), end)
 		}
@@ -198,9 +198,8 @@ func (r *Reader) readAcross(d *Decoded) error {
 	}
 }
 
-// nextSize is how many bytes of a record to have in memory after so many, at most end.
-// The length of a record is a claim, which no memory is taken for before a part of it has
-// been seen.
+// nextSize returns how many bytes of a record to have in memory once have are, at most end. A
+// record's length is a claim: no memory is taken for it until part of the record has been seen.
 func nextSize(have, end int) int {
 	const faith = 16
 	if end <= faith*have {
@@ -209,8 +208,8 @@ func nextSize(have, end int) int {
 	return faith / 2 * have
 }
 
-// addWithout appends a record that is too large to be read, without its value, or
-// without its headers if value reports that f has the whole value.
+// addWithout appends a record that is too large to read, without its value, or, if value is set
+// because f has the whole value, without its headers.
 func (r *Reader) addWithout(d *Decoded, f *fields, value bool, size, end int) error {
 	offset, err := r.passTo(f.offset)
 	if err != nil {
@@ -230,8 +229,8 @@ func (r *Reader) addWithout(d *Decoded, f *fields, value bool, size, end int) er
 	return r.batch.content.skip(end)
 }
 
-// detach copies what a record refers to: it is a small part of what was read for it, and
-// would keep all of that alive. Nil stays nil, as a null key or value is not an empty one.
+// detach copies what a record refers to, which is a small part of what was read for it and
+// would keep all of that alive. Nil stays nil: a null key or value differs from an empty one.
 func detach(record *transport.Record) {
 	record.Key, record.Value = bytes.Clone(record.Key), bytes.Clone(record.Value)
 	headers := make([]transport.Header, len(record.Headers))
@@ -241,8 +240,8 @@ func detach(record *transport.Record) {
 	record.Headers = headers
 }
 
-// skipHeaders returns the place in b behind n headers that begin at a place, or one
-// behind all of b if it ends before.
+// skipHeaders returns the position in b after n headers that begin at a position, or one beyond
+// b if it ends before.
 func skipHeaders(b []byte, at, n int) int {
 	for ; n > 0 && at <= len(b); n-- {
 		_, at = varbytes(b, at)
@@ -251,14 +250,14 @@ func skipHeaders(b []byte, at, n int) int {
 	return at
 }
 
-// cut is where reading goes on after data that ends too early: behind all data,
-// so that what is read next fails too, and one look at the end tells.
+// cut is the position after data that ends too early: it is beyond all data, so that later
+// reads fail too, and one check at the end is enough.
 const cut = math.MaxInt / 2
 
-// varint reads a zigzag number of b at a place, and returns the place after it.
+// varint reads a zigzag number at a position in b, and returns the position after it.
 func varint(b []byte, at int) (int64, int) {
 	if uint(at) < uint(len(b)) {
-		if c := b[at]; c < 0x80 { // most are of one byte
+		if c := b[at]; c < 0x80 { // most take one byte
 			return int64(c>>1) ^ -int64(c&1), at + 1
 		}
 		if v, n := binary.Varint(b[at:]); n > 0 {
@@ -268,7 +267,7 @@ func varint(b []byte, at int) (int64, int) {
 	return 0, cut
 }
 
-// varbytes reads bytes with their size before them, nil if that is −1.
+// varbytes reads bytes preceded by their size, nil if that is −1.
 func varbytes(b []byte, at int) ([]byte, int) {
 	// The common case, a size of one byte, is written out: this runs twice per header.
 	var size int64

@@ -10,19 +10,19 @@ import (
 	"github.com/klauspost/compress/snappy"
 )
 
-// xerialMagic starts the framing of the Java library snappy-java: 16 bytes of header,
-// then blocks that each have their size before them.
+// xerialMagic starts the framing of the Java library snappy-java: a header of 16 bytes, then
+// blocks, each preceded by its size.
 var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
-// snappyReader decompresses snappy bit by bit: one bare block, or snappy-java's frames.
-// Blocks of up to wholeBytes are decoded at once; a larger one by its elements, for
-// which no library has a reader (https://github.com/google/snappy/blob/main/format_description.txt).
-// It takes no memory for a size before the bytes that are there can have it (snappySize).
+// snappyReader decompresses snappy in steps: one bare block, or snappy-java's frames. Blocks of
+// up to wholeBytes are decoded in one go; larger ones element by element, for which no library
+// has a reader (https://github.com/google/snappy/blob/main/format_description.txt). It takes
+// memory for a declared size only if the bytes can produce that much (snappySize).
 type snappyReader struct {
-	rest   []byte // the blocks that follow
-	framed bool   // blocks have their size before them
+	rest   []byte // remaining blocks
+	framed bool   // blocks are preceded by their size
 	limit  int    // bytes of a large block to keep
-	plain  []byte // what was decoded and not yet read
+	plain  []byte // decoded, unread bytes
 	whole  []byte // the memory of plain for small blocks
 	large  *snappyBlock
 }
@@ -35,7 +35,7 @@ func newSnappyReader(src []byte, limit int) *snappyReader {
 	return &snappyReader{rest: src, limit: limit}
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (r *snappyReader) Read(p []byte) (int, error) {
 	for len(r.plain) == 0 {
 		if r.large != nil {
@@ -45,7 +45,7 @@ func (r *snappyReader) Read(p []byte) (int, error) {
 			}
 			r.large = nil
 		}
-		// Blocks follow each other until the data ends.
+		// Blocks follow one another until the data ends.
 		if len(r.rest) == 0 {
 			return 0, io.EOF
 		}
@@ -58,7 +58,7 @@ func (r *snappyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// nextBlock begins the next block: it decodes a small one, and opens a large one.
+// nextBlock starts the next block: it decodes a small one, and opens a large one.
 func (r *snappyReader) nextBlock() error {
 	block := r.rest
 	r.rest = nil
@@ -85,8 +85,8 @@ func (r *snappyReader) nextBlock() error {
 	return err
 }
 
-// snappySize is the size that a block says it decodes to, checked against what
-// its bytes can be: three bytes copy at most 64.
+// snappySize returns the declared decompressed size of a block, checked against its bytes:
+// three of them can copy at most 64.
 func snappySize(block []byte) (int, error) {
 	size, err := snappy.DecodedLen(block)
 	if err == nil && size > 64*len(block) {
@@ -95,25 +95,25 @@ func snappySize(block []byte) (int, error) {
 	return size, err
 }
 
-// snappyBlock decodes one block by its elements and keeps the end of what it decoded,
-// for copies to refer to.
+// snappyBlock decodes one block element by element, and keeps the end of its output for copies
+// to refer to.
 type snappyBlock struct {
-	src     []byte // elements that were not begun
-	left    int    // bytes that the block still decodes to
-	literal int    // bytes of a literal at the front of src that were not read
-	copies  int    // bytes of a copy that were not made
-	offset  int    // how far back they lie
-	kept    []byte // a ring of the last bytes decoded
-	done    int    // bytes decoded
+	src     []byte // elements not started
+	left    int    // bytes still to decode
+	literal int    // unread bytes of a literal at the front of src
+	copies  int    // bytes of a copy still to make
+	offset  int    // distance back to them
+	kept    []byte // ring of the last decoded bytes
+	done    int    // number of decoded bytes
 }
 
-// newSnappyBlock returns a reader of a block that says it decodes to size bytes.
+// newSnappyBlock returns a reader of a block with a declared decompressed size.
 func newSnappyBlock(block []byte, size, limit int) *snappyBlock {
 	_, n := binary.Uvarint(block)
 	return &snappyBlock{src: block[n:], left: size, kept: make([]byte, min(size, limit))}
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (b *snappyBlock) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		if b.literal == 0 && b.copies == 0 {
@@ -142,17 +142,17 @@ func (b *snappyBlock) Read(p []byte) (n int, err error) {
 	return 0, io.EOF
 }
 
-// keep notes a decoded byte and returns it.
+// keep stores a decoded byte in the ring and returns it.
 func (b *snappyBlock) keep(c byte) byte {
 	b.kept[b.done%len(b.kept)] = c
 	b.done++
 	return c
 }
 
-// element begins the next literal or copy.
+// element starts the next literal or copy.
 func (b *snappyBlock) element() error {
 	tag := b.src[0]
-	// More bytes of the tag: of a long literal's length, or of a copy's offset.
+	// Further bytes of the tag: a long literal's length, or a copy's offset.
 	extra := [4]int{max(int(tag>>2)-59, 0), 1, 2, 4}[tag&3]
 	if len(b.src) < 1+extra {
 		return snappy.ErrCorrupt
@@ -164,7 +164,7 @@ func (b *snappyBlock) element() error {
 	b.src = b.src[1+extra:]
 	length := int(tag>>2) + 1
 	switch tag & 3 {
-	// A literal: its bytes follow. Lengths above 60 have bytes of their own.
+	// A literal: its bytes follow. Lengths above 60 have their own bytes.
 	case 0:
 		if extra > 0 {
 			length = number + 1
@@ -179,8 +179,8 @@ func (b *snappyBlock) element() error {
 		number |= int(tag>>5) << 8
 		fallthrough
 	default:
-		// An offset within the block and behind what is kept is one that only a
-		// decoder of the whole block could follow.
+		// An offset within the block but beyond what is kept: only a decoder of the whole
+		// block could follow it.
 		if number <= 0 || number > min(b.done, len(b.kept)) || length > b.left {
 			return snappy.ErrCorrupt
 		}

@@ -4,6 +4,6 @@ package cluster
 
 import "net"
 
-// alive reports true: whether an idle connection is still open can't be asked
-// here. A request on one that is closed fails, and is sent again.
+// alive returns true: this system can't be asked whether an idle connection is still open. A
+// request on a closed one fails and is sent again.
 func alive(net.Conn) bool { return true }

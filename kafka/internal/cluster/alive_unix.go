@@ -9,10 +9,9 @@ import (
 	"syscall"
 )
 
-// alive reports whether an idle connection is still open, without waiting and
-// without taking anything from it. A broker that stopped has closed it; what is
-// written to it then is lost, and the request fails. A connection that can't be
-// asked counts as alive.
+// alive reports whether an idle connection is still open, without waiting and without
+// consuming data. A broker that has stopped has closed it, and a request written to it then
+// would be lost. If it can't be determined, alive returns true.
 func alive(conn net.Conn) bool {
 	secure, encrypted := conn.(*tls.Conn)
 	if encrypted {
@@ -32,7 +31,7 @@ func alive(conn net.Conn) bool {
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
 		case n > 0:
-			// TLS may have sent a session ticket; an alert says that it closes.
+			// TLS may have sent a session ticket; an alert announces the end.
 			open = encrypted && b[0] != alertRecord
 		case err == nil:
 			open = false // the end
@@ -43,5 +42,5 @@ func alive(conn net.Conn) bool {
 	return open && err == nil
 }
 
-// alertRecord is the type of a TLS record with an alert (RFC 8446, section 5.1).
+// alertRecord is the type of a TLS alert record (RFC 8446, section 5.1).
 const alertRecord = 21

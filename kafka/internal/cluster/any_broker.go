@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	// silence is for how long a broker may say nothing before another is asked as
-	// well: one that is frozen takes connections and requests, and never answers.
+	// silence is how long a broker may stay silent before another is asked too: a frozen
+	// broker accepts connections and requests, and never answers.
 	silence = 500 * time.Millisecond
-	// askedAgain is how often brokers are asked again when all have been asked and
-	// none has said anything.
+	// askedAgain is how many more times brokers are asked once all were asked and all are
+	// silent.
 	askedAgain = 3
-	// askedLastFor is for how long a broker that was silent is asked last.
+	// askedLastFor is how long a silent broker is asked after all others.
 	askedLastFor = 10 * time.Second
 )
 
-// AnyBroker sends req to a bootstrap broker and, whenever nobody has answered for
-// a while, or who was asked can't be reached, to another of those that the cluster
-// was last known to have. The first answer counts. A broker that is only slow (a Java
-// broker's first TLS handshake takes seconds) is still listened to.
+// AnyBroker sends req to a bootstrap broker. Whenever nobody has answered for a while, or a
+// broker can't be reached, it also asks another broker that the cluster was last known to
+// have. The first answer counts, even from a broker that is only slow: a Java broker's first
+// TLS handshake takes seconds.
 func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	// Each broker gets the request on a goroutine of its own. They end with within, and
-	// AnyBroker waits for them: they use the client, which may be closed next.
+	// Each broker is asked on its own goroutine. They end with within, and AnyBroker waits
+	// for them: they use the client, which may be closed next.
 	type answer struct {
 		broker int32
 		resp   kmsg.Response
@@ -40,12 +40,12 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
-	// The channel holds all answers that may come, so no goroutine blocks on it.
+	// The channel has room for all possible answers, so no goroutine blocks on it.
 	brokers := c.metadata.askable(time.Now())
 	answers := make(chan answer, len(brokers)+askedAgain)
 	asked, waiting := 0, 0
-	// next asks one more broker. After all have been asked it begins with the first again:
-	// a request may have been lost with its connection.
+	// next asks one more broker. After the last it starts again with the first: the request
+	// may have been lost with its connection.
 	next := func() {
 		broker, own := brokers[asked%len(brokers)], copyOf(req)
 		asked++
@@ -70,8 +70,8 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 		case a := <-answers:
 			waiting--
 			switch {
-			// An answer is the end, whatever the others say, and so is an error that every
-			// broker would answer with.
+			// Return an answer, whatever the other brokers say, and an error that every broker
+			// would return.
 			case a.err == nil:
 				c.metadata.note(a.broker, false)
 				return a.resp, nil
@@ -90,8 +90,8 @@ func (c *Client) AnyBroker(ctx context.Context, req kmsg.Request) (kmsg.Response
 	return nil, last
 }
 
-// copyOf is a request of its own, since sending one sets its version. What lies
-// behind its fields is shared, and only read.
+// copyOf returns a copy of a request, since sending sets its version. Memory behind its fields is
+// shared and only read.
 func copyOf(req kmsg.Request) kmsg.Request {
 	if r, ok := req.(rare); ok {
 		r.Request = copyOf(r.Request)
@@ -103,8 +103,8 @@ func copyOf(req kmsg.Request) kmsg.Request {
 	return to.Interface().(kmsg.Request)
 }
 
-// askable are the brokers in the order to ask them: the bootstrap brokers (−1)
-// and then the others at random, but those that were silent lately last.
+// askable returns the brokers in the order to ask them: the bootstrap brokers (−1), the others at
+// random, and last those that were silent lately.
 func (m *metadata) askable(now time.Time) []int32 {
 	brokers := append([]int32{-1}, m.brokerIDs()...)
 	m.mu.Lock()
@@ -120,7 +120,7 @@ func (m *metadata) askable(now time.Time) []int32 {
 	return append(prompt, late...)
 }
 
-// note remembers whether a broker was silent when it was asked.
+// note records whether a broker was silent when asked.
 func (m *metadata) note(broker int32, silent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -14,8 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Describe asks any broker for the cluster's id and its brokers, which it returns
-// by id.
+// Describe asks any broker for the cluster's id and its brokers. It returns them in order of id.
 func (c *Client) Describe(ctx context.Context) (transport.Cluster, error) {
 	resp, err := c.AnyBroker(ctx, MetadataRequest(nil))
 	if err != nil {
@@ -26,13 +25,13 @@ func (c *Client) Describe(ctx context.Context) (transport.Cluster, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := transport.Cluster{ID: m.clusterID, Brokers: slices.Collect(maps.Values(m.brokers))}
-	// Not slices.SortFunc: of that a program links 12 kB for each type.
+	// Not slices.SortFunc: a program links 12 kB of it for each type.
 	sort.Slice(found.Brokers, func(i, k int) bool { return found.Brokers[i].ID < found.Brokers[k].ID })
 	return found, nil
 }
 
-// learnBrokers keeps the brokers of a response, and makes kafka-go ask for them too
-// if one was added, moved or removed.
+// learnBrokers records the brokers in a response. If one was added, moved or removed, it makes
+// kafka-go ask for the brokers too.
 func (m *metadata) learnBrokers(resp *kmsg.MetadataResponse) {
 	brokers := make(map[int32]transport.Broker, len(resp.Brokers))
 	for _, b := range resp.Brokers {
@@ -42,7 +41,7 @@ func (m *metadata) learnBrokers(resp *kmsg.MetadataResponse) {
 		}
 		brokers[b.NodeID] = broker
 	}
-	// A response without brokers is a broker's that is starting, and says nothing.
+	// A response without brokers is from a broker that is starting, and says nothing.
 	if len(brokers) == 0 {
 		return
 	}
@@ -52,17 +51,17 @@ func (m *metadata) learnBrokers(resp *kmsg.MetadataResponse) {
 	m.controller = resp.ControllerID
 	if id := resp.ClusterID; id != nil && *id != m.clusterID {
 		m.clusterID = *id
-		clear(m.ids) // of another cluster's topics
+		clear(m.ids) // of topics of another cluster
 	}
 	m.mu.Unlock()
 	if changed {
-		// In the background, since the pool may be waiting for a dead broker
-		// itself. Who needs a broker that it doesn't know waits for it.
+		// In the background, since the pool itself may be waiting for a dead broker. Callers
+		// that need an unknown broker wait for the refresh.
 		m.client.Spawn(func() { _ = m.client.refreshPool(m.client.Ctx) })
 	}
 }
 
-// broker is a broker that the cluster was last known to have.
+// broker returns a broker that the cluster was last known to have.
 func (m *metadata) broker(id int32) (transport.Broker, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,7 +69,7 @@ func (m *metadata) broker(id int32) (transport.Broker, bool) {
 	return b, ok
 }
 
-// brokerIDs are the known brokers in random order.
+// brokerIDs returns the ids of the known brokers, in random order.
 func (m *metadata) brokerIDs() []int32 {
 	m.mu.Lock()
 	ids := slices.Collect(maps.Keys(m.brokers))
@@ -79,7 +78,7 @@ func (m *metadata) brokerIDs() []int32 {
 	return ids
 }
 
-// address is host:port of a broker.
+// address returns a broker's host:port.
 func address(b transport.Broker) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }

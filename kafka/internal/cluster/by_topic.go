@@ -6,8 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// ByTopic groups items by their topics, each of which a request names once.
-// Topics, and the items of each, come in the order of items.
+// ByTopic groups items by topic, for requests, which name each topic once. Topics, and the items of
+// each, are in the order of items.
 func ByTopic[T any](items []T, topic func(T) string) iter.Seq2[string, []T] {
 	var topics []string
 	of := make(map[string][]T)

@@ -21,16 +21,15 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Client is shared by the producers, consumers and Admin of one Transport. It has
-// the pool of connections and the metadata of the cluster, and is safe for
-// concurrent use.
+// Client is shared by the producers, consumers and Admin of one Transport. It has the pool of
+// connections and the metadata of the cluster. It is safe for concurrent use.
 type Client struct {
-	// Options are as NewClient got them, and are not changed afterwards.
+	// Options are those passed to NewClient. They never change.
 	Options Options
-	// pool dials, secures and keeps the connections. No request goes through its own
-	// encoders: see loan.
+	// pool dials, secures and keeps the connections. Requests don't use its encoders; see
+	// loan.
 	pool *kafkago.Transport
-	// bootstrap are the addresses of Options.Brokers in the form that pool takes.
+	// bootstrap has the addresses of Options.Brokers in pool's form.
 	bootstrap net.Addr
 
 	Ctx    context.Context // ends with Close
@@ -38,23 +37,23 @@ type Client struct {
 	// background counts goroutines that outlive the call that started them.
 	background sync.WaitGroup
 
-	// mu guards what follows. It is held for a look alone, never while dialling.
+	// mu guards the fields below. It is held briefly, never while dialing.
 	mu     sync.Mutex
 	closed bool
-	// links are the open connections, idle ones too, which Close closes.
+	// links are the open connections, including idle ones. Close closes them.
 	links map[*Link]struct{}
-	// setupErrors has the last failure of connection set-up by address, until a
-	// connection to it was set up. The errors of requests quote them.
+	// setupErrors has, by address, the last failure to set up a connection, until one was set
+	// up. Errors of requests quote them.
 	setupErrors map[string]error
 
-	// Both have locks of their own, which are never held while a broker is waited for.
+	// Both have their own locks, which are never held while waiting for a broker.
 	metadata     metadata
 	coordinators coordinators
 	Throttled    atomic.Int64 // nanoseconds that brokers asked producers and consumers to wait
 }
 
-// Throttle returns how long a broker asks a client to wait, at most a minute: quotas are
-// windows of seconds, and one wrong answer is not to silence a client for weeks.
+// Throttle returns how long a broker asks a client to wait, at most a minute: quotas are windows of
+// seconds, and one wrong answer must not silence a client for weeks.
 func Throttle(millis int32) time.Duration {
 	return min(time.Duration(millis)*time.Millisecond, time.Minute)
 }
@@ -63,19 +62,18 @@ func Throttle(millis int32) time.Duration {
 type Options struct {
 	Brokers        []string      // bootstrap addresses, host:port
 	ClientID       string        // in the brokers' logs and quotas
-	DialTimeout    time.Duration // of one connection, with TLS and SASL
-	RequestTimeout time.Duration // of one request, beyond the time that it asks the broker to wait
+	DialTimeout    time.Duration // for one connection, including TLS and SASL
+	RequestTimeout time.Duration // for one request, not counting the time that it asks the broker to wait
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS returns the configuration for a connection to address, nil for plain text.
 	TLS    func(address string) (*tls.Config, error)
 	Secure bool           // whether TLS returns configurations; for error texts
 	SASL   sasl.Mechanism // nil for none
-	// SessionEnd returns the time to replace a connection that is made at now; the
-	// zero time means never.
+	// SessionEnd returns when to replace a connection made at now; the zero time means never.
 	SessionEnd func(now time.Time) time.Time
 }
 
-// NewClient returns a client, which connects to nothing yet.
+// NewClient returns a client. It does not connect yet.
 func NewClient(cfg Options) *Client {
 	c := &Client{
 		Options:     cfg,
@@ -86,13 +84,12 @@ func NewClient(cfg Options) *Client {
 	c.Ctx, c.cancel = context.WithCancel(context.Background())
 	c.pool = &kafkago.Transport{
 		Dial: c.dial,
-		// One budget for all bootstrap addresses, which kafka-go tries one
-		// after another; dial gives each its share.
+		// One budget for all bootstrap addresses, which kafka-go tries one after another. dial
+		// gives each its share.
 		DialTimeout: cfg.DialTimeout * time.Duration(len(cfg.Brokers)),
 		IdleTimeout: 2 * time.Minute,
-		// kafka-go maps broker ids to addresses and nothing else here: no
-		// topics are asked for, and it may be slow in noticing changes, since
-		// learnBrokers makes it look.
+		// Here kafka-go maps broker ids to addresses, nothing else: it asks for no topics, and
+		// it may notice changes late, since learnBrokers makes it look.
 		MetadataTopics: []string{},
 		MetadataTTL:    10 * time.Second,
 		ClientID:       cfg.ClientID,
@@ -103,9 +100,9 @@ func NewClient(cfg Options) *Client {
 	return c
 }
 
-// Request sends req to a broker (−1: any bootstrap broker) in the highest version
-// that both support, and decodes the response. It does not look at error codes in
-// the response, and does not repeat the request.
+// Request sends req to a broker (−1: any bootstrap broker) in the highest version that both
+// support, and decodes the response. It does not check error codes in the response, and does
+// not retry.
 func (c *Client) Request(ctx context.Context, broker int32, req kmsg.Request) (kmsg.Response, error) {
 	body, version, err := c.Exchange(ctx, broker, req, Allocate)
 	if err != nil {
@@ -119,9 +116,8 @@ func (c *Client) Request(ctx context.Context, broker int32, req kmsg.Request) (k
 	return resp, nil
 }
 
-// Exchange is Request without the decoding. It returns the body of the response,
-// after its header, in memory that buf returned for a size of at least that of the
-// body, and the version of the request.
+// Exchange is Request without decoding. It returns the version of the request and the body of the
+// response, in memory returned by buf, which is called with the size of the body or more.
 func (c *Client) Exchange(ctx context.Context, broker int32, req kmsg.Request, buf func(size int) []byte) (body []byte, version int16, err error) {
 	patience := c.patience(req)
 	within, cancel := context.WithTimeout(ctx, patience)
@@ -141,12 +137,11 @@ func (c *Client) Exchange(ctx context.Context, broker int32, req kmsg.Request, b
 	return body, req.GetVersion(), nil
 }
 
-// Allocate returns memory for a response, for callers of Exchange that have no
-// buffers of their own.
+// Allocate returns memory for a response, for callers of Exchange without buffers of their own.
 func Allocate(size int) []byte { return make([]byte, size) }
 
-// patience is how long an exchange may take: RequestTimeout beyond what req
-// asks the broker to wait itself.
+// patience returns how long an exchange may take: RequestTimeout plus the time that req asks the
+// broker to wait.
 func (c *Client) patience(req kmsg.Request) time.Duration {
 	var asked int32
 	switch r := req.(type) {
@@ -164,9 +159,9 @@ func (c *Client) patience(req kmsg.Request) time.Duration {
 	return c.Options.RequestTimeout + time.Duration(max(asked, 0))*time.Millisecond
 }
 
-// refreshPool makes kafka-go ask for the brokers' addresses now, and waits.
-// The message takes a connection that is set up, though nothing is sent on it
-// (layoutRefresh): if none can be, the error says why.
+// refreshPool makes kafka-go ask for the brokers' addresses now, and waits. The message
+// (layoutRefresh) takes an established connection, though nothing is sent on it. If none can be
+// established, the error says why.
 func (c *Client) refreshPool(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, c.Options.DialTimeout)
 	defer cancel()
@@ -177,7 +172,7 @@ func (c *Client) refreshPool(ctx context.Context) error {
 	return err
 }
 
-// connectError says which addresses were tried and what was wrong with each.
+// connectError names the addresses that were tried and what was wrong with each.
 func (c *Client) connectError(ctx context.Context, broker int32, err error) error {
 	addrs := c.Options.Brokers
 	if b, ok := c.metadata.broker(broker); ok {
@@ -185,7 +180,7 @@ func (c *Client) connectError(ctx context.Context, broker int32, err error) erro
 	}
 	c.mu.Lock()
 	closed := c.closed
-	// A wrong password is wrong at each broker: each cause is told once.
+	// A wrong password is wrong at every broker: name each cause once.
 	var causes []string
 	at := make(map[string]string) // the addresses by cause
 	for _, addr := range addrs {
@@ -222,7 +217,7 @@ func (c *Client) connectError(ctx context.Context, broker int32, err error) erro
 	return &kerr.ConnectError{What: what, Err: err}
 }
 
-// BrokerName returns a name of a broker for the text of an error.
+// BrokerName returns a broker's name for the text of an error.
 func (c *Client) BrokerName(broker int32) string {
 	if broker < 0 {
 		return "any of the brokers " + strings.Join(c.Options.Brokers, ", ")
@@ -233,8 +228,8 @@ func (c *Client) BrokerName(broker int32) string {
 	return fmt.Sprintf("broker %d", broker)
 }
 
-// Spawn runs f on a goroutine that Close waits for. It reports false, and does not
-// run f, if the client is closed.
+// Spawn runs f on a goroutine that Close waits for. If the client is closed it returns false
+// without running f.
 func (c *Client) Spawn(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,8 +240,8 @@ func (c *Client) Spawn(f func()) bool {
 	return true
 }
 
-// Close closes every connection and waits for the goroutines of Spawn. It may be
-// called again.
+// Close closes all connections and waits for the goroutines of Spawn. It may be called more
+// than once.
 func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true

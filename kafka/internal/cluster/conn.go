@@ -21,49 +21,46 @@ import (
 // MaxResponse bounds the size of a response that a broker may announce, in bytes.
 const MaxResponse = 256 << 20
 
-// Past is a deadline that interrupts a wait on a connection at once.
+// Past is a deadline that interrupts any wait on a connection at once.
 var Past = time.Unix(1, 0)
 
-// Conn is a connection that is lent to one holder, for one or many exchanges of
-// request and response, one at a time.
+// Conn is a connection lent to one holder for one or more exchanges of request and response,
+// one at a time.
 type Conn struct {
+	// Conn is kafka-go's connection. Deadlines are set on it, and bytes are read and written.
 	*protocol.Conn
-	// Conn is kafka-go's connection, on which deadlines are set and bytes are read and
-	// written.
 	Link *Link           // the network connection below
 	Ctx  context.Context // the holder's
 	// Wrote is set as soon as the broker may have received a part of a request.
 	Wrote bool
 }
 
-// Hold lends a connection to a broker (−1: any of the bootstrap brokers) to
-// serve, dialling one if none is idle, and returns what serve returned. An error
-// from before serve was called is a *connectError or ctx's.
+// Hold lends a connection to a broker (−1: any of the bootstrap brokers) to serve, dialing one
+// if none is idle, and returns what serve returned. If serve was not called, the error is a
+// *kerr.ConnectError or ctx's.
 //
-// When ctx ends, whatever serve waits for on the connection ends. hold returns
-// only after serve has, so serve may use its caller's memory. The connection
-// goes back to the pool if serve returns nil and ctx is alive, and is closed
-// otherwise.
+// When ctx ends, so does everything that serve waits for on the connection. Hold returns only after
+// serve has, so serve may use its caller's memory. The connection goes back to the pool if serve
+// returns nil and ctx is alive; otherwise it is closed.
 func (c *Client) Hold(ctx context.Context, broker int32, serve func(*Conn) error) error {
 	for refreshed := 0; ; refreshed++ {
 		err := c.lend(ctx, broker, serve)
 		if broker < 0 || !errors.Is(err, kerr.BrokerNotAvailable) || refreshed == maxRefreshes {
 			return err
 		}
-		// The pool doesn't know the broker yet, or not any more.
+		// The pool doesn't know the broker yet, or no longer.
 		if err := c.refreshPool(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// maxRefreshes is how often the pool is refreshed for a broker that it does not know. A
-// refresh that is under way may be the one that is waited for, and have asked before the
-// broker was there.
+// maxRefreshes is how often the pool is refreshed for a broker that it does not know. A refresh
+// already running may have asked before the broker was there.
 const maxRefreshes = 2
 
-// lend lends a pooled connection. One that is spent is closed, and the next is
-// taken; there are no more of these than idle connections.
+// lend lends a pooled connection. It closes spent ones and takes the next; there are at most as
+// many as there are idle connections.
 func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error) error {
 	for untried := 0; ; {
 		err := c.lendOnce(ctx, broker, serve, untried == maxUntried)
@@ -75,20 +72,20 @@ func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error
 	}
 }
 
-// maxUntried bounds how many connections that died before they were lent once are
-// passed over. kafka-go makes some on its own account, which then lie idle; but a
-// broker that hangs up on every new one must fail the request in the end.
+// maxUntried bounds how many connections that died before they were ever lent are skipped.
+// kafka-go makes some on its own account, which then sit idle; but if a broker hangs up on
+// every new connection, the request must fail in the end.
 const maxUntried = 3
 
-// lendOnce lends one connection. The error is errSpent or errUntried if serve was not
-// called because the connection should not be used: then the pool has closed it.
-// unchecked skips the look at connections that were never lent.
+// lendOnce lends one connection. The error is errSpent or errUntried if serve was not called
+// because the connection should not be used; the pool has then closed it. unchecked skips the
+// check of connections that were never lent.
 func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) error, unchecked bool) error {
 	h := &loan{ctx: ctx, broker: broker, serve: serve, unchecked: unchecked, ended: make(chan struct{})}
 	_, err := c.pool.RoundTrip(ctx, c.bootstrap, h)
 	if !h.state.CompareAndSwap(loanWaits, loanAbandoned) {
-		// The exchange began. RoundTrip returns at once when ctx ends,
-		// perhaps before serve does.
+		// The exchange has begun. RoundTrip returns at once when ctx ends, perhaps before serve
+		// does.
 		<-h.ended
 		return h.err
 	}
@@ -101,38 +98,37 @@ func (c *Client) lendOnce(ctx context.Context, broker int32, serve func(*Conn) e
 	return c.connectError(ctx, broker, err)
 }
 
-// loan is the message that kafka-go's transport carries for hold. A
-// protocol.RawExchanger gets the dialled and authenticated connection to itself
-// until RawExchange returns.
+// loan is the message that kafka-go's transport carries for Hold. As a protocol.RawExchanger it
+// gets the dialed and authenticated connection to itself until RawExchange returns.
 type loan struct {
 	ctx       context.Context
 	broker    int32
 	serve     func(*Conn) error
-	unchecked bool // takes a connection that was never lent without asking whether it is open
+	unchecked bool // takes a connection that was never lent without checking whether it is open
 	state     atomic.Int32
 	ended     chan struct{}
 	err       error // of serve, readable once ended is closed
 }
 
-// A loan's state changes once: to served when the pool's goroutine has a connection for
-// it, or to abandoned when the caller has stopped waiting. Whichever of the two comes
-// first wins, so serve never runs after Hold has returned.
+// A loan's state changes once: to served when the pool's goroutine has a connection for it, or
+// to abandoned when the caller stops waiting. The first of the two wins, so serve never runs
+// after Hold has returned.
 const (
 	loanWaits int32 = iota
 	loanServed
 	loanAbandoned
 )
 
-// errSpent closes a connection that was not lent since it is spent.
+// errSpent makes the pool close a connection that was not lent because it is spent.
 var errSpent = errors.New("the pooled connection is spent")
 
 // errUntried is errSpent for a connection that was never lent.
 var errUntried = errors.New("the pooled connection was closed before it was used")
 
-// errReturned closes a connection that must not be used again.
+// errReturned makes the pool close a connection that must not be used again.
 var errReturned = errors.New("connection given back for closing")
 
-// ApiKey completes protocol.Message. The exchange is raw, so nothing is made of it.
+// ApiKey completes protocol.Message. The exchange is raw, so its value does not matter.
 func (*loan) ApiKey() protocol.ApiKey { return protocol.ApiVersions }
 
 // Required reports that the exchange is raw, whatever versions the broker has.
@@ -146,7 +142,7 @@ func (l *loan) Broker(protocol.Cluster) (protocol.Broker, error) {
 // RawExchange runs on the connection's goroutine.
 func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	pc, link, err := linkOf(rw)
-	// Before the loan begins, so that it can begin on another.
+	// Check before the loan begins, so that it can begin on another connection.
 	switch {
 	case err != nil:
 	case link.spent():
@@ -155,7 +151,7 @@ func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 		return nil, errUntried
 	}
 	if !l.state.CompareAndSwap(loanWaits, loanServed) {
-		return l, nil // nobody waits any more; the connection is as good as before
+		return l, nil // nobody waits any more; the connection is still good
 	}
 	defer close(l.ended)
 	if err != nil {
@@ -164,8 +160,8 @@ func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	}
 	link.lend()
 	defer link.takeBack()
-	// Conn.Await sets deadlines too. If ctx ends before it does, it sees that
-	// in ctx.Err after setting; if later, this one overwrites its deadline.
+	// Conn.Await sets deadlines too. If ctx ends before it does, it finds ctx.Err set afterwards;
+	// if later, this deadline overwrites its own.
 	stop := context.AfterFunc(l.ctx, func() { _ = pc.SetDeadline(Past) })
 	l.err = l.serve(&Conn{Conn: pc, Link: link, Ctx: l.ctx})
 	if !stop() || l.err != nil {
@@ -174,7 +170,7 @@ func (l *loan) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	return l, nil
 }
 
-// linkOf returns kafka-go's connection and the link under it.
+// linkOf returns kafka-go's connection and the link below it.
 func linkOf(rw io.ReadWriter) (*protocol.Conn, *Link, error) {
 	pc, ok := rw.(*protocol.Conn)
 	if !ok {
@@ -187,9 +183,9 @@ func linkOf(rw io.ReadWriter) (*protocol.Conn, *Link, error) {
 	return pc, addr.link, nil
 }
 
-// layoutRefresh makes kafka-go's transport refresh what it knows of the brokers.
-// There is no call for that, but it does so, before RoundTrip returns, when a
-// response to CreateTopics comes in. This message pretends to have had one.
+// layoutRefresh makes kafka-go's transport refresh its knowledge of the brokers. It has no call
+// for that, but does so, before RoundTrip returns, after a response to CreateTopics. This
+// message pretends to have had one.
 type layoutRefresh struct{}
 
 // ApiKey completes protocol.Message: kafka-go looks at the type of the response.
@@ -202,9 +198,8 @@ func (layoutRefresh) RawExchange(io.ReadWriter) (protocol.Message, error) {
 	return &createtopics.Response{}, nil
 }
 
-// Exchange sends req in the highest version that both sides speak, which it
-// sets in req, and returns the body of the response: what follows the header.
-// The body lies in the memory that buf returns for its size.
+// Exchange sends req in the highest version that both sides support, which it sets in req, and
+// returns the body of the response, without the header, in memory returned by buf for its size.
 func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
 	version, err := w.Version(req.Key(), min(req.MaxVersion(), Highest(req.Key())), deadline)
 	if err != nil {
@@ -219,10 +214,9 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 	return w.Await(frame.Bytes, nil, req.IsFlexible(), deadline, buf)
 }
 
-// Await writes a framed request, whose correlation id it fills in, and reads the
-// response. If pieces is not nil it is what is written: the frame in pieces, with
-// other memory between them. tagged says that the response's header ends in
-// tagged fields.
+// Await writes a framed request, with its correlation id filled in, and reads the response. If
+// pieces is not nil it writes that instead: the frame in pieces, with other memory in between.
+// tagged says that the response's header ends in tagged fields.
 func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
 	if err := w.Send(frame, pieces, deadline); err != nil {
 		return nil, err
@@ -235,9 +229,9 @@ func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline tim
 	return body, err
 }
 
-// Send writes a request as Await does. Several may be written before the first
-// response is read: brokers answer in the order of the requests. With the zero
-// deadline, the one of the Receive that is under way on another goroutine holds.
+// Send writes a request as Await does. Several may be written before the first response is
+// read: brokers answer in the order of the requests. A zero deadline leaves the one set by a
+// Receive running on another goroutine.
 func (w *Conn) Send(frame []byte, pieces net.Buffers, deadline time.Time) error {
 	l := w.Link
 	l.Correlation++
@@ -252,7 +246,7 @@ func (w *Conn) Send(frame []byte, pieces net.Buffers, deadline time.Time) error 
 	return nil
 }
 
-// limit sets the deadline of what comes next, unless the holder's context has ended.
+// limit sets the deadline of the next operations, unless the holder's context has ended.
 func (w *Conn) limit(deadline time.Time) error {
 	if !deadline.IsZero() {
 		if err := w.SetDeadline(deadline); err != nil {
@@ -262,8 +256,8 @@ func (w *Conn) limit(deadline time.Time) error {
 	return w.Ctx.Err()
 }
 
-// Receive reads the response to the request with that correlation id, the oldest that
-// has none yet.
+// Receive reads the response to the request with that correlation id, which must be the oldest
+// one without a response.
 func (w *Conn) Receive(correlation int32, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
 	l := w.Link
 	if err := w.limit(deadline); err != nil {
@@ -290,20 +284,20 @@ func (w *Conn) Receive(correlation int32, tagged bool, deadline time.Time, buf f
 	return skipTags(body)
 }
 
-// send writes in one go where the network can.
+// send writes the pieces in one call if the network can.
 func (w *Conn) send(frame []byte, pieces net.Buffers) error {
 	if len(pieces) == 0 {
 		_, err := w.Write(frame)
 		return err
 	}
-	// On a plain TCP connection this is one writev for all of them.
+	// On a plain TCP connection this is a single writev.
 	_, err := pieces.WriteTo(w.Link.wire)
 	return err
 }
 
-// cause prefers the reason that the holder's context ended over the deadline
-// that it was brought about with. A broker that answers ApiVersions, and hangs up on
-// the first request, may expect SASL.
+// cause returns the reason why the holder's context ended, if that is what caused the deadline
+// error, or err with the broker's address. A broker that answers ApiVersions and hangs up on
+// the first request may expect SASL.
 func (w *Conn) cause(err error) error {
 	if ended := w.Ctx.Err(); ended != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		return ended
@@ -315,10 +309,10 @@ func (w *Conn) cause(err error) error {
 	return fmt.Errorf("broker %s: %w", l.address, err)
 }
 
-// errShort is the error of a response that a broker cut off, or wrote wrongly.
+// errShort is the error of a response that a broker cut off or encoded wrongly.
 var errShort = errors.New("response ends within its header")
 
-// skipTags drops the tagged fields that end a response header (KIP-482).
+// skipTags skips the tagged fields that end a response header (KIP-482).
 func skipTags(b []byte) ([]byte, error) {
 	fields, n := binary.Uvarint(b)
 	if n <= 0 {

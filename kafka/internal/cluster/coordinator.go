@@ -11,19 +11,19 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// coordinators remembers the broker that coordinates each group. The zero value
-// is ready, and safe for concurrent use.
+// coordinators remembers the coordinator of each group. The zero value is ready to use, and
+// safe for concurrent use.
 type coordinators struct {
-	// mu guards groups and is not held while a broker is waited for: two callers may ask
-	// at once, and both get an answer.
+	// mu guards groups. It is not held while waiting for a broker, so two callers may ask at the
+	// same time, and both get an answer.
 	mu sync.Mutex
-	// groups has the coordinator's broker id by group; nil until the first.
+	// groups has the coordinator's broker id by group; nil until the first one.
 	groups map[string]int32
 }
 
-// Coordinator is the broker that coordinates a group. It is remembered until
-// forgetCoordinator, which a caller that meets NOT_COORDINATOR, or a lost connection
-// to it, calls.
+// Coordinator returns the broker that coordinates a group. It is remembered until
+// ForgetCoordinator, which a caller must call if it gets NOT_COORDINATOR or loses the
+// connection.
 func (c *Client) Coordinator(ctx context.Context, group string) (int32, error) {
 	c.coordinators.mu.Lock()
 	broker, ok := c.coordinators.groups[group]
@@ -44,15 +44,15 @@ func (c *Client) Coordinator(ctx context.Context, group string) (int32, error) {
 	return broker, nil
 }
 
-// ForgetCoordinator makes the next call of coordinator ask the cluster.
+// ForgetCoordinator makes the next call of Coordinator ask the cluster.
 func (c *Client) ForgetCoordinator(group string) {
 	c.coordinators.mu.Lock()
 	defer c.coordinators.mu.Unlock()
 	delete(c.coordinators.groups, group)
 }
 
-// AtCoordinator runs do with the broker that coordinates a group. If that fails,
-// the cluster is asked again the next time.
+// AtCoordinator calls do with the broker that coordinates a group. If do fails, the next call
+// asks the cluster again.
 func (c *Client) AtCoordinator(ctx context.Context, group string, do func(broker int32) error) error {
 	broker, err := c.Coordinator(ctx, group)
 	if err != nil {
@@ -64,8 +64,8 @@ func (c *Client) AtCoordinator(ctx context.Context, group string, do func(broker
 	return err
 }
 
-// AskGroup sends req to a group's coordinator and repeats it while the error is
-// retriable. read returns the error in the answer.
+// AskGroup sends req to a group's coordinator, and repeats it while the error is retriable.
+// read returns the error in the answer.
 func (c *Client) AskGroup(ctx context.Context, group string, req kmsg.Request, read func(kmsg.Response) error) error {
 	return c.Persist(ctx, func() error {
 		return c.AtCoordinator(ctx, group, func(broker int32) error {
@@ -78,13 +78,13 @@ func (c *Client) AskGroup(ctx context.Context, group string, req kmsg.Request, r
 	})
 }
 
-// CoordinatorPatience is the wait for an answer after which a member begins to
-// check whether its group has another coordinator. A frozen one never answers, and
-// a request such as JoinGroup may rightly take minutes.
+// CoordinatorPatience is how long a member waits for an answer before it begins to check
+// whether its group has another coordinator. A frozen one never answers, and a request such as
+// JoinGroup may legitimately take minutes.
 const CoordinatorPatience = 2 * time.Second
 
-// WatchCoordinator ends a wait for a group's coordinator, by deposed, once another
-// has its place. It returns when ctx ends.
+// WatchCoordinator calls deposed, to end a wait for a group's coordinator, once another broker
+// has taken over. It returns when ctx ends.
 func (c *Client) WatchCoordinator(ctx context.Context, group string, broker int32, deposed context.CancelCauseFunc) {
 	for ctx.Err() == nil {
 		if now, err := c.FindCoordinator(ctx, coordinatorOfGroup, group); err == nil && now != broker {
@@ -95,9 +95,8 @@ func (c *Client) WatchCoordinator(ctx context.Context, group string, broker int3
 	}
 }
 
-// RetryCoordinator is how long to wait after a number of failures: while a
-// coordinator is out of reach it is asked for at a steady pace, for another takes
-// its place when the cluster says so.
+// RetryCoordinator returns how long to wait after a number of failures. While a coordinator is
+// out of reach the pace stays steady, since another takes its place at any time.
 func RetryCoordinator(err error, failures int) time.Duration {
 	wait := Backoff(failures)
 	if kerr.Retriable(err) {
@@ -106,7 +105,7 @@ func RetryCoordinator(err error, failures int) time.Duration {
 	return wait
 }
 
-// Kinds of coordinators, as FindCoordinator knows them.
+// Kinds of coordinators in FindCoordinator.
 const (
 	coordinatorOfGroup       = 0
 	CoordinatorOfTransaction = 1

@@ -19,10 +19,10 @@ import (
 // ErrClosed is the error of a Client that was closed.
 var ErrClosed = fmt.Errorf("kafka: the transport is %w", transport.ErrClosed)
 
-// dial connects to an address and secures the connection. kafka-go calls it,
-// and does the SASL exchange on what it returns.
+// dial connects to an address and secures the connection. kafka-go calls it and then performs
+// the SASL exchange.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	// One limit for dialling, TLS and, by Link.SetDeadline, what kafka-go does then.
+	// One limit for dialing, TLS and, through Link.SetDeadline, what kafka-go does afterwards.
 	limit := time.Now().Add(c.Options.DialTimeout)
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
@@ -36,8 +36,8 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	// From here on Close finds the connection, or closed is seen: a connection that was
-	// dialled while the client was being closed must not stay open.
+	// From here on either Close finds the connection, or closed is seen here: a connection dialed
+	// while the client was closing must not stay open.
 	l := &Link{Conn: handshake.New(conn), wire: conn, client: c, address: addr, limit: limit}
 	c.mu.Lock()
 	closed := c.closed
@@ -52,7 +52,7 @@ func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return l, nil
 }
 
-// dialOne connects to one address, and remembers why it could not.
+// dialOne connects to one address, and records why if it can't.
 func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := c.connect(ctx, "tcp", addr)
 	if err != nil && !errors.Is(err, context.Canceled) {
@@ -61,8 +61,8 @@ func (c *Client) dialOne(ctx context.Context, addr string) (net.Conn, error) {
 	return conn, err
 }
 
-// connect dials, and shakes hands for TLS with a configuration that is made
-// again for each connection, so that renewed certificate files are used.
+// connect dials, and performs the TLS handshake with a configuration made for each connection,
+// so that renewed certificate files are used.
 func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	conf, err := c.Options.TLS(addr)
 	if err != nil {
@@ -80,8 +80,8 @@ func (c *Client) connect(ctx context.Context, network, addr string) (net.Conn, e
 	return secure, nil
 }
 
-// dialSafely calls the user's dial function, which runs on goroutines of ours: its
-// panic would end the program.
+// dialSafely calls the user's dial function and catches its panic, which would end the program
+// since this is a goroutine of ours.
 func (c *Client) dialSafely(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -95,7 +95,7 @@ func (c *Client) dialSafely(ctx context.Context, network, addr string) (conn net
 	return conn, err
 }
 
-// noteSetup remembers why a connection to addr could not be set up; nil forgets.
+// noteSetup records why a connection to addr could not be set up; nil forgets it.
 func (c *Client) noteSetup(addr string, err error) {
 	err = c.expired(addr, err)
 	c.mu.Lock()
@@ -107,8 +107,8 @@ func (c *Client) noteSetup(addr string, err error) {
 	}
 }
 
-// expired adds to an alert of the broker's that this client's certificate is out
-// of date, if it is: the alert may say no more than that it is bad.
+// expired adds to a broker's alert that this client's certificate has expired, if it has: the
+// alert may only call it bad.
 func (c *Client) expired(addr string, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "remote error" {
 		return err
@@ -125,9 +125,9 @@ func (c *Client) expired(addr string, err error) error {
 	return err
 }
 
-// explainTLS adds what a server that does not shake hands probably expects. A plain
-// listener takes the beginning of a handshake for the size of a request, and hangs
-// up or waits for the rest.
+// explainTLS adds what a server that fails the handshake probably expects. A plain listener
+// takes the beginning of a handshake for the size of a request, and hangs up or waits for the
+// rest.
 func explainTLS(err error) error {
 	_, other := errors.AsType[tls.RecordHeaderError](err)
 	switch {
@@ -139,12 +139,12 @@ func explainTLS(err error) error {
 	return err
 }
 
-// expectsSASL ends the text of errors at connections without SASL.
+// expectsSASL ends the text of errors on connections without SASL.
 const expectsSASL = "this listener probably expects SASL. Set SASL"
 
-// setupHint says what a broker probably expects that hangs up during set-up, in
-// place of the answer to a request. Every listener of Kafka answers ApiVersions, also
-// one that expects SASL, unless it expects TLS.
+// setupHint says what a broker that hangs up during set-up, instead of answering a request,
+// probably expects. Every Kafka listener answers ApiVersions, even one that expects SASL,
+// unless it expects TLS.
 func (c *Client) setupHint(asked kmsg.Key) string {
 	switch {
 	case asked == kmsg.ApiVersions && c.Options.Secure:

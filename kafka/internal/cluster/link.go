@@ -15,55 +15,52 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Link is one network connection to a broker. kafka-go pools it and hands it to
-// one holder at a time; what belongs to the connection and not to a holder,
-// such as the versions that its broker speaks, is kept here.
+// Link is one network connection to a broker. kafka-go pools it and gives it to one holder at a
+// time. A Link has what belongs to the connection and not to a holder, such as the versions
+// that its broker supports.
 //
-// Apart from Close a link is used by one goroutine at a time, or by one that writes
-// requests and one that reads their responses.
+// Except for Close, a Link is used by one goroutine at a time, or by one that writes requests
+// and one that reads their responses.
 type Link struct {
-	// Conn checks what the server sends while kafka-go reads it, and is off
-	// while a holder of ours does.
+	// Conn checks the server's bytes while kafka-go reads them. It is off while a holder of ours
+	// reads.
 	*handshake.Conn
-	// wire is the connection below Conn: TCP, or TLS over it. Batches of records are
-	// written to it, past the checks of set-up.
-	wire net.Conn // the connection below Conn
-	// client is the owner, whose links has this one until Close.
+	// wire is the connection below Conn: TCP, or TLS over it. Batches of records are written to it
+	// directly, without the checks of set-up.
+	wire net.Conn
+	// client is the owner. Its links include this one until Close.
 	client *Client
-	// address is the host:port that was dialled.
+	// address is the host:port that was dialed.
 	address string
-	// limit bounds connection set-up. kafka-go sets one deadline for dialling
-	// all addresses and ApiVersions, and takes it away before SASL; a broker
-	// that is silent then would hold the connection, and a goroutine, without end.
+	// limit bounds connection set-up. kafka-go sets one deadline for dialing all addresses and
+	// ApiVersions, and removes it before SASL; a broker that is silent then would otherwise
+	// hold the connection and a goroutine indefinitely.
 	limit time.Time
-	// capped is set once the first deadline was cut down to limit.
+	// capped is set once the first deadline was reduced to limit.
 	capped bool
-	// ready is set when the connection was first lent: set-up is over.
+	// ready is set when the connection is first lent: set-up is over.
 	ready bool
-	// served is set once the broker has answered a holder's request, other than for
-	// its versions.
+	// served is set once the broker has answered a holder's request other than ApiVersions.
 	served   atomic.Bool
 	versions map[int16]versionRange // nil until asked
-	// retireAt is when to stop lending the connection: before its SASL session, or what
-	// Options.SessionEnd knows of, ends.
+	// retireAt is when to stop lending the connection, before its SASL session ends or
+	// Options.SessionEnd says so.
 	retireAt    time.Time // zero: never
 	Correlation int32     // of the last request
 	head        [8]byte   // size and correlation id of a response
 }
 
-// linkAddr lets a holder, who is given kafka-go's connection, find the link
-// under it.
+// linkAddr lets a holder, which gets kafka-go's connection, find the link below it.
 type linkAddr struct {
 	net.Addr
 	link *Link
 }
 
-// LocalAddr is the connection's own address, with the link in it.
+// LocalAddr returns the connection's own address, with the link attached.
 func (l *Link) LocalAddr() net.Addr { return linkAddr{Addr: l.Conn.LocalAddr(), link: l} }
 
-// SetDeadline sets the deadline of what comes next. The zero time leaves it as
-// it is: every exchange on the connection sets its own, so "no deadline" can
-// only mean a wait without end.
+// SetDeadline sets the deadline of the next operations. It ignores the zero time: every
+// exchange sets its own deadline, so "no deadline" could only mean waiting indefinitely.
 func (l *Link) SetDeadline(t time.Time) error {
 	if t.IsZero() {
 		return nil
@@ -77,9 +74,8 @@ func (l *Link) SetDeadline(t time.Time) error {
 	return l.Conn.SetDeadline(t)
 }
 
-// Read reads, and remembers how set-up failed: the broker's way to refuse
-// credentials, or a client that speaks plain text where TLS is expected, may be
-// to hang up without a word.
+// Read reads, and records how set-up failed: a broker may refuse credentials, or plain text
+// where it expects TLS, by hanging up without a word.
 func (l *Link) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	if err != nil && !l.ready {
@@ -95,8 +91,8 @@ func (l *Link) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// lend hands the connection to a holder that reads bounded frames itself. The
-// first time it marks the connection as set up.
+// lend hands the connection to a holder that reads bounded frames itself. The first time it
+// also marks the connection as set up.
 func (l *Link) lend() {
 	l.Off()
 	if l.ready {
@@ -111,9 +107,9 @@ func (l *Link) lend() {
 // takeBack hands the connection back to kafka-go.
 func (l *Link) takeBack() { l.On() }
 
-// spent reports whether the connection must not be lent again: the broker may
-// end its SASL session soon, or has closed it while it was idle. A request on it
-// would fail although the broker is well.
+// spent reports whether the connection must not be lent again: the broker may end its SASL
+// session soon, or closed it while it was idle. A request on it would fail although the broker
+// works.
 func (l *Link) spent() bool {
 	return l.Retired() || l.ready && !alive(l.wire)
 }
@@ -123,10 +119,9 @@ func (l *Link) Retired() bool {
 	return !l.retireAt.IsZero() && time.Now().After(l.retireAt)
 }
 
-// sessionEnd returns when a connection whose session began at now should be
-// replaced: at 85 % of the lifetime that the broker announced (KIP-368), as
-// Kafka's Java client re-authenticates. It returns the zero time if the broker
-// announced none.
+// sessionEnd returns when to replace a connection whose session began at now: at 85 % of the
+// lifetime that the broker announced (KIP-368), when Kafka's Java client reauthenticates. It
+// returns the zero time if the broker announced none.
 func sessionEnd(now time.Time, lifetime time.Duration) time.Time {
 	if lifetime <= 0 {
 		return time.Time{}
@@ -134,7 +129,7 @@ func sessionEnd(now time.Time, lifetime time.Duration) time.Time {
 	return now.Add(lifetime / 100 * 85)
 }
 
-// earlier returns the earlier of two times, of which zero means never.
+// earlier returns the earlier of two times; zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -7,12 +7,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Requests are written and responses are read by the types that are named here, and
-// not through kmsg's interfaces. Of a method that is called through an interface a
-// program links every type's, and kmsg's types have both directions of both messages:
-// that was 300 kB of a service.
+// Requests are written and responses read through the types named here, not through kmsg's
+// interfaces. If a method is called through an interface, a program links that method of every
+// type, and kmsg's types have both directions of both messages: 300 kB in a service.
 
-// rare is a request that brings the functions for both messages, since only some
+// rare is a request that brings along the functions for both messages, since only some
 // programs send it.
 type rare struct {
 	kmsg.Request
@@ -20,8 +19,8 @@ type rare struct {
 	read  func(kmsg.Response, []byte) error
 }
 
-// Rare returns a request that this package does not name, with the functions that
-// write it and read its response: the methods of its type.
+// Rare returns a request that this package does not name, with the functions that write it and
+// read its response: methods of its type.
 func Rare[Q kmsg.Request, R kmsg.Response](req Q, write func(Q, []byte) []byte, read func(R, []byte) error) kmsg.Request {
 	return rare{
 		req,
@@ -30,7 +29,7 @@ func Rare[Q kmsg.Request, R kmsg.Response](req Q, write func(Q, []byte) []byte, 
 	}
 }
 
-// Named is a request with a client id of its own in place of that of the Client.
+// Named is a request with its own client id in place of the Client's.
 type Named struct {
 	kmsg.Request
 	ClientID string
@@ -39,8 +38,7 @@ type Named struct {
 // Unwrap returns the request itself.
 func (n Named) Unwrap() kmsg.Request { return n.Request }
 
-// appendRequest appends the framed request: its header, with correlation id 0, and its
-// body.
+// appendRequest appends a framed request: the header, with correlation id 0, and the body.
 func appendRequest(b []byte, req kmsg.Request, clientID string) ([]byte, error) {
 	if named, ok := req.(Named); ok {
 		clientID = named.ClientID
@@ -54,9 +52,9 @@ func appendRequest(b []byte, req kmsg.Request, clientID string) ([]byte, error) 
 	return b, nil
 }
 
-// AppendHeader appends the size, which is 0 still, and the header of a request, with
-// correlation id 0 (https://kafka.apache.org/protocol.html#protocol_messages). The
-// client id is never compact: a broker reads it before it knows the version.
+// AppendHeader appends a size of 0, to be filled in, and the header of a request, with
+// correlation id 0 (https://kafka.apache.org/protocol.html#protocol_messages). The client id is
+// never compact: a broker reads it before it knows the version.
 func AppendHeader(b []byte, req kmsg.Request, clientID string) []byte {
 	b = append(b, 0, 0, 0, 0)
 	b = binary.BigEndian.AppendUint16(b, uint16(req.Key()))
@@ -70,8 +68,8 @@ func AppendHeader(b []byte, req kmsg.Request, clientID string) []byte {
 	return b
 }
 
-// unwrap returns the request inside those that change how it is sent, which is one of
-// kmsg's types or a rare one.
+// unwrap returns the request inside wrappers that change how it is sent: one of kmsg's types,
+// or a rare one.
 func unwrap(req kmsg.Request) kmsg.Request {
 	for {
 		outer, ok := req.(interface{ Unwrap() kmsg.Request })
@@ -82,7 +80,7 @@ func unwrap(req kmsg.Request) kmsg.Request {
 	}
 }
 
-// appendBody appends what follows the header.
+// appendBody appends the body of a request.
 func appendBody(b []byte, req kmsg.Request) ([]byte, error) {
 	switch r := unwrap(req).(type) {
 	case rare:
@@ -123,7 +121,7 @@ func appendBody(b []byte, req kmsg.Request) ([]byte, error) {
 	return nil, fmt.Errorf("no function writes a %T: send it by Rare", req)
 }
 
-// readBody reads a response that follows its header into resp.
+// readBody reads the body of a response into resp.
 func readBody(resp kmsg.Response, req kmsg.Request, b []byte) error {
 	if r, ok := unwrap(req).(rare); ok {
 		return r.read(resp, b)

@@ -15,18 +15,17 @@ import (
 )
 
 const (
-	// MetadataAge is the time after which metadata of a topic is refreshed, and so
-	// the longest time in which new partitions go unnoticed. It is the default of
-	// Kafka's own clients.
+	// MetadataAge is the age at which a topic's metadata is refreshed, and so the longest time
+	// for which new partitions go unnoticed. Kafka's own clients have the same default.
 	MetadataAge = 5 * time.Minute
-	// missingAge is how long a topic that was missing counts as missing.
+	// missingAge is how long a missing topic is taken to be missing.
 	missingAge = 100 * time.Millisecond
-	// metadataGap lies between two metadata requests, so that everybody who
-	// learns of a leader's move at once is answered by one.
+	// metadataGap is the pause between two metadata requests, so that callers who learn about a
+	// move of a leader at the same time share one.
 	metadataGap = 20 * time.Millisecond
-	// LookAgainAfter is the time between two requests for a leader while the known
-	// one cannot be reached. The cluster takes seconds to elect another, and from
-	// then on every moment counts.
+	// LookAgainAfter is the time between two requests for a leader while the known one can't be
+	// reached. The cluster takes seconds to elect another, and from then on every moment
+	// counts.
 	LookAgainAfter = 250 * time.Millisecond
 )
 
@@ -36,30 +35,30 @@ type metadata struct {
 	client *Client
 
 	mu sync.Mutex
-	// mu guards what follows. It is never held while a broker is waited for.
-	// clusterID and controller are those of the last response; empty and −1 at first.
+	// mu guards the fields below. It is never held while waiting for a broker.
+	// clusterID and controller are from the last response; at first they are empty and −1.
 	clusterID  string
 	controller int32
-	// brokers are those of the last response, by id. The map is replaced, never changed.
+	// brokers are from the last response, by id. The map is replaced, never changed.
 	brokers map[int32]transport.Broker
-	// topics has the last metadata of each topic that was ever asked for. Entries are
-	// replaced, never changed, so they may be read without mu.
+	// topics has the last metadata of every topic asked for so far. Entries are replaced, never
+	// changed, so they may be read without mu.
 	topics map[string]*TopicMeta
-	// stale are the topics whose metadata was found wrong since it was asked for.
+	// stale has the topics whose metadata was found to be wrong since the last request.
 	stale map[string]bool
-	// ids has which topic each name means, for brokers that disagree.
+	// ids has the topic id that each name means, in case brokers disagree.
 	ids     map[string]*identity
-	silent  map[int32]time.Time // when brokers that were asked anything did not answer in time
-	next    *refresh            // gathers names; nil if nobody waits for one
+	silent  map[int32]time.Time // when brokers did not answer in time
+	next    *refresh            // collects names; nil if nobody waits for one
 	running bool
 	last    time.Time // when the last request ended
 }
 
-// refresh is one metadata request to come, shared by all who wait for it.
+// refresh is a future metadata request, shared by everyone waiting for it.
 type refresh struct {
 	// names are the topics to ask for; guarded by metadata.mu until the request is sent.
 	names map[string]bool
-	// done is closed when err is there.
+	// done is closed once err is set.
 	done chan struct{}
 	err  error
 }
@@ -75,9 +74,9 @@ func (m *metadata) init(c *Client) {
 	m.silent = make(map[int32]time.Time)
 }
 
-// Topic returns the metadata of a topic. It asks the cluster if nothing is known of
-// the topic or Invalidate was called. The error is transport.ErrTopicMissing if the
-// cluster does not have the topic.
+// Topic returns the metadata of a topic. It asks the cluster if the topic is unknown or
+// Invalidate was called. The error is transport.ErrTopicMissing if the cluster does not have
+// the topic.
 func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
 	m := &c.metadata
 	m.mu.Lock()
@@ -126,16 +125,16 @@ func (c *Client) FreshTopic(ctx context.Context, name string) (*TopicMeta, error
 	return t, t.Err
 }
 
-// KnownTopic returns the metadata of a topic without asking the cluster; nil if
-// nothing is known.
+// KnownTopic returns the known metadata of a topic without asking the cluster; nil if there is
+// none.
 func (c *Client) KnownTopic(name string) *TopicMeta {
 	c.metadata.mu.Lock()
 	defer c.metadata.mu.Unlock()
 	return c.metadata.topics[name]
 }
 
-// Leader returns the broker that leads a partition and its leader epoch (−1 if
-// unknown). The error of a partition without a leader is retriable.
+// Leader returns the broker that leads a partition and its leader epoch (−1 if unknown). If the
+// partition has no leader, the error is retriable.
 func (c *Client) Leader(ctx context.Context, topic string, partition int32) (broker, epoch int32, err error) {
 	t, err := c.Topic(ctx, topic)
 	for again := true; ; again = false {
@@ -162,8 +161,8 @@ func (c *Client) Invalidate(topic string) {
 	c.metadata.stale[topic] = true
 }
 
-// Moved records a partition's new leader, which a broker named in an error
-// (KIP-951), and reports whether it was news.
+// Moved records a partition's new leader, named by a broker in an error (KIP-951), and reports
+// whether it was news.
 func (c *Client) Moved(topic string, partition, leader, epoch int32) bool {
 	m := &c.metadata
 	m.mu.Lock()
@@ -182,8 +181,8 @@ func (c *Client) Moved(topic string, partition, leader, epoch int32) bool {
 	return true
 }
 
-// Refresh asks the cluster about topics. Calls at about the same time share one
-// request, which begins after each of them.
+// Refresh asks the cluster about topics. Concurrent calls share a request, which is sent after
+// each of them has begun.
 func (c *Client) Refresh(ctx context.Context, names ...string) error {
 	c.metadata.mu.Lock()
 	r := c.metadata.joinLocked(names...)
@@ -199,8 +198,8 @@ func (c *Client) Refresh(ctx context.Context, names ...string) error {
 	}
 }
 
-// joinLocked adds names to the next request, and sees to it that there will be
-// one. It returns nil if the client is closed.
+// joinLocked adds names to the next request and makes sure that there is one. It returns nil if
+// the client is closed.
 func (m *metadata) joinLocked(names ...string) *refresh {
 	if m.next == nil {
 		m.next = &refresh{names: make(map[string]bool), done: make(chan struct{})}
@@ -227,7 +226,7 @@ func (m *metadata) run() {
 			m.mu.Unlock()
 			return
 		}
-		// The pause gathers more names: callers of Refresh during it share the request.
+		// The pause collects more names: callers of Refresh during it share the request.
 		gap := time.Until(m.last.Add(metadataGap))
 		m.mu.Unlock()
 		Pause(m.client.Ctx, gap)
@@ -255,8 +254,8 @@ func (m *metadata) ask(names []string) error {
 	return nil
 }
 
-// MetadataRequest returns a request for the metadata of topics, which does not
-// create them. Without names it asks for the cluster alone.
+// MetadataRequest returns a request for the metadata of topics, which does not create them.
+// Without names it asks about the cluster only.
 func MetadataRequest(names []string) *kmsg.MetadataRequest {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = make([]kmsg.MetadataRequestTopic, 0, len(names)) // nil would ask for all
@@ -268,20 +267,19 @@ func MetadataRequest(names []string) *kmsg.MetadataRequest {
 	return req
 }
 
-// Learn keeps the answer to a MetadataRequest that was sent at the time asked. An
-// answer to a request that was sent before the one that is known is ignored.
+// Learn records the answer to a MetadataRequest that was sent at the time asked. It ignores an
+// answer to a request older than the one already known.
 func (c *Client) Learn(resp *kmsg.MetadataResponse, asked time.Time) { c.metadata.learn(resp, asked) }
 
-// learn keeps a response that was asked for at the time asked. Of two answers about a
-// topic the one to the later request counts; leaders of a higher epoch count whichever
-// answer names them.
+// learn records a response to a request sent at the time asked. Of two answers about a topic,
+// the one to the later request counts; but a leader with a higher epoch always counts.
 func (m *metadata) learn(resp *kmsg.MetadataResponse, asked time.Time) {
 	m.learnBrokers(resp)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range resp.Topics {
 		t := NewTopicMeta(&resp.Topics[i], asked)
-		// An answer without a name belongs to no topic that was asked for.
+		// An answer without a name belongs to no requested topic.
 		if t.Name == "" {
 			continue
 		}
@@ -291,7 +289,7 @@ func (m *metadata) learn(resp *kmsg.MetadataResponse, asked time.Time) {
 		}
 		t.Cluster = m.clusterID
 		if t.Err != nil && old != nil && old.Err == nil && kerr.Retriable(t.Err) {
-			continue // being moved or loaded; what was known is better than nothing
+			continue // being moved or loaded; the known metadata is better than nothing
 		}
 		t.keepNewer(old)
 		m.topics[t.Name] = t

@@ -6,13 +6,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// identity is the topic that a name means. IDs have no order, and a broker that is
-// late or cut off continues to name a topic that was deleted.
+// identity is the topic that a name means. IDs have no order, and a broker that is late or cut
+// off keeps naming a deleted topic.
 type identity struct {
 	id      transport.TopicID
-	since   time.Time                  // when it was said first
-	before  map[transport.TopicID]bool // which ones the name meant, and does not any more
-	doubted time.Time                  // since when only one of those is said; zero if it is not
+	since   time.Time                  // when id was first reported
+	before  map[transport.TopicID]bool // ids that the name meant before
+	doubted time.Time                  // since when only one of those is reported; zero if none is
 }
 
 // agreedAfter is how long a topic ID must have been current before it counts as
@@ -20,11 +20,10 @@ type identity struct {
 // after that it is believed again.
 const agreedAfter = time.Minute
 
-// superseded reports whether t describes a topic that was already replaced. If no
-// broker names another ID for a minute, the one that was seen first was the
-// outdated one, by chance.
+// superseded reports whether t describes a topic that has been replaced. If no broker names
+// another ID for a minute, the one seen first was in fact the outdated one.
 func (m *metadata) superseded(t *TopicMeta) bool {
-	// Brokers before 2.8 name no IDs.
+	// Brokers before 2.8 report no IDs.
 	if t.ID == (transport.TopicID{}) {
 		return false
 	}
@@ -37,7 +36,7 @@ func (m *metadata) superseded(t *TopicMeta) bool {
 		i.doubted = time.Time{}
 		return false
 	}
-	// The broker is late, unless all brokers stay with this ID for a while.
+	// The broker is late, unless all brokers keep reporting this ID for a while.
 	if i.before[t.ID] {
 		if i.doubted.IsZero() {
 			i.doubted = t.Asked
@@ -46,8 +45,8 @@ func (m *metadata) superseded(t *TopicMeta) bool {
 			return true
 		}
 	}
-	// Only an ID that was current for so long is remembered as replaced: one that a
-	// single late broker named was never agreed on.
+	// Remember only an ID that was current for long enough as replaced: one that a single late
+	// broker reported was never agreed on.
 	if t.Asked.Sub(i.since) >= agreedAfter {
 		i.before[i.id] = true
 	}

@@ -14,16 +14,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Timestamps of ListOffsets that mean a place and not a time.
+// Timestamps of ListOffsets that mean a position, not a time.
 const (
 	latestOffset   = -1 // the last stable offset
 	earliestOffset = -2 // the log's start
 )
 
-// Offsets resolves a start position for each partition: the log's start, the
-// last stable offset, or the first record at or after a time, which is the last
-// stable offset if there is none. It repeats what can be repeated. An error concerns
-// at least one partition; the others' positions are returned beside it.
+// Offsets resolves a start position for each partition: the log's start, the last stable
+// offset, or the first record at or after a time, which is the last stable offset if there is
+// none. It retries retriable errors. An error concerns at least one partition; the positions of
+// the others are returned with it.
 func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (map[transport.Partition]int64, error) {
 	found := make(map[transport.Partition]int64, len(partitions))
 	todo := partitions
@@ -36,8 +36,8 @@ func (c *Client) Offsets(ctx context.Context, at transport.Start, partitions []t
 	return found, err
 }
 
-// TryOffsets is Offsets without repetition. Every partition is in found or, with its
-// own error, in failed: one without a leader keeps no other waiting.
+// TryOffsets is Offsets without retries. Every partition is in found or, with its own error, in
+// failed, so that one without a leader delays no others.
 func (c *Client) TryOffsets(ctx context.Context, at transport.Start, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
 	t, timed := at.Time()
 	switch {
@@ -50,8 +50,8 @@ func (c *Client) TryOffsets(ctx context.Context, at transport.Start, partitions 
 	if t.Nanosecond()%1e6 != 0 {
 		timestamp++ // not before t
 	}
-	found, failed = c.listOffsets(ctx, max(timestamp, 0), partitions) // negative ones mean places
-	// A timestamp after the last record has no offset: there the log's end is the place.
+	found, failed = c.listOffsets(ctx, max(timestamp, 0), partitions) // negative ones mean positions
+	// No offset means that the timestamp is after the last record: use the end of the log.
 	var beyond []transport.Partition
 	for p, offset := range found {
 		if offset < 0 {
@@ -65,7 +65,7 @@ func (c *Client) TryOffsets(ctx context.Context, at transport.Start, partitions 
 	return found, failed
 }
 
-// worst returns an error that asking again can't mend if there is one, or else any.
+// worst returns an error that a retry can't fix, if there is one, otherwise any.
 func worst(partitions []transport.Partition, failed map[transport.Partition]error) (err error) {
 	for _, p := range partitions {
 		if err == nil || kerr.Retriable(err) && !kerr.Retriable(failed[p]) {
@@ -76,8 +76,7 @@ func worst(partitions []transport.Partition, failed map[transport.Partition]erro
 }
 
 // listOffsets asks the leaders of partitions, once, for the offsets of a timestamp in
-// milliseconds, or of a place. An offset is −1 if no record is at or after the
-// timestamp.
+// milliseconds, or of a position. An offset is −1 if no record is at or after the timestamp.
 func (c *Client) listOffsets(ctx context.Context, timestamp int64, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
 	found, failed = make(map[transport.Partition]int64, len(partitions)), make(map[transport.Partition]error)
 	byLeader := make(map[int32][]transport.Partition)
@@ -99,8 +98,8 @@ func (c *Client) listOffsets(ctx context.Context, timestamp int64, partitions []
 	return found, failed
 }
 
-// leadersOf returns the leaders of partitions. It notes in failed why one has none.
-// Each topic is asked for at most once.
+// leadersOf returns the leaders of partitions. If one has none, it sets the reason in failed.
+// It asks for each topic at most once.
 func (c *Client) leadersOf(ctx context.Context, partitions []transport.Partition, failed map[transport.Partition]error) map[transport.Partition]int32 {
 	leaders := make(map[transport.Partition]int32, len(partitions))
 	byTopic := ByTopic(partitions, TopicOfPartition)
@@ -134,7 +133,7 @@ func (c *Client) leadersOf(ctx context.Context, partitions []transport.Partition
 func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int64, partitions []transport.Partition) (found map[transport.Partition]int64, failed map[transport.Partition]error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1
-	req.IsolationLevel = 1 // the end is the last stable offset
+	req.IsolationLevel = 1 // the end means the last stable offset
 	for topic, partitions := range ByTopic(partitions, TopicOfPartition) {
 		t := kmsg.NewListOffsetsRequestTopic()
 		t.Topic = topic
@@ -163,8 +162,8 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 		if _, answered := found[p]; answered {
 			continue
 		}
-		// Unanswered or refused: the leader may have changed.
-		c.Invalidate(p.Topic) // another broker may lead it by now
+		// Unanswered or refused: another broker may lead the partition by now.
+		c.Invalidate(p.Topic)
 		switch {
 		case err != nil:
 			failed[p] = err
@@ -175,8 +174,8 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 	return found, failed
 }
 
-// Committed returns the offsets that a group has committed on topics, or on all if
-// there are none. It asks once. The metadata is as it is stored.
+// Committed returns the offsets that a group has committed on topics, or on all if there are
+// none. It asks once, and returns metadata as stored.
 func (c *Client) Committed(ctx context.Context, group string, topics []string) (map[transport.Partition]transport.Commit, error) {
 	// The request asks for all topics, as it can in every version.
 	return c.committed(ctx, offsetFetch(group, nil), topics, nil)
@@ -186,7 +185,7 @@ func (c *Client) Committed(ctx context.Context, group string, topics []string) (
 // has few, the answer is as much smaller. The error is a *PartitionError unless the answer
 // says of each of them what is committed, or that nothing is.
 func (c *Client) CommittedOn(ctx context.Context, group string, partitions []transport.Partition) (map[transport.Partition]transport.Commit, error) {
-	// Without any it would ask for all.
+	// Without any, the request would ask for all.
 	if len(partitions) == 0 {
 		return make(map[transport.Partition]transport.Commit), nil
 	}
@@ -302,8 +301,8 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string, asked []transp
 	return commits, nil
 }
 
-// groupOf gives the response of a broker that answers for one group the shape
-// of those that answer for several.
+// groupOf converts the response of a broker that answers for one group into the form of one
+// that answers for several.
 func groupOf(resp *kmsg.OffsetFetchResponse) kmsg.OffsetFetchResponseGroup {
 	g := kmsg.NewOffsetFetchResponseGroup()
 	g.ErrorCode = resp.ErrorCode

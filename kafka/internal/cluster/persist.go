@@ -20,14 +20,14 @@ func (c *Client) Controller(ctx context.Context) (int32, error) {
 	return c.metadata.controller, nil
 }
 
-// Persist repeats do while its error is retriable, for RequestTimeout or until ctx
-// ends. It returns the last error. One that only a change of the configuration can
-// mend is returned at once.
+// Persist repeats do while its error is retriable, for RequestTimeout or until ctx ends, and
+// returns the last error. It returns at once an error that only a changed configuration can
+// fix.
 func (c *Client) Persist(ctx context.Context, do func() error) error {
 	begun, wait := time.Now(), time.Duration(0)
 	for {
 		err := do()
-		// The time is looked at after a try, so that do runs at least once.
+		// Check the time after a try, so that do runs at least once.
 		if err == nil || !kerr.Retriable(err) || kerr.Misconfigured(err) || time.Since(begun) > c.Options.RequestTimeout {
 			return err
 		}
@@ -49,16 +49,16 @@ func (c *Client) Persist(ctx context.Context, do func() error) error {
 
 // firstWait returns the wait after the first failure.
 func firstWait(err error) time.Duration {
-	// The coordinator is still writing the markers of the transaction before, which is a
-	// matter of milliseconds.
+	// The coordinator is still writing the markers of the previous transaction, which takes
+	// milliseconds.
 	if errors.Is(err, kerr.ConcurrentTransactions) {
 		return 2 * time.Millisecond
 	}
 	return 20 * time.Millisecond
 }
 
-// Backoff returns the wait after a number of failures in a row. It doubles from 25
-// ms to 1 s.
+// Backoff returns how long to wait after a number of failures in a row: 25 ms, doubled for
+// each, at most 1 s.
 func Backoff(failures int) time.Duration {
 	return min(25*time.Millisecond<<min(failures, 10), time.Second)
 }

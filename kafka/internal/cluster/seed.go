@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// seedNetwork is the network under which kafka-go dials a bootstrap address, so
-// that dial knows that any broker of the cluster will do.
+// seedNetwork is the network for which kafka-go dials a bootstrap address. It tells dial that
+// any broker of the cluster will do.
 const seedNetwork = "seed"
 
-// seeds are the bootstrap addresses as kafka-go wants them: networks and
-// addresses, separated by commas.
+// seeds are the bootstrap addresses in kafka-go's form: networks and addresses, separated by
+// commas.
 type seeds []string
 
 // Network returns seedNetwork once for each address.
@@ -23,17 +23,15 @@ func (s seeds) Network() string {
 // String returns the addresses.
 func (s seeds) String() string { return strings.Join(s, ",") }
 
-// dialSeed connects to a bootstrap address, or to a broker that the cluster was
-// last known to have. kafka-go asks bootstrap addresses alone who the brokers
-// are; when brokers have been replaced one by one none of these may be left
-// (KIP-899). It returns the address that it connected to.
+// dialSeed connects to a bootstrap address, or to a broker that the cluster was last known to
+// have, and returns the address. kafka-go asks only bootstrap addresses for the brokers, but
+// once brokers have been replaced one by one, none of these may be left (KIP-899).
 //
-// Addresses are tried one after another, the next as soon as one fails or has
-// said nothing for a while. The bootstrap address comes first unless setting up
-// a connection to it failed last time.
+// Addresses are tried one after another, the next as soon as one fails or has been silent for a
+// while. The bootstrap address comes first, unless setting up a connection to it failed the
+// last time.
 func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, error) {
-	// Dialling goes on in the background for addresses that are slow, so that the first
-	// to answer serves.
+	// Dialing slow addresses continues in the background, so that the first to answer serves.
 	type dialled struct {
 		conn net.Conn
 		addr string
@@ -52,8 +50,7 @@ func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, e
 			results <- dialled{conn, addr, err}
 		}()
 	}
-	// Connections that come after the first are closed. Dialling ends with ctx,
-	// so this ends soon.
+	// Connections after the first are closed. Dialing ends with ctx, so this ends soon.
 	defer func() {
 		cancel()
 		go func(waiting int) {
@@ -76,7 +73,7 @@ func (c *Client) dialSeed(ctx context.Context, seed string) (net.Conn, string, e
 			if r.err == nil {
 				return r.conn, r.addr, nil
 			}
-			// The bootstrap address is what the configuration names, so its error is returned.
+			// The bootstrap address is the configured one, so return its error.
 			if first == nil || r.addr == seed {
 				first = r.err
 			}

@@ -9,13 +9,12 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// versionRange is what a broker speaks of one request.
+// versionRange is the range of versions of a request that a broker supports.
 type versionRange struct{ min, max int16 }
 
-// Highest returns the highest version of a request that this module supports. In
-// the versions that it leaves out, Fetch, OffsetCommit and OffsetFetch
-// name topics by id alone (KIP-516, KIP-848).
-// The bounds are of what is encoded here by hand and of what callers rely on.
+// Highest returns the highest version of a request that this module supports. In later
+// versions, Fetch, OffsetCommit and OffsetFetch name topics by id alone (KIP-516, KIP-848). The
+// limits come from the hand-written encoders and from what callers rely on.
 func Highest(key int16) int16 {
 	switch kmsg.Key(key) {
 	case kmsg.Produce:
@@ -27,21 +26,20 @@ func Highest(key int16) int16 {
 	case kmsg.InitProducerID:
 		return 5
 	case kmsg.AddPartitionsToTxn:
-		return 3 // what is above is for brokers among themselves
+		return 3 // higher versions are for brokers among themselves
 	case kmsg.EndTxn, kmsg.TxnOffsetCommit:
-		return 4 // what is above says that the client's epoch changes with each transaction (KIP-890)
+		return 4 // in higher versions the client's epoch changes with each transaction (KIP-890)
 	case kmsg.ApiVersions:
 		return 3
 	}
 	return 1<<15 - 1
 }
 
-// Version picks the version of a request: the highest that the broker of this
-// connection and the caller speak. Versions belong to the connection and not to
-// the broker, since a broker may come back older or newer than it went.
+// Version returns the version to use for a request: the highest that both this connection's
+// broker and the caller support. Versions belong to the connection, not the broker, since a
+// broker may come back older or newer than it was.
 //
-// A broker answers a version that it doesn't know by hanging up, so nothing is
-// sent without asking first.
+// A broker hangs up on an unknown version, so nothing is sent before asking.
 func (w *Conn) Version(key, most int16, deadline time.Time) (int16, error) {
 	if w.Link.versions == nil {
 		if err := w.negotiate(deadline); err != nil {
@@ -56,8 +54,8 @@ func (w *Conn) Version(key, most int16, deadline time.Time) (int16, error) {
 	return min(has.max, most), nil
 }
 
-// negotiate asks the broker for its versions: in version 3 (Kafka 2.4), and then in
-// version 0 if the broker does not know that (KIP-511).
+// negotiate asks the broker for its versions: in version 3 (Kafka 2.4), then in version 0 if
+// the broker does not know that (KIP-511).
 func (w *Conn) negotiate(deadline time.Time) error {
 	resp, err := w.ApiVersions(Highest(int16(kmsg.ApiVersions)), deadline)
 	if err == nil && kerr.Error(resp.ErrorCode) == kerr.UnsupportedVersion {
@@ -77,9 +75,8 @@ func (w *Conn) negotiate(deadline time.Time) error {
 	return nil
 }
 
-// ApiVersions asks the broker for the versions that it supports, by a request of
-// the given version. A broker that does not know that version answers with
-// UnsupportedVersion in the response.
+// ApiVersions asks the broker for its supported versions, by a request of the given version. A
+// broker that does not know that version answers with UnsupportedVersion in the response.
 func (w *Conn) ApiVersions(version int16, deadline time.Time) (*kmsg.ApiVersionsResponse, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.ClientSoftwareName, req.ClientSoftwareVersion = "eventbus-go", "v1"
@@ -90,8 +87,7 @@ func (w *Conn) ApiVersions(version int16, deadline time.Time) (*kmsg.ApiVersions
 	if frame.Bytes, err = appendRequest(frame.Bytes[:0], req, w.Link.client.Options.ClientID); err != nil {
 		return nil, err
 	}
-	// The header of this response never has tagged fields, so that any client
-	// can read it.
+	// This response's header never has tagged fields, so that every client can read it.
 	body, err := w.Await(frame.Bytes, nil, false, deadline, Allocate)
 	if err != nil {
 		return nil, err

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// leading returns the partition that a companion's goes with. It is one beyond the
-// other topic's last, which nobody owns, if that topic is not known.
+// leading returns the partition that a companion's partition goes with. If the other topic is
+// unknown, that is one beyond its last, which nobody owns.
 func (m *membership) leading(p transport.Partition) transport.Partition {
 	lead := transport.Partition{Topic: m.companions.of[p.Topic], Partition: p.Partition}
 	if t := m.client.KnownTopic(lead.Topic); t != nil && len(t.Partitions) > 0 {
@@ -24,11 +24,11 @@ func (m *membership) leading(p transport.Partition) transport.Partition {
 	return lead
 }
 
-// accompanied notes what the group has assigned, and returns it with the companions'
-// partitions that are owned already and go with it still.
+// accompanied records what the group has assigned, and returns it together with the companions'
+// partitions that the member already owns and that still go with it.
 func (m *membership) accompanied(assigned, owned []transport.Partition) []transport.Partition {
 	m.mu.Lock()
-	// Noted before anything is begun, so that the description that follows is of this
+	// Record it before anything is begun, so that the next description is about this
 	// assignment.
 	m.companions.assigned = assigned
 	m.companions.version++
@@ -46,31 +46,30 @@ func (m *membership) accompanied(assigned, owned []transport.Partition) []transp
 	return all
 }
 
-// align makes the companions' partitions that are owned those that should be. It
-// reports whether the group has to rebalance, so that its leader can give away what
-// was handed over.
+// align makes the member own exactly the companions' partitions that it should. It reports whether
+// the group must rebalance, so that its leader can assign what was released.
 func (m *membership) align() (again bool) {
-	// Called by run alone, so what is owned changes only here.
+	// Only run calls this, so ownership changes only here.
 	owned := m.fetch.Owned()
 	wanted, known := m.wantedCompanions()
 	var gone, added, all []transport.Partition
 	_, have := m.companions.split(owned)
 	for _, p := range have {
-		// What is not known is kept as it is.
+		// Keep what is uncertain.
 		if known[p.Topic] && !contains(wanted, p) {
 			gone = append(gone, p)
 		}
 	}
 	m.mu.Lock()
 	for _, p := range wanted {
-		// Owned or being begun already.
+		// Neither owned nor being begun.
 		if _, begins := m.unbegun[p]; !begins && !contains(have, p) {
 			added = append(added, p)
 		}
 	}
 	m.mu.Unlock()
-	// begin wants all that the member has of the topics: the one that has the first partition
-	// says where the group starts.
+	// begin needs all of the member's partitions of a topic: the member with the first one
+	// decides where the group starts.
 	all = append(all, wanted...)
 	if len(gone) > 0 {
 		m.revoke(m.patient, gone)
@@ -80,15 +79,15 @@ func (m *membership) align() (again bool) {
 	return again
 }
 
-// wantedCompanions returns the companions' partitions that the member should own,
-// sorted, and the companions of which that can be said.
+// wantedCompanions returns the companions' partitions that the member should own, sorted, and the
+// companions for which that is known.
 func (m *membership) wantedCompanions() (wanted []transport.Partition, known map[string]bool) {
 	m.mu.Lock()
 	assigned, subscribed := m.companions.assigned, m.companions.subscribed
 	current := m.companions.described == m.companions.version
 	m.mu.Unlock()
 	known = make(map[string]bool)
-	// Members that were described before the last assignment may be others now.
+	// Members described before the last assignment may no longer be the same.
 	if !current {
 		return nil, known
 	}
@@ -107,8 +106,8 @@ func (m *membership) wantedCompanions() (wanted []transport.Partition, known map
 	return wanted, known
 }
 
-// companionsChanged makes run align what is owned.
-// It is called by the goroutine that describes the group, and by the one that watches topics.
+// companionsChanged makes run call align. It is called by the goroutines that describe the
+// group and that watch topics.
 func (m *membership) companionsChanged() {
 	m.mu.Lock()
 	m.companions.changed = true
@@ -116,7 +115,7 @@ func (m *membership) companionsChanged() {
 	fetch.Signal(m.news)
 }
 
-// takeCompanionsChanged reports whether to align, once for each time that it became
+// takeCompanionsChanged reports whether align is needed, once for each time that it became
 // necessary. The caller holds mu.
 func (m *membership) takeCompanionsChanged() bool {
 	changed := m.companions.changed
@@ -124,8 +123,8 @@ func (m *membership) takeCompanionsChanged() bool {
 	return changed
 }
 
-// groupMayDiffer has the group described again: who is in it may have changed
-// without anything being assigned to this member.
+// groupMayDiffer requests another description of the group: its members may have changed
+// without a new assignment for this one.
 func (m *membership) groupMayDiffer() {
 	if len(m.companions.of) > 0 {
 		m.companions.version++
@@ -133,29 +132,28 @@ func (m *membership) groupMayDiffer() {
 	}
 }
 
-// rejoin makes run join again.
-// It is how a member makes the coordinator begin a rebalance.
+// rejoin makes run join again. This is how a member makes the coordinator start a rebalance.
 func (m *membership) rejoin() { m.setState(stateRejoin, kerr.RebalanceInProgress) }
 
 const (
-	// unreadAge is how old the count of unread records may become.
+	// unreadAge is how old the count of unread records may get.
 	unreadAge = 10 * time.Second
-	// commitAge is how often the offsets of companions are committed again though
-	// nothing was handled. The coordinator forgets offsets of topics to which nobody
-	// subscribes when they are older than offsets.retention.minutes, 7 days by default,
-	// and what was redelivered once would be again.
+	// commitAge is how often the offsets of companions are committed again even if nothing was
+	// handled. The coordinator deletes offsets of topics without subscribers when they are
+	// older than offsets.retention.minutes, 7 days by default; redelivered records would then
+	// be redelivered again.
 	commitAge = 10 * time.Minute
 )
 
-// watchCompanions describes the group when it may have changed, and keeps what goes
-// stale. It returns when the member has left.
+// watchCompanions describes the group when it may have changed, and refreshes what goes stale.
+// It returns when the member has left.
 func (m *membership) watchCompanions() {
-	// The ticker keeps the count, and every now and then the commits, of a group in which
-	// nothing happens.
+	// The ticker refreshes the count and, now and then, the commits of a group in which nothing
+	// happens.
 	tick := time.NewTicker(unreadAge)
 	defer tick.Stop()
 	kept := time.Now()
-	// One goroutine for both, so that a count of what is unread is of the last description.
+	// One goroutine for both, so that unread records are counted by the last description.
 	for failures := 0; ; {
 		var err error
 		select {
@@ -183,20 +181,20 @@ func (m *membership) watchCompanions() {
 	}
 }
 
-// lookWhoReads finds out who reads the companions. Without the right to describe the
-// group the member takes it that nobody subscribes to them: beside an older member
-// of this library that repeats redeliveries, and loses none.
+// lookWhoReads finds out who reads the companions. Without the right to describe the group the
+// member assumes that nobody subscribes to them: beside an older member of this library that
+// repeats redeliveries, and loses none.
 func (m *membership) lookWhoReads() error {
 	ctx, cancel := context.WithTimeout(m.ctx, lookPatience)
 	defer cancel()
 	m.mu.Lock()
-	// Before the request: if the assignment changes meanwhile, the answer may be of before.
+	// Before the request: if the assignment changes meanwhile, the answer may be outdated.
 	version, in := m.companions.version, m.generation >= 0
 	m.mu.Unlock()
 	if !in {
 		return nil // the next assignment asks again
 	}
-	// How many partitions the topics have decides which go with which.
+	// Which partitions go together depends on the topics' numbers of partitions.
 	if err := m.client.Refresh(ctx, m.companions.accompanying()...); err != nil {
 		return err
 	}
@@ -215,7 +213,7 @@ func (m *membership) lookWhoReads() error {
 			subscribed[topic] = subscribed[topic] || m.companions.of[topic] != ""
 		}
 	}
-	// Kept for countUnread, and for the choice of the partition that carries types.
+	// Needed by countUnread, and to choose the partition that carries types.
 	orphans := m.orphansOf(members, subscribed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -223,8 +221,8 @@ func (m *membership) lookWhoReads() error {
 	return nil
 }
 
-// members asks the coordinator who is in the group. It fails while the group
-// rebalances: subscriptions are not shown then.
+// members asks the coordinator for the members of the group. It fails while the group
+// rebalances, since subscriptions are not shown then.
 func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 	// Both protocols show the same things by two requests.
 	d, err := describeGroup(ctx, m.ask, m.refusedBy, m.cfg.Group, m.epochs != nil)
@@ -237,8 +235,8 @@ func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 	members := make([]groupMember, len(d.members))
 	for i, shown := range d.members {
 		g := groupMember{clientID: shown.clientID, topics: shown.topics, assigned: shown.assigned}
-		// A member of this library has the client id of the configuration, which the members of a
-		// service share, or shows types.
+		// A member of this library has the configured client id, which the members of a service
+		// share, or shows types.
 		g.ours = shown.clientID == m.client.Options.ClientID || len(ClientTypes(shown.clientID)) > 0
 		if !d.epochs {
 			// What can't be read is another library's, of which nothing is known.
@@ -253,8 +251,8 @@ func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 	return members, nil
 }
 
-// orphansOf returns the companions' partitions that go with those of members which
-// do not read companions.
+// orphansOf returns the companions' partitions that go with partitions of members that do not read
+// companions.
 func (m *membership) orphansOf(members []groupMember, subscribed map[string]bool) (orphans []orphan) {
 	for _, topic := range m.companions.topics() {
 		t := m.client.KnownTopic(topic)
@@ -289,9 +287,9 @@ func (m *membership) countUnread() {
 		}
 		committed, err := m.client.Committed(ctx, m.cfg.Group, m.companions.topics())
 		if err != nil {
-			return // what was counted last is better than nothing
+			return // the last count is better than none
 		}
-		// What can't be asked for now counts as empty, until the next time.
+		// A partition that can't be asked about counts as empty until the next time.
 		starts, _ := m.client.TryOffsets(ctx, transport.Earliest(), partitions)
 		ends, _ := m.client.TryOffsets(ctx, transport.Latest(), partitions)
 		for _, o := range orphans {
@@ -306,8 +304,7 @@ func (m *membership) countUnread() {
 	m.companions.unread = unread
 }
 
-// keepCompanionCommits commits the offsets of the owned partitions of companions
-// again, as they are stored.
+// keepCompanionCommits commits the offsets of the owned companions' partitions again, unchanged.
 func (m *membership) keepCompanionCommits() {
 	ctx, cancel := context.WithTimeout(m.ctx, lookPatience)
 	defer cancel()
@@ -319,15 +316,15 @@ func (m *membership) keepCompanionCommits() {
 	}
 	committed, err := m.client.Committed(ctx, m.cfg.Group, m.companions.topics())
 	if err != nil {
-		return // the next time is soon enough
+		return // retry the next time
 	}
-	// As they are stored, with their metadata.
+	// Unchanged, with their metadata.
 	var again []transport.Commit
 	for _, p := range m.fetch.Owned() {
 		if c, ok := committed[p]; ok && m.companions.of[p.Topic] != "" {
 			again = append(again, c)
 		}
 	}
-	// What fails is of no account: the offsets are stored as they are.
+	// Failures don't matter: the offsets are stored already.
 	m.storeAll(ctx, again, func(p transport.Partition, _ uint64) bool { return contains(m.fetch.Owned(), p) }, make(map[transport.Partition]error))
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// startLook is the time until a member looks for the first time whether another has
-// stored where the group starts on a topic. It doubles up to maxStartLook.
+// startLook is the time until a member first checks whether another has stored where the group
+// starts on a topic. It doubles up to maxStartLook.
 const (
 	startLook    = 100 * time.Millisecond
 	maxStartLook = time.Second
 )
 
-// patienceOf returns how long a member waits for another to start a topic. Those with
-// partitions of higher numbers wait longer, so that not all of a large group store the same
-// when the one that should is slow. assigned is sorted.
+// patienceOf returns how long a member waits for another to start a topic. Members with higher
+// partition numbers wait longer, so that in a large group not all of them store the same when
+// the responsible one is slow. assigned is sorted.
 func patienceOf(topic string, assigned []transport.Partition) time.Duration {
 	at, _ := slices.BinarySearchFunc(assigned, transport.Partition{Topic: topic}, transport.Partition.Compare)
 	lowest := int32(0)
@@ -29,10 +29,10 @@ func patienceOf(topic string, assigned []transport.Partition) time.Duration {
 	return startPatience + time.Duration(min(lowest, 200))*50*time.Millisecond
 }
 
-// awaitStart waits until another member has stored where the group starts on a topic, for
-// patience at most, or until the beginning ends. One request looks for all topics that are
-// waited for: members that each ask for themselves, topic by topic, keep the coordinator
-// of a large group from the one that is to store.
+// awaitStart waits until another member has stored where the group starts on a topic, for at
+// most patience or until the beginning ends. One request checks all awaited topics: if members
+// asked separately, topic by topic, a large group would keep its coordinator too busy for the
+// member that must store.
 func (m *membership) awaitStart(b *beginning, topic string, patience time.Duration) {
 	begun := make(chan struct{})
 	b.mu.Lock()
@@ -55,8 +55,8 @@ func (m *membership) awaitStart(b *beginning, topic string, patience time.Durati
 	delete(b.waiting, topic)
 }
 
-// watchStarts looks whether other members have started the topics that are waited for,
-// until none is or the beginning ends.
+// watchStarts checks whether other members have started the awaited topics, until none is
+// awaited or the beginning ends.
 func (m *membership) watchStarts(b *beginning) {
 	for wait := startLook; ; wait = min(2*wait, maxStartLook) {
 		cluster.Pause(b.ctx, wait)

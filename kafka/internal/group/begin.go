@@ -15,24 +15,25 @@ import (
 )
 
 const (
-	// startPatience is how long a member waits for another, which has the topic's
-	// first partition, to store where the group starts on a topic.
+	// startPatience is how long a member waits for another one, which has the topic's first
+	// partition, to store where the group starts on the topic.
 	startPatience = 5 * time.Second
-	// beginPatience is how long a member that has handed partitions over waits for
-	// those that it was given instead, before it joins again. What it has begun by
-	// then it keeps; what it hands over has no owner until then.
+	// beginPatience is how long a member that has released partitions waits for its new ones to
+	// begin, before it joins again. It keeps those begun by then; the released ones have no
+	// owner until it joins.
 	beginPatience = time.Second
-	// maxStarting bounds the topics whose start is looked up at a time, and with them
-	// the connections that wait for brokers.
+	// maxStarting bounds the topics whose start is looked up at the same time, and with them the
+	// connections that wait for brokers.
 	maxStarting = 16
 )
 
-// beginning is what a member begins between two joins: the partitions that it was
-// assigned, each topic by itself and in the background. A topic with a partition
-// that has no leader keeps neither the others nor the membership waiting.
+// beginning is what a member begins between two joins: the assigned partitions, topic by topic
+// and in the background. A topic that has a partition without a leader delays neither the
+// others nor the membership.
 type beginning struct {
-	// It is also the end of waits for a Listener that is busy.
-	ctx   context.Context // ends when the coordinator says otherwise, or with Close
+	// ctx ends when the coordinator says otherwise, or with Close. It also ends waits for a
+	// busy Listener.
+	ctx   context.Context
 	stop  context.CancelFunc
 	work  sync.WaitGroup
 	slots chan struct{} // a token for each topic whose start is being looked up
@@ -40,21 +41,21 @@ type beginning struct {
 	mu     sync.Mutex
 	topics map[string]*topicStart
 	// waiting has the topics that another member starts, each with a channel that is closed
-	// when it has; watched says that a goroutine looks for that.
+	// once it has. watched is set if a goroutine checks for that.
 	waiting map[string]chan struct{}
 	watched bool
 }
 
-// topicStart is held while the start of a topic is looked up and stored. A topic
-// that is created again meanwhile may be begun twice.
+// topicStart is held while a topic's start is looked up and stored. A topic that is created again
+// meanwhile may be begun twice.
 type topicStart struct {
 	sync.Mutex
-	// lookups counts how often the start was looked up so far: what was committed before the
-	// last of them may be out of date.
-	lookups atomic.Int64 // so far
+	// lookups counts how often the start was looked up. Commits read before the last time may
+	// be out of date.
+	lookups atomic.Int64
 }
 
-// topic returns the start of a topic, made on first use.
+// topic returns the start of a topic, creating it on first use.
 func (b *beginning) topic(name string) *topicStart {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -66,8 +67,8 @@ func (b *beginning) topic(name string) *topicStart {
 	return t
 }
 
-// begin begins partitions in the background. It is called by run alone. assigned is
-// all that the member has of their topics.
+// begin begins partitions in the background. Only run calls it. assigned is all that the member
+// has of their topics.
 func (m *membership) begin(added, assigned []transport.Partition) {
 	if len(added) == 0 {
 		return
@@ -78,7 +79,7 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 	}
 	m.mu.Lock()
 	for _, p := range added {
-		// Noted first, so that the status says rebalancing from here on.
+		// Recorded first, so that the status is rebalancing from here on.
 		m.unbegun[p] = nil
 	}
 	m.mu.Unlock()
@@ -86,9 +87,8 @@ func (m *membership) begin(added, assigned []transport.Partition) {
 	b.work.Go(func() { m.beginAll(b, added, assigned) })
 }
 
-// stopBeginning ends what begin has not finished. It is called by run before the
-// member joins again: what is not begun by then is not claimed, and may be given to
-// another member.
+// stopBeginning ends what begin has not finished. run calls it before the member joins again:
+// partitions not begun by then are not claimed, and may be assigned to another member.
 func (m *membership) stopBeginning() {
 	if m.begins == nil {
 		return
@@ -102,14 +102,14 @@ func (m *membership) stopBeginning() {
 	clear(m.unbegun)
 }
 
-// awaitBegun waits until all is begun, for beginPatience at most.
+// awaitBegun waits until all partitions are begun, for at most beginPatience.
 func (m *membership) awaitBegun() {
 	if m.begins == nil {
 		return
 	}
 	done := make(chan struct{})
 	b := m.begins
-	// It ends with the work, which ends with stopBeginning at the latest.
+	// This goroutine ends with the work, which stopBeginning ends at the latest.
 	m.work.Go(func() {
 		b.work.Wait()
 		close(done)
@@ -123,12 +123,13 @@ func (m *membership) awaitBegun() {
 	}
 }
 
-// beginAll assigns at once what the group has begun before, which needs no more than
-// its commits. Every other topic is begun by itself.
+// beginAll assigns at once the partitions of topics that the group has begun before, which need
+// only their commits. It begins every other topic by itself. its commits. Every other topic is
+// begun by itself.
 func (m *membership) beginAll(b *beginning, added, assigned []transport.Partition) {
 	var committed map[transport.Partition]transport.Commit
 	topics := make(map[string][]transport.Partition)
-	var names []string
+	var names []string               // how often each was looked up before
 	before := make(map[string]int64) // how many times each was looked up
 	for topic, partitions := range cluster.ByTopic(added, cluster.TopicOfPartition) {
 		names = append(names, topic)
@@ -136,9 +137,9 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		before[topic] = b.topic(topic).lookups.Load()
 	}
 	_ = m.client.Refresh(b.ctx, m.unknownTopics(names)...) // in one request; what fails is asked for again
-	// All commits of the group, which are asked for then, leave out what may not be seen.
+	// Commits are then asked for the whole group, and the answer omits what may not be seen.
 	unknown := m.unknownTopics(names)
-	// What is committed is needed for every topic, so there is nothing to do without.
+	// Every topic needs the group's commits, so nothing can be done without them.
 	for failures := 0; ; failures++ {
 		var err error
 		if committed, err = m.committedOn(b.ctx, names, added); err == nil {
@@ -157,11 +158,11 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 		m.unbegunBecause(added, fmt.Errorf("looking up what the group has committed: %w", err))
 		cluster.Pause(b.ctx, cluster.RetryCoordinator(err, failures))
 	}
-	// startOn takes the marks out by itself, from what it is given.
+	// startOn removes the marks itself, from its argument.
 	plain := maps.Clone(committed)
 	marks := UnmarkAll(plain)
-	// A topic whose start was committed, and that is the one which was begun, needs nothing
-	// more: these are assigned together, however many there are.
+	// A topic whose start is committed, for the same topic, needs nothing more. All of these
+	// are assigned together, however many there are.
 	var ready []transport.Assignment
 	for _, topic := range names {
 		t, err := m.client.Topic(b.ctx, topic)
@@ -171,17 +172,17 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 			if started, begun := startedOn(t, plain, marks); started && !begun && !restoring && !m.tookOver(t) {
 				m.remember(t, false)
 				m.kept.begun(topic)
-				// startOn would come to the same, with a request for each topic.
+				// startOn would do the same, with a request for each topic.
 				ready = append(ready, m.assignments(topics[topic], t, plain)...)
 				continue
 			}
 		}
-		// Each on its own: a topic that is being created, or whose partition has no leader, may take
-		// long.
+		// Each by itself: a topic that is being created, or has a partition without a leader,
+		// may take long.
 		b.work.Go(func() {
 			m.beginAlone(b, topic, topics[topic], assigned, func(lookups int64) map[transport.Partition]transport.Commit {
 				if lookups != before[topic] || slices.Contains(unknown, topic) {
-					return nil // what is committed may be old, or not all
+					return nil // the commits may be outdated or incomplete
 				}
 				return of(topic, committed)
 			})
@@ -190,9 +191,9 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 	m.assign(b.ctx, ready, nil)
 }
 
-// beginAlone begins partitions of a topic. Those that were added at different times are
-// begun one after another. committed returns what is known of the group's commits on the
-// topic, which has been looked up so many times; a nil committed, or nil, is to ask.
+// beginAlone begins partitions of a topic. Partitions added at different times are begun one
+// after another. committed returns the known commits of the group on the topic, given how often
+// they were looked up; if it is nil or returns nil, they are asked for.
 func (m *membership) beginAlone(b *beginning, topic string, added, assigned []transport.Partition, committed func(lookups int64) map[transport.Partition]transport.Commit) {
 	start := b.topic(topic)
 	start.Lock()
@@ -204,7 +205,7 @@ func (m *membership) beginAlone(b *beginning, topic string, added, assigned []tr
 	m.beginTopic(b, topic, added, assigned, known)
 }
 
-// unknownTopics returns the topics of which no partitions are known yet.
+// unknownTopics returns the topics whose partitions are unknown.
 func (m *membership) unknownTopics(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		t := m.client.KnownTopic(name)
@@ -223,21 +224,21 @@ func of(topic string, commits map[transport.Partition]transport.Commit) map[tran
 	return found
 }
 
-// beginTopic finds out where partitions of a topic start and assigns them. It tries
-// until it succeeds or the beginning ends. committed is what the group has committed
-// on the topic, or nil to ask. The caller holds the topic's start.
+// beginTopic finds out where partitions of a topic start and assigns them. It retries until it
+// succeeds or the beginning ends. committed is what the group has committed on the topic, or
+// nil to ask. The caller holds the topic's start.
 func (m *membership) beginTopic(b *beginning, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit) {
 	began, patience := time.Now(), patienceOf(topic, assigned)
 	for failures := 0; b.ctx.Err() == nil; {
 		select {
-		// A slot is held while brokers are asked, and not during the waits in between.
+		// Hold a slot while asking brokers, not while waiting in between.
 		case b.slots <- struct{}{}:
 		case <-b.ctx.Done():
 			return
 		}
 		b.topic(topic).lookups.Add(1)
 		s, err := m.startOn(b.ctx, topic, added, assigned, committed, time.Since(began) >= patience)
-		// From the second time on it is asked for: another member may have committed a start.
+		// From now on ask: another member may have committed a start.
 		committed = nil
 		<-b.slots
 		switch {
@@ -258,8 +259,8 @@ func (m *membership) beginTopic(b *beginning, topic string, added, assigned []tr
 	}
 }
 
-// unbegunBecause notes why partitions are assigned and not read. The reason stays
-// until they are begun, or assigned no longer.
+// unbegunBecause records why partitions are assigned and not read. The reason stays until they
+// are begun or no longer assigned.
 func (m *membership) unbegunBecause(partitions []transport.Partition, err error) {
 	m.mu.Lock()
 	for _, p := range partitions {
@@ -271,7 +272,7 @@ func (m *membership) unbegunBecause(partitions []transport.Partition, err error)
 	m.logFailure(err)
 }
 
-// begunLocked notes that partitions are read.
+// begunLocked records that partitions are being read.
 func (m *membership) begunLocked(partitions []transport.Partition) {
 	for _, p := range partitions {
 		delete(m.unbegun, p)

@@ -6,41 +6,40 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// companions are the topics that the member reads and the group does not spread:
-// each partition goes with one of another topic (transport.TopicStart.CompanionOf).
-// So the group's leader, of whatever library, has nothing to weigh but what all
-// members share.
+// companions are the topics that the member reads but the group does not spread: each of their
+// partitions goes with a partition of another topic (transport.TopicStart.CompanionOf). So the
+// group's leader, of any library, weighs only the topics that all members share.
 //
-// No protocol shows the members who reads a companion, so the member finds out
-// by itself: it owns what goes with its partitions, once the coordinator's
-// description of the group shows that no member subscribes to the companion. Older
-// versions of this library did; beside one of them the companion is that member's.
+// No protocol shows who reads a companion, so each member decides by itself: it owns what goes
+// with its partitions, unless the coordinator's description of the group shows that a member
+// subscribes to the companion. Older versions of this library did; beside such a member, the
+// companion belongs to it.
 type companions struct {
-	of    map[string]string // the topic that each companion goes with, by companion
-	wants chan struct{}     // the group is to be described
+	of    map[string]string // the topic that each companion goes with
+	wants chan struct{}     // requests a description of the group
 
-	counts map[string]int // partitions, as watchTopics saw them last; its alone
+	counts map[string]int // partitions as last seen by watchTopics, which alone uses it
 
-	// What follows is guarded by membership.mu.
+	// membership.mu guards the fields below.
 
-	assigned []transport.Partition // by the group; nil before it has assigned anything
-	// version counts the group's assignments, described is that of the last
-	// description: one from before an assignment does not say who is in the group now.
+	assigned []transport.Partition // by the group; nil before its first assignment
+	// version counts the group's assignments. described is the version at the last description:
+	// one from before an assignment does not say who is in the group now.
 	version, described int
-	subscribed         map[string]bool // companions to which a member subscribes
-	changed            bool            // run should align what is owned
-	orphans            []orphan        // when the group was last described
+	subscribed         map[string]bool // companions that a member subscribes to
+	changed            bool            // run should call align
+	orphans            []orphan        // at the last description of the group
 	unread             []transport.UnreadPartition
 }
 
-// orphan is a partition of a companion that goes with one of a member that does not
-// read companions.
+// orphan is a partition of a companion that goes with a partition of a member that does not read
+// companions.
 type orphan struct {
 	transport.Partition
-	member string // its client id
+	member string // the member's client id
 }
 
-// newCompanions returns the companions among topics, none of them described yet.
+// newCompanions returns the companions among topics, none of them described.
 func newCompanions(topics []transport.TopicStart) *companions {
 	c := &companions{of: make(map[string]string), counts: make(map[string]int), wants: make(chan struct{}, 1)}
 	for _, t := range topics {
@@ -72,8 +71,7 @@ func (c *companions) accompanying() []string {
 	return topics
 }
 
-// split separates owned partitions into those that the group assigned and those of
-// companions.
+// split separates owned partitions into those assigned by the group and those of companions.
 func (c *companions) split(owned []transport.Partition) (assigned, companions []transport.Partition) {
 	for _, p := range owned {
 		if c.of[p.Topic] == "" {
@@ -85,12 +83,12 @@ func (c *companions) split(owned []transport.Partition) (assigned, companions []
 	return assigned, companions
 }
 
-// groupMember is another member, or this one, as far as companions are concerned.
+// groupMember is a member of the group, as far as companions are concerned.
 type groupMember struct {
 	clientID string
-	topics   []string // to which it subscribes
+	topics   []string // that it subscribes to
 	assigned []transport.Partition
-	ours     bool // it runs this library, as far as that shows
+	ours     bool // it runs this library, as far as can be seen
 }
 
 // contains reports whether sorted has p.

@@ -17,9 +17,9 @@ import (
 // Consumer is a member of a group: its membership and its fetcher. It implements
 // transport.Consumer.
 type Consumer struct {
-	// The two refer to each other: the fetcher has the partitions and their positions, the
-	// membership decides which these are. Each has a lock of its own; membership.mu may not be
-	// held in calls of the fetcher, which calls Recreated under its own.
+	// The two refer to each other: the fetcher has the partitions and their positions, and the
+	// membership decides which partitions these are. Each has its own lock. membership.mu must
+	// not be held in calls of the fetcher, which calls Recreated while it holds its own.
 	member *membership
 	fetch  *fetch.Fetcher
 	// work counts the goroutines of both.
@@ -30,12 +30,12 @@ type Consumer struct {
 	closing chan struct{} // closed when Close is called
 	ended   chan struct{} // closed when all goroutines have ended
 
-	// stopFetching ends the fetcher's Ctx, stopMember membership.ctx, losePatience
-	// membership.patient. The fetcher ends first: a member that hands over still commits.
+	// stopFetching ends the fetcher's Ctx, stopMember ends membership.ctx, and losePatience ends
+	// membership.patient. The fetcher ends first: a member that releases partitions still commits.
 	stopFetching, stopMember, losePatience context.CancelFunc
 }
 
-// NewConsumer returns a member of a group, which joins in the background.
+// NewConsumer returns a member of a group. It joins in the background.
 func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options) (*Consumer, error) {
 	if err := validateConsumer(&cfg); err != nil {
 		return nil, err
@@ -45,14 +45,14 @@ func NewConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		return nil, fmt.Errorf("group %q handles %d types here, and a member by the protocol of KIP-848 can name %d to the others: "+
 			"put some into another group, or leave kafka.Config.ConsumerProtocol off", cfg.Group, n, MaxClientTypes)
 	}
-	// Only now, as the Listener may be called from here on.
+	// Last, since the Listener may be called from here on.
 	c.start()
 	return c, nil
 }
 
-// validateConsumer fills in defaults, and returns an error that names every wrong field.
+// validateConsumer fills in defaults, and returns an error that names every invalid field.
 func validateConsumer(cfg *transport.ConsumerConfig) error {
-	// All faults are gathered, so that one try shows them all.
+	// Collect all faults, so that one try shows every one.
 	var wrong kerr.Faults
 	if cfg.Group == "" {
 		wrong.Add("Group is empty: name the consumer group")
@@ -60,7 +60,7 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 	if len(cfg.Topics) == 0 {
 		wrong.Add("Topics is empty: name at least one topic")
 	}
-	// First which topics are companions: the check of each may name one that comes later.
+	// Find the companions first: a check may refer to a topic that comes later.
 	seen, companions := make(map[string]bool), make(map[string]bool)
 	for _, topic := range cfg.Topics {
 		companions[topic.Topic] = topic.CompanionOf != ""
@@ -94,15 +94,15 @@ func validateConsumer(cfg *transport.ConsumerConfig) error {
 
 // Options are the parts of kafka.Config that concern a member.
 type Options struct {
-	Balancer         string // a name of package balance; unused by the protocol of KIP-848
-	Rack             string // in which to prefer replicas; empty for leaders
+	Balancer         string // name of a balancer in package balance; unused with the protocol of KIP-848
+	Rack             string // where to prefer replicas; empty means leaders
 	ConsumerProtocol bool   // the protocol of KIP-848 in place of the classic one
 }
 
 func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options) *Consumer {
 	c := &Consumer{closing: make(chan struct{}), ended: make(chan struct{})}
-	// All topics are fetched alike. Only those that are no companions are subscribed to, as
-	// the group's leader is to spread no others.
+	// All topics are fetched alike. The member subscribes only to those that are not
+	// companions, since the group's leader must not spread others.
 	starts := make(map[string]transport.TopicStart, len(cfg.Topics))
 	var topics []string
 	for _, t := range cfg.Topics {
@@ -125,7 +125,7 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 		companions: newCompanions(cfg.Topics),
 	}
 	c.member.types = newGroupTypes(cfg.Types)
-	// The heartbeats of that protocol carry the types; other requests have the client's id.
+	// That protocol's heartbeats carry the types; other requests have the client's id.
 	if o.ConsumerProtocol {
 		c.member.clientID = clientID(client.Options.ClientID, c.member.types.own)
 		c.member.epochs = newEpochs(&cfg)
@@ -137,10 +137,9 @@ func newConsumer(client *cluster.Client, cfg transport.ConsumerConfig, o Options
 	return c
 }
 
-// start starts the goroutines. All end when the membership does, which Close
-// brings about.
+// start starts the goroutines. They end when the membership does, which Close ends.
 func (c *Consumer) start() {
-	// The fetcher idles until something is assigned, and heartbeats until the member has joined.
+	// The fetcher idles until something is assigned, heartbeats until the member has joined.
 	c.work.Go(c.fetch.Run)
 	c.work.Go(c.fetch.WatchLag)
 	c.work.Go(c.member.heartbeats)
@@ -164,15 +163,15 @@ func (c *Consumer) start() {
 	})
 }
 
-// Poll returns what was fetched, and waits for it.
+// Poll waits for fetched records and returns them.
 func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return c.fetch.Await(ctx, c.closing)
 }
 
-// Pause stops partitions.
+// Pause stops fetching and returning partitions.
 func (c *Consumer) Pause(partitions ...transport.Partition) { c.fetch.Pause(partitions, true) }
 
-// Resume lets them go on.
+// Resume undoes Pause.
 func (c *Consumer) Resume(partitions ...transport.Partition) { c.fetch.Pause(partitions, false) }
 
 // Pass moves a partition behind what can't be read.
@@ -188,22 +187,21 @@ func (c *Consumer) Commit(ctx context.Context, commits ...transport.Commit) erro
 // Alive reports whether the group still counts this member in.
 func (c *Consumer) Alive() bool { return c.member.alive() }
 
-// TypeState returns what the member knows of the group's handlers of a type.
+// TypeState returns what the member knows about the group's handlers of a type.
 func (c *Consumer) TypeState(topic, typ string) transport.TypeState {
 	return c.member.types.state(topic, typ)
 }
 
-// Status is a snapshot.
-// Partitions are looked at after the membership, each under its own lock, so the two may be
-// of slightly different moments.
+// Status returns a snapshot. Membership and partitions are read under their own locks, one
+// after the other, so they may differ slightly in time.
 func (c *Consumer) Status() transport.ConsumerStatus {
 	s := c.member.status()
 	s.Partitions = c.fetch.Status()
 	return s
 }
 
-// Close hands over what is assigned, leaves the group and ends every goroutine.
-// Another Close meanwhile waits for the first, or for the end of its context.
+// Close releases the assigned partitions, leaves the group and ends every goroutine. Another
+// Close waits for the first, or for the end of its context.
 func (c *Consumer) Close(ctx context.Context) error {
 	if !c.closed.CompareAndSwap(false, true) {
 		select {
@@ -215,7 +213,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 	}
 	defer close(c.ended)
 	c.member.closeContext = ctx
-	// A Revoked that runs already is bounded by ctx too.
+	// ctx also bounds a Revoked that is already running.
 	stop := context.AfterFunc(ctx, c.losePatience)
 	defer stop()
 	close(c.closing)
@@ -225,7 +223,7 @@ func (c *Consumer) Close(ctx context.Context) error {
 	return nil
 }
 
-// describable is the member's group for those who ask what its members handle.
+// describable returns the member's group, for finding out what its members handle.
 func (m *membership) describable() *describable {
 	// Both under one lock, so that no change in between is missed.
 	joined := func() (bool, <-chan struct{}) {

@@ -11,22 +11,21 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 )
 
-// memberShown is what a description of the group shows of a member.
+// memberShown is what a description of the group says about a member.
 type memberShown struct {
-	// clientID is any client's text: ClientTypes bounds it before it is decoded.
+	// clientID may be any client's text: ClientTypes bounds it before decoding.
 	clientID     string
 	subscription []byte // of the classic protocol; nil in that of KIP-848
 	assignment   []byte // the same
-	// topics are those of the subscription and assigned what the coordinator gave the
-	// member; of KIP-848 alone.
+	// topics are those of the subscription, and assigned are the partitions that the
+	// coordinator has assigned; with KIP-848 only.
 	topics   []string
 	assigned []transport.Partition
 }
 
-// describe asks for the description of one group. It is encoded and read here and
-// not by package kmsg, whose types for the two requests would make every service
-// that only consumes 100 kB larger. What it reads allocates nothing by a count that
-// the broker sends.
+// describe is a request for the description of one group. It is encoded and read here, since
+// kmsg's types for the two requests would make every service that only consumes 100 kB larger.
+// Reading allocates nothing by a count that the broker sends.
 type describe struct {
 	// group is the group's ID.
 	group   string
@@ -34,13 +33,13 @@ type describe struct {
 	version int16
 }
 
-// The versions that are understood: every broker of the protocols has them.
+// The versions in use: every broker that has the protocol supports them.
 const (
 	describeClassic = 4
 	describeEpochs  = 0
 )
 
-// newDescribe returns the request about a group.
+// newDescribe returns the request for a group.
 func newDescribe(group string, epochs bool) kmsg.Request {
 	return cluster.Rare(&describe{group: group, epochs: epochs}, (*describe).AppendTo, (*described).ReadFrom)
 }
@@ -101,18 +100,18 @@ func (d *describe) AppendTo(b []byte) []byte {
 	return kbin.AppendBool(b, false)
 }
 
-// described is the answer to describe.
+// described is the response to describe.
 type described struct {
 	epochs  bool
 	version int16
 
-	// code is the group's error, 0 for none; state and members are only there without one.
+	// code is the group's error, 0 for none. state and members are set only without one.
 	code    int16
 	state   string
 	members []memberShown
 }
 
-// The methods that follow implement kmsg.Response, as far as a client uses it.
+// The methods below implement kmsg.Response, as far as a client uses it.
 func (d *described) Key() int16 {
 	of := describe{epochs: d.epochs}
 	return of.Key()
@@ -126,12 +125,10 @@ func (d *described) AppendTo(b []byte) []byte  { return b } // only brokers writ
 func (d *described) RequestKind() kmsg.Request { return &describe{epochs: d.epochs} }
 func (d *described) ReadFrom(b []byte) error   { return d.read(&kbin.Reader{Src: b}) }
 
-// read reads the body in the one version that was asked for. The reader notes when it
-// runs short, and from then on returns zeros and empty strings, so that its state is looked
-// at once, by Complete.
+// read reads the body in the requested version. A reader that runs short returns zeros and
+// empty strings from then on, so it is checked once, at the end, by Complete.
 func (d *described) read(r *kbin.Reader) error {
-	// The response is about one group, as the request was. A reader that runs short returns
-	// zeros, so the end is looked at once, by Complete.
+	// The response is about one group, as the request was.
 	r.Int32() // throttle
 	if d.epochs {
 		d.readEpochs(r)
@@ -202,8 +199,8 @@ func (d *described) readEpochs(r *kbin.Reader) {
 	kmsg.SkipTags(r)
 }
 
-// readAssignment reads the partitions of a member, with the names of their topics, and
-// returns them sorted.
+// readAssignment reads the partitions of a member, with their topics' names, and returns them
+// sorted.
 func readAssignment(r *kbin.Reader) (assigned []transport.Partition) {
 	for n := r.CompactArrayLen(); n > 0 && r.Ok(); n-- {
 		r.Uuid()

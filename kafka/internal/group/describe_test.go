@@ -57,7 +57,7 @@ func TestDescribeAsKmsg(t *testing.T) {
 	for cut := range body {
 		short := &described{epochs: true}
 		if short.ReadFrom(body[:cut]) == nil {
-			t.Errorf("the first %d bytes are no error", cut)
+			t.Errorf("the first %d bytes are not an error", cut)
 		}
 	}
 }

@@ -16,30 +16,29 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Epochs of a member by which it joins and leaves (KIP-848).
+// Epochs with which a member joins and leaves (KIP-848).
 const (
 	joinEpoch        = 0
 	leaveEpoch       = -1
 	leaveEpochStatic = -2 // the group keeps the partitions for the session
 )
 
-// byEpochs is what a membership has to itself in the consumer protocol of
-// KIP-848. There the coordinator spreads the partitions, and heartbeats say
-// everything: what the member should have, and what it has. The member's epoch
-// takes the place of the generation.
+// byEpochs is the state of a membership that only the consumer protocol of KIP-848 needs. There
+// the coordinator spreads the partitions, and heartbeats carry everything: what the member
+// should have, and what it has. The member's epoch takes the place of the generation.
 type byEpochs struct {
-	// The fields down to session are guarded by membership.mu.
+	// membership.mu guards the fields down to session.
 	target    []transport.Partition // what the coordinator wants the member to have
-	listOwned bool                  // the next heartbeat lists what it has
-	full      bool                  // and everything else, since the last was not answered
-	interval  time.Duration         // of heartbeats, at most what the coordinator wants
-	session   time.Duration         // the group's session timeout, as far as it is known
+	listOwned bool                  // the next heartbeat must list what it has
+	full      bool                  // and everything else, since the last one was not answered
+	interval  time.Duration         // of heartbeats; at most what the coordinator wants
+	session   time.Duration         // the group's session timeout, if known
 
-	// turn is held while a heartbeat is under way.
-	// A channel in place of a mutex, as leaving waits for it within a context.
+	// turn is held while a heartbeat is in flight. It is a channel, not a mutex, since leaving
+	// waits for it within a context.
 	turn chan struct{}
-	// unsure is set while the coordinator may yet act on a heartbeat that would join
-	// the member: it was sent and not answered.
+	// unsure is set while the coordinator may still act on a heartbeat that would join the
+	// member: it was sent and not answered.
 	unsure bool
 }
 
@@ -49,7 +48,7 @@ func newEpochs(cfg *transport.ConsumerConfig) *byEpochs {
 	}
 }
 
-// runByEpochs is the member's life in the consumer protocol.
+// runByEpochs runs the member in the consumer protocol.
 func (m *membership) runByEpochs() {
 	m.mu.Lock()
 	// Since Kafka 4.0 the member chooses its ID, so that a repeated join is the same member.
@@ -59,11 +58,11 @@ func (m *membership) runByEpochs() {
 	for !m.isClosing() && m.ctx.Err() == nil {
 		// Assignments come with heartbeats, which set stateRejoin when the target changes.
 		m.rest()
-		// Whatever rest was left for, the newest target counts, not the one that woke it.
+		// Whatever ended the rest, the newest target counts.
 		target, err := m.takeTarget()
 		switch {
 		case m.isClosing():
-		// As in the classic protocol: taking the id back would go on without end.
+		// As in the classic protocol: taking the id back would never end.
 		case m.fenced(err):
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
@@ -76,8 +75,8 @@ func (m *membership) runByEpochs() {
 			m.mu.Unlock()
 			fetch.Signal(m.heartbeatNow)
 		default:
-			// What it has begun by then is claimed. What it has not is begun again if it still is in
-			// the target.
+			// What has begun by now is claimed. The rest is begun again if it is still in the
+			// target.
 			m.stopBeginning()
 			m.reconcile(target)
 		}
@@ -85,7 +84,7 @@ func (m *membership) runByEpochs() {
 	m.end()
 }
 
-// takeTarget takes up what the coordinator wants, or why the member is out.
+// takeTarget returns the target that the coordinator wants, or why the member is out of the group.
 func (m *membership) takeTarget() ([]transport.Partition, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,9 +95,9 @@ func (m *membership) takeTarget() ([]transport.Partition, error) {
 	return slices.Clone(m.epochs.target), nil
 }
 
-// session returns the time without a heartbeat after which the group gives the
-// member's partitions to others. A member that overestimates it handles records
-// that another member has already been given.
+// session returns the time without a heartbeat after which the group gives the member's
+// partitions to others. A member that overestimates it handles records that another member
+// already has.
 func (m *membership) session() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,8 +112,8 @@ func (m *membership) sessionLocked() time.Duration {
 	return m.cfg.SessionTimeout
 }
 
-// watchSession keeps the session timeout of KIP-848, which the member does not
-// choose, as the brokers have it. It returns when the member has left.
+// watchSession keeps the session timeout of KIP-848, which the member does not choose, in line
+// with the brokers'. It returns when the member has left.
 func (m *membership) watchSession() {
 	for failures := 0; m.ctx.Err() == nil; {
 		wait := sessionAge
@@ -125,7 +124,7 @@ func (m *membership) watchSession() {
 			m.setSession(session)
 		case m.ctx.Err() != nil:
 			return
-		// Asked again all the same, after the usual time: rights may be given later.
+		// Ask again after the usual time all the same: rights may be granted later.
 		case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, kerr.UnsupportedVersion):
 			m.log.Info("the group's session timeout is not known: without the right to describe its configuration the default of the brokers is assumed",
 				"group", m.cfg.Group, "assumed", m.session(), "error", err)
@@ -137,7 +136,7 @@ func (m *membership) watchSession() {
 	}
 }
 
-// setSession notes what the brokers have, and logs a change.
+// setSession records the brokers' session timeout, and logs a change.
 func (m *membership) setSession(session time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,7 +146,7 @@ func (m *membership) setSession(session time.Duration) {
 	m.epochs.session = session
 }
 
-// claim says with the next heartbeat, which is sent now, what the member has.
+// claim sends a heartbeat now that lists what the member has.
 func (m *membership) claim() {
 	if m.epochs == nil {
 		return
@@ -158,8 +157,8 @@ func (m *membership) claim() {
 	fetch.Signal(m.heartbeatNow)
 }
 
-// heartbeatByEpochs sends a heartbeat, joining if the member is not in the group,
-// and returns when to send the next.
+// heartbeatByEpochs sends a heartbeat, which joins if the member is not in the group, and
+// returns when to send the next one.
 func (m *membership) heartbeatByEpochs() time.Duration {
 	e := m.epochs
 	select {
@@ -171,15 +170,15 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	m.mu.Lock()
 	out := m.state >= stateLost
 	m.mu.Unlock()
-	// A member that is being closed does not join any more.
+	// A closing member does not join any more.
 	if out || m.isClosing() && !m.alive() {
 		return m.cfg.HeartbeatInterval
 	}
-	// A broker that is frozen must not cost the session.
+	// A frozen broker must not cost the session.
 	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
 	req := m.epochRequest()
-	// Noted before it is sent: if no answer comes, it may have joined all the same.
+	// Set before sending: without an answer, it may have joined all the same.
 	joins := req.MemberEpoch == joinEpoch
 	if joins {
 		m.setUnsure(true)
@@ -204,7 +203,7 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	}
 	var target []transport.Partition
 	if resp.Assignment != nil {
-		// The coordinator names topics by their IDs alone.
+		// The coordinator names topics only by ID.
 		if target, err = m.named(ctx, resp.Assignment); err != nil {
 			return m.heartbeatRefused(err)
 		}
@@ -212,10 +211,10 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastAck, m.failure = sent, nil
-	// The coordinator has taken everything in, so the next heartbeat may be short.
+	// The coordinator knows everything, so the next heartbeat may be short.
 	e.full = false
 	// Members came or went, or partitions moved: what the group handles, and who reads the
-	// companions, may differ now.
+	// companions, may have changed.
 	if m.generation != resp.MemberEpoch {
 		m.generation = resp.MemberEpoch
 		m.changeLocked()
@@ -234,18 +233,18 @@ func (m *membership) heartbeatByEpochs() time.Duration {
 		m.speedUpHeartbeats()
 	}
 	// The coordinator chooses the interval (group.consumer.heartbeat.interval.ms). The
-	// configuration may only shorten it.
+	// configuration can only shorten it.
 	if wanted := time.Duration(resp.HeartbeatIntervalMillis) * time.Millisecond; wanted > 0 {
 		e.interval = min(wanted, m.cfg.HeartbeatInterval)
 	}
 	return m.nextHeartbeat(e.interval)
 }
 
-// heartbeatRefused passes on that the member is out of the group, or tries again
-// soon, with everything in the request.
+// heartbeatRefused passes on that the member is out of the group, or makes the next heartbeat
+// come soon and list everything.
 func (m *membership) heartbeatRefused(err error) time.Duration {
 	m.mu.Lock()
-	// The coordinator may have handled the request or not.
+	// The coordinator may or may not have handled the request.
 	m.epochs.full = true
 	in := m.generation >= 0
 	m.mu.Unlock()
@@ -256,7 +255,7 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 	}
 	switch code, _ := errors.AsType[kerr.Error](err); code {
 	case kerr.UnknownMemberID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
-		// A member that is not in the group is joining, and tries again.
+		// A member that is not in the group is joining, and retries.
 		if in {
 			m.setState(stateLost, err)
 			return m.cfg.HeartbeatInterval
@@ -268,8 +267,8 @@ func (m *membership) heartbeatRefused(err error) time.Duration {
 	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
 }
 
-// epochRequest is the next heartbeat: what has changed since the last that was
-// answered, or everything when joining.
+// epochRequest returns the next heartbeat: with what has changed since the last answered one,
+// or with everything when joining.
 func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 	req, lists := m.epochChanges()
 	if !lists {
@@ -277,11 +276,11 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 	}
 	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
 	if req.MemberEpoch == joinEpoch {
-		return req // it owns nothing, or is just giving up what it had
+		return req // it owns nothing, or is about to give up what it had
 	}
-	owned, _ := m.companions.split(m.fetch.Owned()) // the coordinator knows nothing of the others
+	owned, _ := m.companions.split(m.fetch.Owned()) // the coordinator does not know the others
 	for _, p := range owned {
-		// By the ID under which it was assigned, not that of the topic that has the name now.
+		// By the ID under which it was assigned, not that of the topic which has the name now.
 		id := m.fetch.TopicID(p)
 		if n := len(req.Topics); n == 0 || req.Topics[n-1].TopicID != id {
 			t := kmsg.NewConsumerGroupHeartbeatRequestTopic()
@@ -294,10 +293,9 @@ func (m *membership) epochRequest() *kmsg.ConsumerGroupHeartbeatRequest {
 	return req
 }
 
-// epochChanges is epochRequest without the partitions that the member has; it
-// reports whether the request lists them. They and their topics' ids are the
-// fetcher's, which calls the membership while it holds its mutex, and so is not
-// called under m.mu.
+// epochChanges returns epochRequest without the member's partitions, and reports whether the
+// request must list them. They and their topics' ids come from the fetcher. It calls the
+// membership while it holds its mutex, so it must not be called under m.mu.
 func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, lists bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -305,12 +303,12 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 	req = kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
 	req.RebalanceTimeoutMillis = -1
-	// A member that is out joins with everything that the coordinator has to know.
+	// A member that is out joins with everything the coordinator must know.
 	if m.generation < 0 {
 		req.MemberEpoch = joinEpoch
 		e.full = true
 	}
-	// What the coordinator knows already is left out, as the protocol wants it (−1, null).
+	// Omit what the coordinator already knows, as the protocol demands (−1, null).
 	if e.full {
 		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
 		req.SubscribedTopicNames = m.topics
@@ -324,15 +322,15 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 	return req, lists
 }
 
-// named is an assignment by the names of its topics.
+// named returns an assignment by its topics' names.
 func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatResponseAssignment) ([]transport.Partition, error) {
 	names := make(map[transport.TopicID]string)
 	if err := m.client.Prepare(ctx, m.topics...); err != nil {
 		return nil, err
 	}
 	for _, topic := range m.topics {
-		// Topics that can't be asked for now are left out. If one of them is assigned, its ID is
-		// unknown below.
+		// Omit topics that can't be asked about now. If one of them is assigned, its ID is unknown
+		// below.
 		if t, err := m.client.Topic(ctx, topic); err == nil {
 			names[t.ID] = topic
 			m.notice(t)
@@ -341,7 +339,7 @@ func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatRe
 	var partitions []transport.Partition
 	for _, t := range a.Topics {
 		name, known := names[t.TopicID]
-		if !known { // created, or created again, since it was last asked for
+		if !known { // created, or created again, since it was last looked up
 			for _, topic := range m.topics {
 				m.client.Invalidate(topic)
 			}

@@ -20,111 +20,108 @@ import (
 // inconsistentGroupProtocol is a code of group membership, beside those of errors.go.
 const inconsistentGroupProtocol kerr.Error = 23
 
-// errClosing ends run's loop where Close was called in the middle of a join. Nobody else
-// sees it.
+// errClosing ends run's loop if Close was called during a join. Nobody else sees it.
 var errClosing = errors.New("the consumer is being closed")
 
-// membership is a consumer's place in its group, by Kafka's classic group
-// protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
+// membership is a consumer's place in its group, by Kafka's classic group protocol: JoinGroup,
+// SyncGroup, Heartbeat, LeaveGroup.
 //
-// Three goroutines serve it. One (run) goes through the member's life: join,
-// hand over what is another's now, begin what is new, rest until something
-// happens. It calls the Listener, and may be held up there for as long as that
-// takes. Another sends heartbeats all the while, whatever the first waits for,
-// and notes what the coordinator says of the member. The third watches the topics.
+// Three goroutines serve it. The first, run, lives the member's life: it joins, releases what
+// now belongs to others, begins what is new, and rests until something happens. It calls the
+// Listener, and may be held up there for as long as that takes. The second sends heartbeats
+// meanwhile, whatever the first waits for, and records what the coordinator says about the
+// member. The third watches the topics.
 type membership struct {
-	// These fields are set by newConsumer and not changed afterwards.
+	// newConsumer sets these fields, and they never change.
 	client *cluster.Client
 	cfg    transport.ConsumerConfig
 	// topics are those that the member subscribes to, sorted, without companions.
 	topics []string
-	// balancer plans where this member leads, in the classic protocol alone.
+	// balancer plans if this member leads; classic protocol only.
 	balancer *balance.Balancer
 	rack     string
 	// fetch knows what is assigned: a partition is owned from Add to Remove.
 	fetch    *fetch.Fetcher
 	listener *fetch.Listener
 	log      *slog.Logger
-	// types has a lock of its own, which may be taken under mu.
+	// types has its own lock, which may be acquired while holding mu.
 	types    *groupTypes
 	clientID string // of heartbeats in the consumer protocol
 
-	ctx     context.Context // ends when the member has left
+	ctx     context.Context // ends once the member has left
 	work    *sync.WaitGroup
 	closing chan struct{}   // closed when Close is called
-	patient context.Context // ends when the context of Close has ended
-	// closeContext is that of Close. It is there when closing is closed.
+	patient context.Context // ends when the context of Close does
+	// closeContext is Close's. It is set before closing is closed.
 	closeContext context.Context
 	news         chan struct{} // something happened that run should look at
 	heartbeatNow chan struct{} // send a heartbeat now
-	commits      chan struct{} // held while a commit is under way: they take effect in order
+	commits      chan struct{} // held while a commit is in flight: commits take effect in order
 
-	// mu guards what follows. No request is sent and no Listener called under it.
+	// mu guards the fields below. No request is sent and no Listener is called under it.
 	mu sync.Mutex
-	// id is the member ID: given by the coordinator in the classic protocol and empty before,
-	// the member's own choice in that of KIP-848.
+	// id is the member ID: in the classic protocol the coordinator assigns it, and it is empty
+	// before; with KIP-848 the member chooses it.
 	id string
-	// generation fences commits and heartbeats. In the protocol of KIP-848 it is the member
-	// epoch.
+	// generation fences commits and heartbeats. With KIP-848 it is the member epoch.
 	generation int32 // −1: not in the group
-	// joining is set from JoinGroup to the answer to SyncGroup.
+	// joining is set from JoinGroup to the response to SyncGroup.
 	joining     bool
-	reconciling bool // run calls the Listener, or looks up offsets
+	reconciling bool // run is calling the Listener or looking up offsets
 	leads       bool
-	// planned is nil in a member that does not lead. Topics that do not exist yet count 0.
-	planned map[string]int32 // how many partitions topics had when this leader made its plan
+	// planned is nil unless the member leads. Topics that do not exist yet count 0.
+	planned map[string]int32 // numbers of partitions in this leader's plan
 	state   memberState
-	reason  error // of the state; nil for a member
-	// lastAck is when the request was sent to which the coordinator last answered that the
-	// member is in the group: from then on the session lasts.
+	reason  error // for the state; nil for a member
+	// lastAck is when the last request was sent to which the coordinator answered that the
+	// member is in the group. The session counts from then.
 	lastAck time.Time
-	// heartbeatWait is the time until the next heartbeat while they come sooner than
-	// at their interval; zero once they do not.
+	// heartbeatWait is the time until the next heartbeat while they come faster than their
+	// interval; otherwise zero.
 	heartbeatWait time.Duration
-	// failure is why the coordinator does not count the member in, or did not
-	// answer; nil once it has acknowledged the member again.
+	// failure is why the coordinator does not count the member in, or did not answer; nil once
+	// it has acknowledged the member again.
 	failure error
-	// unbegun are the partitions that are assigned and not read yet, with the reason,
-	// nil at first.
+	// unbegun are the partitions that are assigned and not read yet, with the reason, nil at first.
 	unbegun    map[transport.Partition]error
-	logged     map[string]time.Time // when an error was logged last, by its text
-	rebalances int64                // assignments that were received
-	// epoch is that of the last assignment of a partition: each gets a larger one.
+	logged     map[string]time.Time // when each error text was last logged
+	rebalances int64                // number of assignments received
+	// epoch is that of the last assigned partition: each gets a larger one.
 	epoch   uint64
 	changed chan struct{} // closed and replaced at each change of id, generation or state
-	// expelled ends the Listener's Revoked while it runs; nil otherwise.
+	// expelled ends a running call of Revoked; otherwise nil.
 	expelled context.CancelFunc
 	replaced map[string]bool // topics that were created again
-	// seen has which topic each name meant when it was begun, so that another is recognised.
+	// seen has the topic that each name meant when it was begun, so that another one is recognized.
 	seen map[string]remembered
 	kept keptCommits
 	// left is set at the end of the member's life.
 	left bool
 
-	epochs *byEpochs // in the consumer protocol, else nil
+	epochs *byEpochs // in the consumer protocol, otherwise nil
 
 	companions *companions
 
-	begins *beginning // of run alone; nil if nothing is to be begun
+	begins *beginning // used by run only; nil if nothing is being begun
 
-	abandonJoin func() // of run alone: ends the join that goes on after Close was called
+	abandonJoin func() // used by run only: ends a join that continues after Close was called
 }
 
-// memberState is what the coordinator last said of the member, from best to worst: a
-// state is only replaced by a worse one, until the member joins again.
+// memberState is what the coordinator last said about the member, from best to worst. Until the
+// member joins again, a state is only replaced by a worse one.
 type memberState int8
 
 const (
 	stateMember memberState = iota
 	stateRejoin             // the group rebalances
 	stateLost               // the member is not in the group any more
-	stateFenced             // another has taken the instance id over
+	stateFenced             // another consumer has taken over the instance id
 )
 
 // run is the member's life.
 func (m *membership) run() {
-	// failures counts joins in a row that failed for reasons that may pass, and with them the
-	// wait.
+	// failures counts consecutive joins that failed for reasons that may pass. The wait grows
+	// with it.
 	failures := 0
 	for !m.isClosing() && m.ctx.Err() == nil {
 		m.stopBeginning()
@@ -132,12 +129,13 @@ func (m *membership) run() {
 			// A member that joins by an eager protocol owns nothing.
 			m.revoke(m.patient, m.fetch.Owned())
 		}
-		// Until here the member's partitions are what it claims; from here on what it was given.
+		// Up to here the member claims the partitions that it has; from here on it has what it
+		// is assigned.
 		assigned, err := m.join()
 		if err == nil {
 			failures = 0
-			// Only a member that has nothing to hand over rests. The others join at once, or the
-			// rebalance would wait for their next heartbeat.
+			// A member that has released something joins again at once, or the rebalance would
+			// wait for its next heartbeat. Others rest.
 			if again := m.reconcile(assigned); !again {
 				m.rest()
 			}
@@ -145,7 +143,7 @@ func (m *membership) run() {
 		}
 		switch {
 		case err == nil || errors.Is(err, errClosing):
-		// The usual end of rest: join again.
+		// How a rest usually ends: join again.
 		case errors.Is(err, kerr.RebalanceInProgress):
 		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.GroupIDNotFound):
 			m.lose(err)
@@ -158,7 +156,7 @@ func (m *membership) run() {
 			m.lose(err)
 			m.log.Error("another consumer has taken the instance id over; this one stays out of the group",
 				"group", m.cfg.Group, "instance", m.cfg.InstanceID)
-			// A static member whose id was taken over would take it back, and so forth.
+			// A static member whose id was taken over would take it back, and so on.
 			m.wait(forever)
 		default:
 			m.reportFailure(err)
@@ -169,14 +167,14 @@ func (m *membership) run() {
 	m.end()
 }
 
-// fenced reports whether err says that another consumer has the instance id of this one.
-// A member without one can't be fenced: whatever answered so is tried again.
+// fenced reports whether err means that another consumer has this one's instance id. A member
+// without one can't be fenced; the error is then retried.
 func (m *membership) fenced(err error) bool {
 	return m.cfg.InstanceID != "" && errors.Is(err, kerr.FencedInstanceID)
 }
 
-// end is the end of the member's life. It leaves the group if there was time for
-// that: not if the transport was closed before the consumer.
+// end ends the member's life. It leaves the group if there is time: not if the transport was
+// closed before the consumer.
 func (m *membership) end() {
 	m.stopBeginning()
 	// Without Close the connections are gone, and the group notices by the session timeout.
@@ -201,7 +199,7 @@ func (m *membership) isClosing() bool {
 	}
 }
 
-// wait waits, unless the consumer, or what it was made from, is closed.
+// wait waits for d, unless the consumer or its transport is closed.
 func (m *membership) wait(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -212,8 +210,7 @@ func (m *membership) wait(d time.Duration) {
 	}
 }
 
-// rest waits until the member has to join again, or for Close, and deals with what else
-// happens.
+// rest waits until the member must join again, or for Close, and handles other events meanwhile.
 func (m *membership) rest() {
 	for {
 		m.mu.Lock()
@@ -224,7 +221,7 @@ func (m *membership) rest() {
 		replaced, align := m.replaced, m.takeCompanionsChanged()
 		m.replaced = nil
 		m.mu.Unlock()
-		// Companions first: what is handed over with them makes the member join anyway.
+		// Companions first: if any is released, the member joins anyway.
 		if align && m.align() {
 			m.rejoin()
 			return
@@ -240,16 +237,15 @@ func (m *membership) rest() {
 	}
 }
 
-// stateError returns why the member has to join again, or is out of the group. It is nil
-// for a member.
+// stateError returns why the member must join again or is out of the group, or nil for a member.
 func (m *membership) stateError() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.reason
 }
 
-// setState notes what the coordinator said, and wakes run. A worse state is never
-// replaced by a better one: that is for the next join.
+// setState records what the coordinator said, and wakes run. It never replaces a worse state by
+// a better one: only the next join does.
 func (m *membership) setState(s memberState, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -257,41 +253,41 @@ func (m *membership) setState(s memberState, err error) {
 		return
 	}
 	m.state, m.reason = s, err
-	// Only then: in a rebalance what is owned still is, and what Revoked does is worth the time.
+	// Only then: in a rebalance the partitions are still owned, and Revoked is worth the time.
 	if s >= stateLost {
 		m.failure = err
 		if m.expelled != nil {
-			m.expelled() // Revoked has nothing to save any more
+			m.expelled() // Revoked has nothing left to save
 		}
 	}
 	m.changeLocked()
 	fetch.Signal(m.news)
 }
 
-// changeLocked wakes those who wait for a change.
+// changeLocked wakes everyone waiting for a change.
 func (m *membership) changeLocked() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
 
-// ask sends a request to the group's coordinator. When it can't be reached, the
-// next request asks who the coordinator is.
+// ask sends a request to the group's coordinator. If that can't be reached, the next request
+// looks the coordinator up again.
 func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	// Remembered by the client, so it costs a request only after it was forgotten.
+	// The client remembers the coordinator, so this is a request only after it was forgotten.
 	broker, err := m.client.Coordinator(ctx, m.cfg.Group)
 	if err != nil {
 		return nil, err
 	}
 	within, deposed := context.WithCancelCause(ctx)
 	defer deposed(nil)
-	// A coordinator that is frozen keeps the connection open, and some requests may rightly
-	// take minutes; so after a while the cluster is asked whether another has its place.
+	// A frozen coordinator keeps the connection open, and some requests may legitimately take
+	// minutes. So after a while the cluster is asked whether another broker has taken over.
 	watch := time.AfterFunc(cluster.CoordinatorPatience, func() {
 		m.client.Spawn(func() { m.client.WatchCoordinator(within, m.cfg.Group, broker, deposed) })
 	})
 	defer watch.Stop()
 	resp, err := m.client.Request(within, broker, req)
-	// The wait was ended by WatchCoordinator, whose cause says more than a cancelled context.
+	// WatchCoordinator ended the wait: its cause says more than a cancelled context.
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
 		err = context.Cause(within)
 	}
@@ -301,8 +297,8 @@ func (m *membership) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	return resp, err
 }
 
-// refusedBy is the error of a code that the coordinator answered with. If it is
-// not the coordinator any more, the next request asks who is.
+// refusedBy returns the error of a code in the coordinator's answer. If the broker is no longer
+// the coordinator, the next request looks the coordinator up again.
 //
 //go:noinline
 func (m *membership) refusedBy(code int16) error {

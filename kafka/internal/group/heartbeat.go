@@ -12,15 +12,15 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// heartbeats sends heartbeats for as long as the member is in the group, also
-// while it waits for JoinGroup and while the Listener runs.
+// heartbeats sends heartbeats while the member is in the group, even while it waits for
+// JoinGroup or the Listener runs.
 func (m *membership) heartbeats() {
 	timer := time.NewTimer(m.cfg.HeartbeatInterval)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
-		// A timer that has fired meanwhile does no harm: one heartbeat more.
+		// If the timer has fired meanwhile, that is one extra heartbeat.
 		case <-m.heartbeatNow:
 		case <-m.ctx.Done():
 			return
@@ -33,27 +33,26 @@ func (m *membership) heartbeats() {
 	}
 }
 
-// heartbeat sends one, if the member is in the group, and returns when to send
-// the next.
+// heartbeat sends a heartbeat if the member is in the group, and returns when to send the next one.
 //
-// A heartbeat that fails says nothing about the membership: the coordinator
-// counts the member in until the session times out, and one that starts again
-// gives every member its full session. So it is sent again, soon.
+// A failed heartbeat says nothing about the membership: the coordinator counts the member in
+// until the session times out, and a coordinator that restarts gives every member its full
+// session. So the next one is sent soon.
 func (m *membership) heartbeat() time.Duration {
 	req := kmsg.NewPtrHeartbeatRequest()
 	m.mu.Lock()
 	req.Group, req.MemberID, req.Generation, req.InstanceID = m.cfg.Group, m.id, m.generation, m.instance()
-	// While the member joins it sends them as well: JoinGroup may wait for minutes.
+	// It also sends them while it joins: JoinGroup may wait for minutes.
 	out := m.generation < 0 || m.state >= stateLost
 	m.mu.Unlock()
 	if out {
 		return m.cfg.HeartbeatInterval
 	}
-	// A broker that is frozen must not cost the session.
+	// A frozen broker must not cost the session.
 	ctx, cancel := context.WithTimeout(m.ctx, max(m.session()/4, time.Second))
 	defer cancel()
 	// Before the request: the session that it renews begins when the broker gets it, which is
-	// not earlier.
+	// later.
 	sent := time.Now()
 	answer, err := m.ask(ctx, req)
 	if err == nil {
@@ -65,13 +64,12 @@ func (m *membership) heartbeat() time.Duration {
 	return m.handleHeartbeat(req, sent, err)
 }
 
-// handleHeartbeat takes the answer to a heartbeat in, and returns when to send the next.
+// handleHeartbeat handles the answer to a heartbeat, and returns when to send the next one.
 func (m *membership) handleHeartbeat(req *kmsg.HeartbeatRequest, sent time.Time, err error) time.Duration {
 	code, _ := errors.AsType[kerr.Error](err)
 	m.mu.Lock()
-	// While the member joins, its generation ends at any moment: the answer to
-	// JoinGroup says how it stands.
-	// An answer to a heartbeat of an earlier generation says nothing about this one.
+	// While the member joins, its generation may end at any moment; the answer to JoinGroup
+	// tells. An answer to a heartbeat of an earlier generation says nothing about this one.
 	current := m.generation == req.Generation && m.id == req.MemberID && !m.joining
 	// REBALANCE_IN_PROGRESS comes from a coordinator that counts the member in.
 	acknowledged := err == nil || code == kerr.RebalanceInProgress
@@ -104,10 +102,10 @@ func (m *membership) handleHeartbeat(req *kmsg.HeartbeatRequest, sent time.Time,
 	return min(m.cfg.HeartbeatInterval, 200*time.Millisecond)
 }
 
-// speedUpHeartbeats makes the next heartbeats come soon, and then slower until they come at
-// their interval: after one rebalance another may follow, when a member has
-// handed over what was taken from it, say. The sooner all know, the shorter is
-// the gap of what moves. The caller holds mu.
+// speedUpHeartbeats makes the next heartbeats come soon, and then gradually slower until they
+// are back at their interval. A rebalance may be followed by another, when members have
+// released what was taken from them, and the sooner everyone knows, the shorter moving
+// partitions have no owner. The caller holds mu.
 func (m *membership) speedUpHeartbeats() {
 	m.heartbeatWait = m.cfg.HeartbeatInterval / 64
 	fetch.Signal(m.heartbeatNow)

@@ -16,10 +16,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// join joins the group, or a rebalance of it, and returns what it assigns. When
-// Close is called meanwhile, join returns and the exchange goes on: what is owned
-// is then handed over while the group waits for others, and committed under the
-// old generation or, once that is there, the new.
+// join joins the group, or takes part in its rebalance, and returns the assignment. If Close is
+// called meanwhile, join returns and the exchange continues: owned partitions are then released
+// while the group waits for others, and committed under the old generation or, once it is
+// there, the new one.
 func (m *membership) join() ([]transport.Partition, error) {
 	type result struct {
 		assigned []transport.Partition
@@ -27,7 +27,7 @@ func (m *membership) join() ([]transport.Partition, error) {
 	}
 	// Not the context of Close, which may end long before the group has answered.
 	ctx, cancel := context.WithCancel(m.ctx)
-	// The exchange goes on if nobody takes the result.
+	// The exchange continues if nobody receives the result.
 	done := make(chan result, 1)
 	m.setJoining(true)
 	m.work.Go(func() {
@@ -39,18 +39,17 @@ func (m *membership) join() ([]transport.Partition, error) {
 	case r := <-done:
 		cancel()
 		return r.assigned, r.err
-	// run goes on to end, and finish ends the exchange when the Listener is done.
+	// run continues with end, and finish ends the exchange when the Listener is done.
 	case <-m.closing:
-		// Called by finish, after what is owned was handed over under the generation that join
+		// finish calls this after owned partitions were released under the generation that join
 		// may still bring.
 		m.abandonJoin = func() {
 			m.mu.Lock()
 			unnamed := m.id == "" && m.cfg.InstanceID == ""
 			m.mu.Unlock()
 			if unnamed {
-				// The coordinator may have made a member ID that the group now waits
-				// for. It is in the answer that is on its way, and the member leaves
-				// the group by it.
+				// The coordinator may have assigned a member ID that the group now waits for.
+				// It is in the answer on its way, and the member needs it to leave.
 				timer := time.NewTimer(joinAnswerPatience)
 				defer timer.Stop()
 				select {
@@ -67,12 +66,12 @@ func (m *membership) join() ([]transport.Partition, error) {
 	}
 }
 
-// joinAnswerPatience is how long a member that is closed waits for the id that its
-// first JoinGroup is answered with.
+// joinAnswerPatience is how long a closing member waits for the id in the answer to its first
+// JoinGroup.
 const joinAnswerPatience = 2 * time.Second
 
-// setJoining notes whether JoinGroup or SyncGroup is under way, when what heartbeats say of
-// the generation counts for nothing.
+// setJoining records whether JoinGroup or SyncGroup is in flight. Meanwhile what heartbeats say
+// about the generation doesn't count.
 func (m *membership) setJoining(joining bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,30 +79,29 @@ func (m *membership) setJoining(joining bool) {
 	m.changeLocked()
 }
 
-// joinAndSync makes one exchange of JoinGroup and SyncGroup. As the leader it plans in
-// between.
+// joinAndSync performs one exchange of JoinGroup and SyncGroup. A leader plans in between.
 func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, error) {
 	resp, err := m.joinGroup(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("joining group %q: %w", m.cfg.Group, err)
 	}
-	// The generation counts from here on, also for commits of what the member has kept.
+	// The generation counts from here on, even for commits on what the member has kept.
 	m.entered(resp)
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Group, req.Generation, req.MemberID, req.InstanceID = m.cfg.Group, resp.Generation, resp.MemberID, m.instance()
-	// KIP-559: brokers check that both requests of a join mean the same protocol.
+	// KIP-559: brokers check that both requests of a join name the same protocol.
 	protocolType := "consumer"
 	req.ProtocolType, req.Protocol = &protocolType, &m.balancer.Name
-	// Nil in a member that does not lead.
+	// Nil unless the member leads.
 	planned := map[string]int32(nil)
-	// Every member but the leader sends an empty plan and waits for its share.
+	// Members other than the leader send an empty plan and wait for their share.
 	if resp.LeaderID == resp.MemberID {
 		if planned, err = m.plan(ctx, resp, req); err != nil {
 			return nil, fmt.Errorf("spreading the partitions of group %q: %w", m.cfg.Group, err)
 		}
 	}
-	// The leader may take its time, and the coordinator bounds that.
-	// SyncGroup has no time of its own in the request, unlike JoinGroup.
+	// The leader may take its time, which the coordinator bounds. Unlike JoinGroup, SyncGroup
+	// has no timeout in the request.
 	within, cancel := context.WithTimeout(ctx, m.cfg.RebalanceTimeout+m.cfg.SessionTimeout)
 	defer cancel()
 	answer, err := m.ask(within, req)
@@ -122,10 +120,10 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if unknown {
-		// Directly and not by setState, as the member is not at rest: run looks at it next.
+		// Directly and not through setState, as the member is not at rest: run checks it next.
 		m.state, m.reason = stateRejoin, kerr.RebalanceInProgress
 	}
-	// watchTopics compares with it, and makes the group rebalance when a topic has grown.
+	// watchTopics compares with this, and makes the group rebalance when a topic has grown.
 	m.planned, m.leads = planned, planned != nil
 	m.lastAck, m.failure = time.Now(), nil
 	m.rebalances++
@@ -160,10 +158,9 @@ func (m *membership) readable(assigned []transport.Partition) []transport.Partit
 // joinGroup sends JoinGroup, and again with the member id that the coordinator
 // wants a new member to have (KIP-394).
 func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, error) {
-	// What was assigned and not begun before this rebalance is not claimed: it
-	// may be given to anyone at once.
+	// Partitions assigned but not begun before this rebalance are not claimed: anyone may get them.
 	owned := m.fetch.Owned()
-	// Once for both tries: they are one join.
+	// Once for both tries, which are one join.
 	types := m.types.subscription()
 	for named := false; ; {
 		req := kmsg.NewPtrJoinGroupRequest()
@@ -177,8 +174,8 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		req.RebalanceTimeoutMillis = int32(m.cfg.RebalanceTimeout / time.Millisecond)
 		req.ProtocolType = "consumer"
 		protocol := kmsg.NewJoinGroupRequestProtocol()
-		// One protocol only: offering several would let the group choose an eager one under
-		// cooperative members.
+		// One protocol only: offering several would let the group choose an eager one although
+		// members are cooperative.
 		protocol.Name = m.balancer.Name
 		protocol.Metadata = m.balancer.Metadata(m.topics, owned, generation, m.rack, types)
 		req.Protocols = append(req.Protocols, protocol)
@@ -199,7 +196,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 			m.mu.Lock()
 			m.id = resp.MemberID
 			m.mu.Unlock()
-			// finish leaves the group by the ID: a rebalance waits for its member (KIP-394).
+			// finish leaves the group by this ID: a rebalance waits for its member (KIP-394).
 			if m.isClosing() {
 				return nil, errClosing
 			}
@@ -211,7 +208,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	}
 }
 
-// instance returns the static member's name as requests have it, nil for a dynamic one.
+// instance returns the static member's name for requests, nil for a dynamic member.
 func (m *membership) instance() *string {
 	if m.cfg.InstanceID == "" {
 		return nil
@@ -219,8 +216,8 @@ func (m *membership) instance() *string {
 	return &m.cfg.InstanceID
 }
 
-// entered notes the new generation. What the coordinator said of the one before
-// counts no more.
+// entered records the new generation. What the coordinator said about the previous one no
+// longer counts.
 func (m *membership) entered(resp *kmsg.JoinGroupResponse) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -230,8 +227,8 @@ func (m *membership) entered(resp *kmsg.JoinGroupResponse) {
 	m.changeLocked()
 }
 
-// plan spreads the partitions as the group's leader, into req. It returns how
-// many partitions the topics of all members have.
+// plan spreads the partitions, as the group's leader, into req. It returns the number of
+// partitions of all members' topics.
 func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req *kmsg.SyncGroupRequest) (map[string]int32, error) {
 	var members []balance.Member
 	partitions := make(map[string]int32)
@@ -266,9 +263,9 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 			return nil, err
 		}
 	}
-	// KIP-814. What is known of the topics is returned all the same: the leader watches them.
+	// KIP-814. Return the topics all the same: the leader watches them.
 	if resp.SkipAssignment {
-		// A static leader that came back: the members have what they had.
+		// A static leader came back: the members keep what they had.
 		return partitions, nil
 	}
 	plan := m.balancer.Assign(members, partitions)
@@ -276,7 +273,7 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 	for i := range members {
 		share := kmsg.NewSyncGroupRequestGroupAssignment()
 		share.MemberID = members[i].ID
-		// Each member finds its own digest, so that one that says something else now joins again.
+		// Each member gets its own digest, so that one that handles something else now joins again.
 		types.Known = balance.Digest(members[i].Types.Live)
 		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID], &types)
 		req.GroupAssignment = append(req.GroupAssignment, share)

@@ -16,20 +16,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// commitBytes bounds one commit request. The coordinator writes it as one batch,
-// and refuses all of it when that is larger than its topic takes.
+// commitBytes bounds one commit request. The coordinator writes it as one batch, and refuses
+// all of it if that is larger than its topic allows.
 const commitBytes = 512 << 10
 
-// commitPatience bounds one try. A coordinator that is frozen says nothing, and
-// another may have its place by then; one that waits for replicas answers within
-// its offsets.commit.timeout.ms, 5 s by default.
+// commitPatience bounds one try. A frozen coordinator stays silent, and another broker may have
+// taken over by then; one that waits for replicas answers within its offsets.commit.timeout.ms,
+// 5 s by default.
 const commitPatience = 10 * time.Second
 
-// commit stores offsets for the group. They are fenced by the epochs of their
-// partitions, and sent under the member's generation at that time.
+// commit stores offsets for the group. They are fenced by the epochs of their partitions, and
+// sent under the member's generation at that time.
 func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
 	if len(commits) == 0 {
-		return nil // also when ctx has ended
+		return nil // even if ctx has ended
 	}
 	select {
 	// One commit at a time, so that an earlier offset never overwrites a later one.
@@ -61,23 +61,23 @@ func (m *membership) commit(ctx context.Context, commits []transport.Commit) err
 	return nil
 }
 
-// admit leaves out commits of topics that are not those of their names any more,
-// and marks those of topics that were created again.
+// admit drops commits on topics whose names now belong to others, and marks commits on topics
+// that were created again.
 //
-// The coordinator goes by names: it would take the offset for one of the new
-// topic. The last commit of a partition, when it is handed over, asks the cluster
-// first, since that the topic was deleted may be why it is.
+// The coordinator goes by names: it would take the offset as one on the new topic. Before the
+// last commit of a partition, when it is released, admit asks the cluster, since the deletion
+// of the topic may be the reason.
 func (m *membership) admit(ctx context.Context, commits []transport.Commit, failed map[transport.Partition]error) []transport.Commit {
-	// last are the topics of partitions that are being handed over.
+	// last are the topics of partitions that are being released.
 	ids, last := m.fetch.TopicIDs(commits)
 	if len(last) > 0 {
 		patience := 250 * time.Millisecond
 		if deadline, bounded := ctx.Deadline(); bounded {
-			patience = min(patience, time.Until(deadline)/4) // the rest is the commit's
+			patience = min(patience, time.Until(deadline)/4) // leave the rest to the commit
 		}
 		within, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		_ = m.client.Refresh(within, last...) // or what is known has to do
+		_ = m.client.Refresh(within, last...) // otherwise use the known metadata
 	}
 	admitted := make([]transport.Commit, 0, len(commits))
 	for i := range commits {
@@ -100,17 +100,18 @@ func (m *membership) admit(ctx context.Context, commits []transport.Commit, fail
 	return admitted
 }
 
-// storeAll stores offsets in as many requests as their size asks for. It notes in
-// failed what was not stored. The caller holds commits.
+// storeAll stores offsets in as many requests as their size requires. It adds what was not
+// stored to failed. The caller holds commits.
 func (m *membership) storeAll(ctx context.Context, commits []transport.Commit, owns func(transport.Partition, uint64) bool, failed map[transport.Partition]error) {
 	for len(commits) > 0 {
-		// 32 bytes stand for the fixed fields of a partition. One commit is sent however large.
+		// 32 bytes are for the fixed fields of a partition. A single commit is sent however
+		// large it is.
 		n, size := 0, 0
 		for n < len(commits) && (n == 0 || size < commitBytes) {
 			size += len(commits[n].Topic) + len(commits[n].Metadata) + 32
 			n++
 		}
-		// The one that went over the bound comes with the next request.
+		// The commit that exceeded the bound goes with the next request.
 		if n > 1 && size >= commitBytes {
 			n--
 		}
@@ -119,20 +120,19 @@ func (m *membership) storeAll(ctx context.Context, commits []transport.Commit, o
 	}
 }
 
-// store sends one request, again for as long as ctx allows and it can help, and
-// returns what was not stored. Commits for which owns is false are refused.
+// store sends one request, and retries while that can help and ctx allows it. It returns what
+// was not stored. It refuses commits for which owns returns false.
 //
-// A rebalance doesn't stop it: while the group prepares one, commits of the
-// present generation are stored; while its leader plans, they are refused, and
-// once the member has its assignment, what it kept is stored under the new
-// generation.
+// A rebalance doesn't stop it. While the group prepares one, commits of the present generation
+// are stored; while its leader plans, they are refused; and once the member has its assignment,
+// commits on what it kept are stored under the new generation.
 func (m *membership) store(ctx context.Context, commits []transport.Commit, owns func(transport.Partition, uint64) bool) map[transport.Partition]error {
 	failed := make(map[transport.Partition]error)
 	var last error
 	for failures := 0; ; failures++ {
 		kept := commits[:0]
 		for _, c := range commits {
-			// Looked at before each try: a partition may have been handed over since the last.
+			// Checked before each try: a partition may have been released since the last.
 			if owns != nil && !owns(c.Partition, c.Epoch) {
 				failed[c.Partition] = fmt.Errorf("%s is not assigned under epoch %d: %w", c.Partition, c.Epoch, transport.ErrFenced)
 				continue
@@ -152,8 +152,8 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 		m.mu.Lock()
 		id, generation, changed := m.id, m.generation, m.changed
 		m.mu.Unlock()
-		// Out of the group it waits: a join that is under way may bring a generation under which
-		// what is still owned can be stored.
+		// Out of the group it waits: a join in progress may bring a generation under which
+		// commits on what is still owned can be stored.
 		if generation >= 0 {
 			if commits, last = m.storeOnce(ctx, id, generation, commits, failed, failures); len(commits) == 0 {
 				return failed
@@ -161,7 +161,7 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 		}
 		timer := time.NewTimer(cluster.RetryCoordinator(last, failures))
 		select {
-		// A new generation, or the end of one, is worth a try at once.
+		// A new generation, or the end of one, is worth an immediate try.
 		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
@@ -170,8 +170,7 @@ func (m *membership) store(ctx context.Context, commits []transport.Commit, owns
 	}
 }
 
-// storeOnce sends one request and returns the commits that are to be sent again,
-// with the reason.
+// storeOnce sends one request and returns the commits to send again, with the reason.
 func (m *membership) storeOnce(ctx context.Context, id string, generation int32, commits []transport.Commit, failed map[transport.Partition]error, failures int) ([]transport.Commit, error) {
 	within, cancel := context.WithTimeout(ctx, commitPatience)
 	defer cancel()
@@ -185,7 +184,7 @@ func (m *membership) storeOnce(ctx context.Context, id string, generation int32,
 		}
 		return nil, err
 	}
-	// A response has an error for each partition, so some may be stored and others not.
+	// A response has an error per partition, so some may be stored and others not.
 	codes := make(map[transport.Partition]int16, len(commits))
 	for _, t := range answer.(*kmsg.OffsetCommitResponse).Topics {
 		for _, part := range t.Partitions {
@@ -210,19 +209,19 @@ func (m *membership) storeOnce(ctx context.Context, id string, generation int32,
 	return again, last
 }
 
-// storeLater reports whether a commit that was refused may be stored later.
+// storeLater reports whether a refused commit may be stored later.
 func (m *membership) storeLater(code kerr.Error, failures int) bool {
 	switch code {
 	case kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.StaleMemberEpoch:
-		// The heartbeat finds out whether the member only has to join, or is lost:
-		// then its partitions are, and no commit of theirs is sent again.
+		// The heartbeat finds out whether the member only has to join, or is lost. In the
+		// latter case so are its partitions, and their commits are not sent again.
 		fetch.Signal(m.heartbeatNow)
 		return true
 	case kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.FencedMemberEpoch, kerr.GroupIDNotFound:
 		fetch.Signal(m.heartbeatNow)
 		return false
 	case kerr.UnknownTopicOrPartition:
-		return failures < 5 // a topic that is new may not be known everywhere
+		return failures < 5 // a new topic may not be known everywhere
 	case kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.RequestTimedOut:
 		return true
 	}
@@ -236,12 +235,12 @@ func (m *membership) commitRequest(id string, generation int32, commits []transp
 	return req
 }
 
-// commitTopics are commits as a request has them.
+// commitTopics returns commits in the form of a request.
 func commitTopics(commits []transport.Commit) []kmsg.OffsetCommitRequestTopic {
 	var topics []kmsg.OffsetCommitRequestTopic
 	for topic, commits := range cluster.ByTopic(commits, cluster.TopicOfCommit) {
 		t := kmsg.NewOffsetCommitRequestTopic()
-		// By name: versions of OffsetCommit that go by ID are not used (cluster.Highest).
+		// By name: versions of OffsetCommit that use IDs are not used (cluster.Highest).
 		t.Topic = topic
 		for i := range commits {
 			c := &commits[i]

@@ -14,18 +14,18 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// reconcile turns what is owned into what the group has assigned: first it hands
-// over what is another's now, then it begins what is new. It reports whether to
-// join again, so that the group can give away what was handed over.
+// reconcile turns what the member owns into what the group has assigned: first it releases what
+// now belongs to others, then it begins what is new. It reports whether to join again, so that
+// the group can assign what was released.
 func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 	m.setReconciling(true)
 	defer m.setReconciling(false)
-	// Companions are owned too, and go with the partitions that were assigned.
+	// Companions are owned too, and go with the assigned partitions.
 	owned := m.fetch.Owned()
 	assigned = m.accompanied(assigned, owned)
 	added := without(assigned, owned)
 	if gone := without(owned, assigned); len(gone) > 0 {
-		// Handed over before anything is begun: the group may be waiting for it.
+		// Release before beginning anything: the group may be waiting for it.
 		m.revoke(m.patient, gone)
 		again = m.balancer.Cooperative
 	}
@@ -36,21 +36,21 @@ func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 		m.work.Go(func() { m.restoreOthers(others) })
 	}
 	m.begin(added, assigned)
-	// What was begun by the next join is claimed there, and so kept.
+	// What has begun by the next join is claimed there, and so kept.
 	if again {
 		m.awaitBegun()
 	}
 	return again && m.stateError() == nil
 }
 
-// setReconciling notes that run is at work, for the status.
+// setReconciling records, for the status, whether run is at work.
 func (m *membership) setReconciling(settling bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reconciling = settling
 }
 
-// without are the partitions of a that are not in b; both are sorted.
+// without returns the partitions of a that are not in b; both are sorted.
 func without(a, b []transport.Partition) (rest []transport.Partition) {
 	for _, p := range a {
 		if _, found := slices.BinarySearchFunc(b, p, transport.Partition.Compare); !found {
@@ -60,8 +60,8 @@ func without(a, b []transport.Partition) (rest []transport.Partition) {
 	return rest
 }
 
-// during is a context that ends when the coordinator says that the member is
-// not what it was, or with Close.
+// during returns a context that ends when the coordinator says that the member's state has
+// changed, or with Close.
 func (m *membership) during() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(m.ctx)
 	m.work.Go(func() {
@@ -85,24 +85,24 @@ func (m *membership) during() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// revoke lets the Listener hand partitions over. Nothing of them is polled from
-// now on; they can be committed until it returns.
+// revoke lets the Listener release partitions. None of their records is polled from now on, but
+// they can be committed until revoke returns.
 //
-// The group is not kept waiting: its rebalance began, at the earliest, when this
-// did, and waits for the rebalance timeout.
+// The group does not have to wait: its rebalance began, at the earliest, when this call did,
+// and waits for the rebalance timeout.
 func (m *membership) revoke(patient context.Context, partitions []transport.Partition) {
 	if len(partitions) == 0 || !m.listener.Enter(m.ctx) {
 		return
 	}
 	defer m.listener.Leave()
-	// Before Revoked, which may take its time: nothing of them is returned meanwhile.
+	// Before Revoked, which may take its time: none of their records is returned meanwhile.
 	m.fetch.Stop(partitions)
-	// patient ends with Close's context; the timeout is what the group waits for.
+	// patient ends with Close's context; the timeout is how long the group waits.
 	ctx, cancel := context.WithTimeout(patient, m.cfg.RebalanceTimeout-m.margin())
 	defer cancel()
 	m.mu.Lock()
-	// Under the same lock as the state: the member is expelled either before this, and seen
-	// here, or later, and then setState calls it.
+	// Under the same lock as the state: the member is expelled either before this, which is
+	// seen here, or later, and then setState calls cancel.
 	m.expelled = cancel
 	if m.state >= stateLost {
 		cancel()
@@ -120,25 +120,25 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 	m.fetch.Remove(partitions)
 }
 
-// margin is what is left of the rebalance timeout for noticing the rebalance by
-// a heartbeat, and for joining it.
+// margin is the part of the rebalance timeout left for noticing the rebalance by a heartbeat,
+// and for joining.
 func (m *membership) margin() time.Duration {
 	return min(m.cfg.HeartbeatInterval+time.Second, m.cfg.RebalanceTimeout/4)
 }
 
-// lose gives up everything: the partitions are others' already.
+// lose gives up everything: the partitions already belong to others.
 func (m *membership) lose(err error) {
 	m.mu.Lock()
-	// A member that only missed a generation is still known by its id, and in
-	// the consumer protocol the id is its own choice.
-	// An unknown ID is given up, and the coordinator gives another.
+	// A member that only missed a generation is still known by its id, and in the consumer
+	// protocol the id is its own choice. Any other id is dropped, and the coordinator assigns a
+	// new one.
 	if !errors.Is(err, kerr.IllegalGeneration) && m.epochs == nil {
 		m.id = ""
 	}
 	m.generation = -1
 	m.leads, m.planned = false, nil
 	m.companions.assigned = nil
-	// A description from before does not say who is in the group when it is in again.
+	// An earlier description does not say who is in the group when the member is in it again.
 	m.companions.version++
 	m.failure = err
 	m.kept.lose(append(m.companions.topics(), m.topics...))
@@ -149,32 +149,31 @@ func (m *membership) lose(err error) {
 	m.drop(m.fetch.Owned())
 }
 
-// drop removes partitions that are lost, and calls the Listener's Lost. A commit of theirs is
-// refused already when Lost is called.
+// drop removes lost partitions and calls Listener.Lost. Commits on them are refused before that.
 func (m *membership) drop(lost []transport.Partition) {
 	if len(lost) == 0 || !m.listener.Enter(m.ctx) {
 		return
 	}
 	defer m.listener.Leave()
-	// Removed first, so that no commit of theirs is sent once Lost runs.
+	// Remove first, so that no commit on them is sent once Lost runs.
 	m.fetch.Remove(lost)
 	m.log.Warn("partitions lost", "group", m.cfg.Group, "partitions", names(lost))
 	m.listener.Lost(lost)
 }
 
-// assign begins to fetch partitions and lets the Listener know them. Of those
-// that start over, restarted has what was committed: Listener.Skipped is called before
-// it can poll anything of them.
+// assign starts fetching partitions and tells the Listener. For those that start over,
+// restarted has what was committed: Listener.Skipped is called before any of their records can
+// be polled.
 func (m *membership) assign(ctx context.Context, assigned []transport.Assignment, restarted map[transport.Partition]int64) {
 	if len(assigned) == 0 || !m.listener.Enter(ctx) {
 		return
 	}
 	defer m.listener.Leave()
 	if ctx.Err() != nil {
-		return // Enter may choose either when both are so
+		return // Enter may choose either when both are ready
 	}
-	// Added before Assigned is called, since that may pause them, and announced after it, since
-	// Poll must return nothing before.
+	// Add before calling Assigned, which may pause partitions; announce after it, since Poll
+	// must return none of their records before.
 	m.fetch.Add(assigned)
 	partitions := make([]transport.Partition, len(assigned))
 	for i := range assigned {
@@ -195,7 +194,7 @@ func (m *membership) assign(ctx context.Context, assigned []transport.Assignment
 	m.claim()
 }
 
-// names returns partitions as logs name them.
+// names returns the names of partitions for logs.
 func names(partitions []transport.Partition) []string {
 	all := make([]string, len(partitions))
 	for i, p := range partitions {
@@ -204,19 +203,19 @@ func names(partitions []transport.Partition) []string {
 	return all
 }
 
-// finish hands everything over and leaves the group. Most of the time that Close
-// gives is the Listener's; the rest is for leaving.
+// finish releases everything and leaves the group. Most of Close's time goes to the Listener;
+// the rest is for leaving.
 func (m *membership) finish() {
 	m.stopBeginning()
 	patient := m.closeContext
 	if deadline, bounded := patient.Deadline(); bounded {
-		// A tenth of the time, a second at most, is kept for leaving.
+		// Keep a tenth of the time, at most a second, for leaving.
 		left := time.Until(deadline)
 		var cancel context.CancelFunc
 		patient, cancel = context.WithTimeout(patient, left-min(time.Second, left/10))
 		defer cancel()
 	}
-	// First, while a join under way goes on: the Listener commits under the generation that
+	// First, while a join in progress continues: the Listener commits under the generation that
 	// it had, or that the join brings.
 	m.revoke(patient, m.fetch.Owned())
 	if m.abandonJoin != nil {
@@ -234,13 +233,13 @@ func (m *membership) finish() {
 	}
 }
 
-// leaveGroup leaves the group in the classic protocol, so that it need not wait
-// for the session to time out.
+// leaveGroup leaves the group in the classic protocol, so that it need not wait for the session
+// to time out.
 func (m *membership) leaveGroup(id string) {
 	m.leaving(func() error {
 		req := kmsg.NewPtrLeaveGroupRequest()
 		req.Group, req.MemberID = m.cfg.Group, id
-		// Shown in the coordinator's log (KIP-800).
+		// Appears in the coordinator's log (KIP-800).
 		reason := "the consumer was closed"
 		member := kmsg.NewLeaveGroupRequestMember()
 		member.MemberID, member.Reason = id, &reason
@@ -253,13 +252,13 @@ func (m *membership) leaveGroup(id string) {
 	})
 }
 
-// leaveByEpoch leaves the group in the protocol of KIP-848; a static member is away for
-// now.
+// leaveByEpoch leaves the group in the protocol of KIP-848; for a static member the absence is
+// temporary.
 //
-// A joining heartbeat may be under way, or lie unread at a coordinator that was
-// silent. Handled after the member has left, it would make a member that nobody
-// runs, with partitions that nobody reads for a session. So the member leaves when
-// the heartbeat has ended, and where no answer came it leaves again for a while.
+// A joining heartbeat may be in flight, or lie unread at a silent coordinator. Handled after
+// the member has left, it would create a member that nobody runs, whose partitions nobody reads
+// for a session. So the member leaves once the heartbeat has ended, and if there was no answer
+// it leaves again for a while.
 func (m *membership) leaveByEpoch() {
 	m.stopHeartbeats()
 	within, cancel := context.WithTimeout(m.closeContext, joinAnswerPatience)
@@ -282,11 +281,10 @@ func (m *membership) leaveByEpoch() {
 	})
 }
 
-// stopHeartbeats waits until no heartbeat is under way, and keeps others from being
-// sent. One that joins is waited for as long as Close may take; any other is
-// harmless once the member has left.
+// stopHeartbeats waits until no heartbeat is in flight, and prevents further ones. It waits for
+// one that joins as long as Close allows; any other is harmless once the member has left.
 func (m *membership) stopHeartbeats() {
-	// Longer for one that joins: see unsure.
+	// Longer for one that joins; see unsure.
 	patient := m.closeContext
 	if !m.unsure() {
 		var cancel context.CancelFunc
@@ -294,15 +292,15 @@ func (m *membership) stopHeartbeats() {
 		defer cancel()
 	}
 	select {
-	case m.epochs.turn <- struct{}{}: // and is never given back
+	case m.epochs.turn <- struct{}{}: // never released
 	case <-patient.Done():
 	}
 }
 
-// leaving tries to leave for as long as Close may take.
+// leaving retries leaving for as long as Close allows.
 func (m *membership) leaving(try func() error) {
 	for failures := 0; m.closeContext.Err() == nil; failures++ {
-		// An error that lasts is no reason to stay: the group notices by the session timeout.
+		// A permanent error is no reason to stay: the group notices by the session timeout.
 		if err := try(); err == nil || !kerr.Retriable(err) {
 			return
 		}

@@ -10,25 +10,24 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// remembered is what a member remembers of a topic: which one it was when it was
-// seen first, or begun last. So another one of its name is recognised, also if
-// the group took the partitions of the old one away before the new one was there.
+// remembered is what a member remembers about a topic: which one it was when it was first seen,
+// or last begun. So another topic of that name is recognized, even if the group took the old
+// one's partitions away before the new one existed.
 type remembered struct {
 	id       transport.TopicID
-	cluster  string    // the id of the topic's cluster: another has its own commits
-	replaced bool      // it took the place of another: what is committed on it is marked
-	other    time.Time // since when another of the name is seen, of which the member has nothing
+	cluster  string    // id of the topic's cluster: another cluster has its own commits
+	replaced bool      // it replaced another topic: commits on it are marked
+	other    time.Time // since when another topic has the name, of which the member has no partitions
 }
 
-// remembersFor is how long a member that has nothing of a topic remembers the one
-// before. By then all who had that have noticed, or are out of the group, and
-// somebody has begun the new one: what is committed without a mark is of a member
-// that never saw the old one.
+// remembersFor is how long a member without partitions of a topic remembers the previous one.
+// By then every member that had the old topic has noticed or is out of the group, and somebody
+// has begun the new one; commits without a mark come from members that never saw the old one.
 const remembersFor = time.Hour
 
-// notice takes in what the cluster says of a topic that the group reads.
+// notice handles what the cluster says about a topic that the group reads.
 func (m *membership) notice(t *cluster.TopicMeta) {
-	// What is owned is given up at once. For the rest the change is only remembered.
+	// Give up owned partitions at once. Otherwise only remember the change.
 	if len(m.fetch.Outdated(t)) > 0 {
 		m.recreated(t.Name)
 		return
@@ -41,7 +40,7 @@ func (m *membership) notice(t *cluster.TopicMeta) {
 		r = remembered{id: t.ID, cluster: t.Cluster}
 	case !fetch.DifferentTopic(r.id, t.ID):
 		r.other = time.Time{}
-	// The time begins here, and ends above if a broker names the remembered topic again.
+	// The time starts here, and ends above if a broker names the remembered topic again.
 	case r.other.IsZero():
 		r.other = time.Now()
 	case time.Since(r.other) >= remembersFor:
@@ -50,16 +49,15 @@ func (m *membership) notice(t *cluster.TopicMeta) {
 	m.seen[t.Name] = r
 }
 
-// remember notes which topic a member begins. replaced says that it took the place of
-// another.
+// remember records which topic a member begins. replaced says whether it replaced another.
 func (m *membership) remember(t *cluster.TopicMeta, replaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.seen[t.Name] = remembered{id: t.ID, cluster: t.Cluster, replaced: replaced}
 }
 
-// tookOver reports whether a topic took the place of another that the member
-// remembers, now or before it began it.
+// tookOver reports whether a topic replaced another one that the member remembers, now or
+// before it began it.
 func (m *membership) tookOver(t *cluster.TopicMeta) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,11 +65,11 @@ func (m *membership) tookOver(t *cluster.TopicMeta) bool {
 	return r.cluster == t.Cluster && (fetch.DifferentTopic(r.id, t.ID) || r.replaced && r.id == t.ID)
 }
 
-// recreated notes that a topic was created again.
+// recreated records that a topic was created again.
 func (m *membership) recreated(topic string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Only noted: the fetcher calls this under its own mutex, and run deals with it.
+	// Only record it: the fetcher calls this while it holds its mutex, and run handles it.
 	if m.replaced == nil {
 		m.replaced = make(map[string]bool)
 	}
@@ -79,14 +77,14 @@ func (m *membership) recreated(topic string) {
 	fetch.Signal(m.news)
 }
 
-// restart gives up the partitions of a topic that was created again, of which
-// nothing may be committed any more, and begins with those of the new one.
+// restart gives up the partitions of a topic that was created again, on which nothing may be
+// committed any more, and begins those of the new one.
 func (m *membership) restart(topic string) {
 	t, err := m.client.FreshTopic(m.ctx, topic)
 	if err != nil {
-		return // still being created; watchTopics comes back to it
+		return // still being created; watchTopics calls again
 	}
-	// Asked again with what the cluster says now: the first word may have been a late broker's.
+	// Ask again with the cluster's current answer: the first may have come from a late broker.
 	lost := m.fetch.Outdated(t)
 	m.drop(lost)
 	// The new topic may have fewer partitions.
@@ -101,18 +99,18 @@ func (m *membership) restart(topic string) {
 	}
 }
 
-// startOver is where the group starts on a topic that was created again: at its
-// first record, whatever the start policy, since the group has begun on the topic
-// of that name, and whatever is committed under the name, which an owner of the
-// old one may have done after the new one was there.
+// startOver returns where the group starts on a topic that was created again: at its first
+// record. The start policy does not apply, since the group has begun on a topic of that name,
+// and neither do commits under the name, which an owner of the old topic may have made after
+// the new one existed.
 //
-// What is marked as the new topic's stays: another member began it. The first
-// one does so for all partitions, so that one that has never seen the old topic
-// finds a commit instead of a group that has yet to start. Once it is begun, what
-// has no mark was committed by an owner of the old one: one that did not know of
-// the new one, and did so after it was begun. Each is put back by who gets it.
+// Commits marked as the new topic's stay: another member has begun it. The first member does so
+// for all partitions, so that a member that never saw the old topic finds a commit, not a group
+// that has yet to start. Once the topic is begun, a commit without a mark comes from an owner
+// of the old topic that did not know about the new one. The member that gets the partition puts
+// it back.
 //
-// It returns what was committed on partitions that are put back.
+// from has what was committed on partitions that are put back.
 func (m *membership) startOver(ctx context.Context, t *cluster.TopicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (from map[transport.Partition]int64, err error) {
 	_, begun := startedOn(t, committed, marks)
 	var starts []transport.Commit
@@ -122,11 +120,11 @@ func (m *membership) startOver(ctx context.Context, t *cluster.TopicMeta, added 
 		if marks[p] == t.ID || begun && !slices.Contains(added, p) {
 			continue
 		}
-		if was, ok := committed[p]; ok || !begun { // else it appeared after the topic was begun
+		if was, ok := committed[p]; ok || !begun { // otherwise it was added after the topic was begun
 			from[p] = was.Offset
 		}
 		committed[p] = transport.Commit{Partition: p, LeaderEpoch: -1}
-		// The offset is 0: the new log's begin, whatever its retention has removed since.
+		// Offset 0 is the new log's beginning, whatever retention has removed since.
 		starts = append(starts, transport.Commit{Partition: p, LeaderEpoch: -1, Metadata: mark("", t.ID)})
 	}
 	if failed := m.store(ctx, starts, nil); len(failed) > 0 {

@@ -14,9 +14,8 @@ import (
 )
 
 // Reset stores commits for a group without members, in one request. The error is
-// transport.ErrFenced if it has members.
-// The coordinator takes offsets of a generation of −1 from anybody while a group is empty,
-// and refuses them while it has members.
+// transport.ErrFenced if it has members. While a group is empty, the coordinator accepts
+// offsets with generation −1 from anybody; while it has members it refuses them.
 func Reset(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) error {
 	commits, err := annotated(ctx, client, group, commits)
 	if err != nil {
@@ -25,12 +24,12 @@ func Reset(ctx context.Context, client *cluster.Client, group string, commits []
 	return client.AskGroup(ctx, group, StoreRequest(group, commits), StoredBy(commits))
 }
 
-// annotated returns commits with what the group's members keep in their metadata: the
-// types that the group handled lately, and marks, without which they take no offset of
-// a topic that was created again.
+// annotated returns commits with what the group's members store in their metadata: the types
+// that the group handled lately, and marks, without which members ignore an offset on a topic
+// that was created again.
 func annotated(ctx context.Context, client *cluster.Client, group string, commits []transport.Commit) ([]transport.Commit, error) {
 	var stored map[transport.Partition]transport.Commit
-	// All of the group's commits, as the marks of other partitions of a topic count as well.
+	// All of the group's commits, since marks of a topic's other partitions count too.
 	err := client.Persist(ctx, func() (err error) {
 		stored, err = client.Committed(ctx, group, nil)
 		return err
@@ -38,7 +37,7 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 	if err != nil {
 		return nil, err
 	}
-	// What the group handled lately is not what an operator resets.
+	// An operator's reset does not affect what the group handled lately.
 	types := make(map[transport.Partition]string)
 	for p, c := range stored {
 		metadata, _ := unmark(c.Metadata)
@@ -50,16 +49,16 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 	commits = slices.Clone(commits)
 	for i := range commits {
 		c := &commits[i]
-		// Metadata of its own comes first, as a member would have written it.
+		// Its own metadata comes first, as a member would write it.
 		c.Metadata = joinTypes(c.Metadata, types[c.Partition], markedSize-markSize)
 		if len(marks) == 0 {
-			continue // and need not know the topics
+			continue // no need to know the topics
 		}
 		topic, err := client.Topic(ctx, c.Topic)
 		if err != nil {
 			return nil, err
 		}
-		// Only of a topic that the group began as one that was created again: others have no marks.
+		// Only if the group began the topic as one that was created again: others have no marks.
 		if _, begun := startedOn(topic, stored, marks); begun {
 			c.Metadata = mark(c.Metadata, topic.ID)
 		}
@@ -100,7 +99,7 @@ var errLeftOut = errors.New("the coordinator's response leaves the partition out
 // StoreRequest returns a request that stores offsets for a group without members.
 func StoreRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Generation = group, -1 // not of a member
+	req.Group, req.Generation = group, -1 // no member
 	req.Topics = commitTopics(commits)
 	return req
 }

@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	// brokerSession is Kafka's default for groups of KIP-848. It stands until the
-	// brokers have named theirs, and for good where this client may not ask.
+	// brokerSession is Kafka's default for groups of KIP-848. It applies until the brokers have
+	// told theirs, and permanently if this client may not ask.
 	brokerSession = 45 * time.Second
-	// sessionAge is how often the group's session timeout is asked for: an operator
-	// can change it while the group runs.
+	// sessionAge is how often the group's session timeout is looked up: an operator can change
+	// it while the group runs.
 	sessionAge = 5 * time.Minute
-	// sessionConfig names it among a group's configurations.
+	// sessionConfig is its name among a group's configurations.
 	sessionConfig = "consumer.session.timeout.ms"
 )
 
-// askSession asks for the session timeout of a group of KIP-848.
+// askSession returns the session timeout of a group of KIP-848.
 func askSession(ctx context.Context, client *cluster.Client, group string) (time.Duration, error) {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	resource := kmsg.NewDescribeConfigsRequestResource()
-	// A group's own configuration, with the broker's default where it has none (KIP-848).
+	// A group's own configuration, or the broker's default if it has none (KIP-848).
 	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, group
 	resource.ConfigNames = []string{sessionConfig}
 	req.Resources = append(req.Resources, resource)
@@ -36,7 +36,7 @@ func askSession(ctx context.Context, client *cluster.Client, group string) (time
 		return 0, err
 	}
 	for _, r := range answer.(*kmsg.DescribeConfigsResponse).Resources {
-		// One resource was asked for, so the first is it.
+		// Only one resource was requested.
 		if r.ErrorCode != 0 {
 			return 0, kerr.Error(r.ErrorCode)
 		}
@@ -51,6 +51,6 @@ func askSession(ctx context.Context, client *cluster.Client, group string) (time
 			return time.Duration(ms) * time.Millisecond, nil
 		}
 	}
-	// A broker that knows groups' configurations and not this one.
+	// The broker knows group configurations, but not this one.
 	return 0, fmt.Errorf("%s of group %q: %w", sessionConfig, group, kerr.UnsupportedVersion)
 }

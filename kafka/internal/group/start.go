@@ -13,20 +13,19 @@ import (
 // start is where partitions of one topic start.
 type start struct {
 	found []transport.Assignment
-	// restarted has what was committed where a partition starts over.
+	// restarted has what was committed on partitions that start over.
 	restarted map[transport.Partition]int64
-	// waits says that another member has to say.
+	// waits means that another member must decide first.
 	waits bool
-	// restores says that other members have yet to store again what vanished.
+	// restores means that other members have yet to store vanished commits again.
 	restores bool
 }
 
-// startOn finds out where partitions of a topic start, once. committed is what the
-// group has committed on the topic, or nil to ask. An impatient member does what is
-// another's to do.
+// startOn finds out, once, where partitions of a topic start. committed is what the group has
+// committed on the topic, or nil to ask. An impatient member does what another one should do.
 func (m *membership) startOn(ctx context.Context, topic string, added, assigned []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (s start, err error) {
 	if committed == nil {
-		// Known first, so that they are asked for by its partitions.
+		// Look up the topic first, so that commits can be asked for by partition.
 		if _, err = m.client.Topic(ctx, topic); err != nil {
 			return s, err
 		}
@@ -43,8 +42,8 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 	started, begun := startedOn(t, committed, marks)
 	missing, restoring := m.kept.vanished(t, committed)
 	switch {
-	// Marked commits show to every member that the topic was created again, also to one that
-	// has never seen the one before.
+	// Marked commits show every member that the topic was created again, even one that never
+	// saw the previous topic.
 	case begun || m.tookOver(t):
 		if s.restarted, err = m.startOver(ctx, t, added, committed, marks); err != nil {
 			return s, err
@@ -62,8 +61,8 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 	case started:
 		m.remember(t, false)
 	default:
-		// All partitions start together, or a member would take those that
-		// nobody has committed yet for new ones. So one member does it for all.
+		// All partitions start together, or members would take those without a commit for new
+		// ones. So one member does it for all.
 		if _, first := slices.BinarySearchFunc(assigned, transport.Partition{Topic: topic}, transport.Partition.Compare); (!first || m.kept.isBack(topic)) && !impatient {
 			return start{waits: true}, nil
 		}
@@ -81,18 +80,18 @@ func (m *membership) startOn(ctx context.Context, topic string, added, assigned 
 	return s, nil
 }
 
-// restoreWait is how long a member waits between looks whether others have stored again
-// what vanished.
+// restoreWait is how long a member waits between checks whether others have restored vanished
+// commits.
 const restoreWait = 100 * time.Millisecond
 
-// lacks reports whether nothing is committed on one of the partitions.
+// lacks reports whether any of the partitions has no commit.
 func lacks(committed map[transport.Partition]transport.Commit, partitions []transport.Partition) bool {
 	return slices.ContainsFunc(partitions, func(p transport.Partition) bool { _, there := committed[p]; return !there })
 }
 
-// restoreOthers stores what vanished on topics of which the member is assigned nothing
-// now, as startOn does for the others. What it kept of them ends with it: later commits
-// are those of the members that have the partitions.
+// restoreOthers stores vanished commits on topics of which the member is assigned nothing now,
+// as startOn does for the others. After that it forgets them: later commits come from the
+// members that have the partitions.
 func (m *membership) restoreOthers(topics []string) {
 	for _, topic := range topics {
 		for failures := range 10 {
@@ -117,7 +116,7 @@ func (m *membership) restoreOthers(topics []string) {
 	}
 }
 
-// restore stores what vanished found to be missing. Other members do the same with
+// restore stores the commits that vanished has found missing. Other members do the same with
 // theirs.
 func (m *membership) restore(ctx context.Context, topic string, missing []transport.Commit) error {
 	if m.kept.restore(topic) {
@@ -129,8 +128,8 @@ func (m *membership) restore(ctx context.Context, topic string, missing []transp
 	return nil
 }
 
-// startRest finds where partitions start that no member has restored, and reports whether
-// it waits for them first.
+// startRest finds where partitions start that no member has restored, and reports whether to
+// wait for other members first.
 func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added []transport.Partition, committed map[transport.Partition]transport.Commit, impatient bool) (waits bool, err error) {
 	rest := slices.DeleteFunc(slices.Clone(added), func(p transport.Partition) bool {
 		_, there := committed[p]
@@ -150,9 +149,9 @@ func (m *membership) startRest(ctx context.Context, t *cluster.TopicMeta, added 
 	return false, err
 }
 
-// committedOn returns what the group has committed on topics, of which the member begins
-// those partitions. It asks for these topics alone where it is known how many partitions
-// they have: in a large group most commits are of others.
+// committedOn returns what the group has committed on topics, given the partitions that the
+// member begins. It asks only for these topics if their numbers of partitions are known: in a
+// large group most commits are on others.
 func (m *membership) committedOn(ctx context.Context, topics []string, added []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	partitions := slices.Clone(added)
 	if len(m.unknownTopics(topics)) > 0 {
@@ -163,15 +162,15 @@ func (m *membership) committedOn(ctx context.Context, topics []string, added []t
 			partitions = append(partitions, transport.Partition{Topic: name, Partition: int32(i)})
 		}
 	}
-	// Those that are added may be newer than what is known.
+	// Added partitions may be newer than the known metadata.
 	transport.SortPartitions(partitions)
 	return m.client.CommittedOn(ctx, m.cfg.Group, slices.Compact(partitions))
 }
 
-// startedOn reports whether the group has commits on a topic, and whether it began
-// it as one that was created again.
+// startedOn reports whether the group has commits on a topic, and whether it began it as one
+// that was created again.
 func startedOn(t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit, marks map[transport.Partition]transport.TopicID) (started, begun bool) {
-	// Of another topic than t.Name there may be commits too.
+	// committed may have commits on other topics too.
 	for p := range committed {
 		if p.Topic == t.Name {
 			id, marked := marks[p]
@@ -181,14 +180,14 @@ func startedOn(t *cluster.TopicMeta, committed map[transport.Partition]transport
 	return started, begun
 }
 
-// resolveStart finds where the group starts on a topic, and commits that for all
-// partitions at once.
+// resolveStart finds where the group starts on a topic, and commits that for all partitions at
+// once.
 func (m *membership) resolveStart(ctx context.Context, t *cluster.TopicMeta) ([]transport.Commit, error) {
 	partitions := make([]transport.Partition, len(t.Partitions))
 	for i := range partitions {
 		partitions[i] = transport.Partition{Topic: t.Name, Partition: int32(i)}
 	}
-	// All or none: a topic of which a part is started looks as if the rest were new partitions.
+	// All or none: if only some are started, the rest look like new partitions.
 	return m.storeStart(ctx, t.Name, partitions)
 }
 
@@ -202,7 +201,7 @@ func (m *membership) storeStart(ctx context.Context, topic string, partitions []
 	}
 	starts := make([]transport.Commit, len(partitions))
 	for i, p := range partitions {
-		// Without a leader epoch: what lies before the start was not read.
+		// Without a leader epoch: records before the start were not read.
 		starts[i] = transport.Commit{Partition: p, Offset: offsets[p], LeaderEpoch: -1}
 	}
 	if failed := m.store(ctx, slices.Clone(starts), nil); len(failed) > 0 {
@@ -211,9 +210,9 @@ func (m *membership) storeStart(ctx context.Context, topic string, partitions []
 	return starts, nil
 }
 
-// assignments returns partitions of a topic as they are assigned now, each with an
-// epoch of its own. Those without a commit appeared after the group had started on
-// the topic, and are read from their beginning.
+// assignments returns the present assignments of partitions of a topic, each with its own
+// epoch. Partitions without a commit were added after the group had started on the topic, and
+// are read from their beginning.
 //
 // Epochs contain the generation, so that they grow from owner to owner within
 // the group, and can fence what lies outside of Kafka. A static member that comes back to
@@ -227,7 +226,7 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		if !ok {
 			c = transport.Commit{LeaderEpoch: -1}
 		}
-		// The generation is in the upper half, so that the epochs of later owners are larger.
+		// The generation is in the upper half, so that later owners have larger epochs.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
 		// The fetcher reads up to the highest offset there is: who stands on it reads nothing,
 		// and never hears that the log ends before.

@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// logAgain is how often an error that stays is logged.
+	// logAgain is how often a persistent error is logged.
 	logAgain = time.Minute
-	// maxLogged bounds the errors whose logging is remembered: a text may have what
-	// changes each time in it.
+	// maxLogged bounds the remembered errors: a text may contain something that changes each time.
 	maxLogged = 64
 )
 
-// reportFailure notes why the member can't join or stay, until the coordinator
-// acknowledges it again, and logs it.
+// reportFailure records why the member can't join or stay, until the coordinator acknowledges
+// it again, and logs it.
 func (m *membership) reportFailure(err error) {
 	m.mu.Lock()
 	m.failure = err
@@ -28,12 +27,12 @@ func (m *membership) reportFailure(err error) {
 	m.logFailure(err)
 }
 
-// logFailure logs an error that was not logged within the last minute: while no
-// broker answers there are several attempts a second.
+// logFailure logs an error unless it was logged within the last minute: while no broker answers
+// there are several attempts a second.
 func (m *membership) logFailure(err error) {
 	level := slog.LevelWarn
 	if errors.Is(err, kerr.NotCoordinator) || errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) {
-		level = slog.LevelInfo // a group's first moments on a cluster, and every move of its coordinator
+		level = slog.LevelInfo // in a group's first moments on a cluster, and at every move of its coordinator
 	}
 	now, text := time.Now(), err.Error()
 	m.mu.Lock()
@@ -41,7 +40,7 @@ func (m *membership) logFailure(err error) {
 	repeated := known && now.Sub(at) < logAgain
 	if !repeated {
 		maps.DeleteFunc(m.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= logAgain })
-		// Forgetting all of them costs a few lines more in the log, and no order has to be kept.
+		// Forgetting all of them costs a few more log lines, but no bookkeeping.
 		if m.logged == nil || len(m.logged) >= maxLogged {
 			m.logged = make(map[string]time.Time)
 		}
@@ -53,17 +52,16 @@ func (m *membership) logFailure(err error) {
 	}
 }
 
-// lastErrorLocked returns why the member does less than it should: it is not in the
-// group, or has not begun what it was assigned. An answered heartbeat is the end of
-// the first alone.
+// lastErrorLocked returns why the member does less than it should: it is not in the group, or
+// has not begun what it was assigned. An answered heartbeat ends only the former.
 func (m *membership) lastErrorLocked() error {
-	// The membership comes first: without it nothing else can be done.
+	// The membership comes first: without it nothing else works.
 	if m.failure != nil {
 		return m.failure
 	}
 	waiting := slices.Collect(maps.Keys(m.unbegun))
 	transport.SortPartitions(waiting)
-	// In order, so that the same trouble is shown in the same words.
+	// In order, so that the same trouble always shows the same text.
 	for _, p := range waiting {
 		if err := m.unbegun[p]; err != nil {
 			return err
@@ -79,7 +77,7 @@ func (m *membership) alive() bool {
 	return m.generation >= 0 && m.state < stateLost && !m.left && time.Since(m.lastAck) < m.sessionLocked()
 }
 
-// status returns a snapshot, without what the fetcher knows.
+// status returns a snapshot, without the fetcher's part.
 func (m *membership) status() transport.ConsumerStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()

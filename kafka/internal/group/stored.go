@@ -12,41 +12,39 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// What the group handled lately outlives its members in the metadata of one commit:
-// the types that members handle, and those without a handler with the time since
-// when. A member reads it once it has joined, and until then it knows of no type that
-// nobody handles it. So a type that only members handled which are gone is held for
-// it, even if no present member ever saw them.
+// What the group handled lately outlives its members in the metadata of one commit: the types
+// that members handle, and those that lost their last handler, with the time. A member reads it
+// once it has joined; until then it treats no type as one that nobody handles. So the events of
+// a type whose only handlers have left are held, even if no present member ever saw these.
 //
-// One partition carries it, and its owner alone writes it, with every commit of that
-// partition and whenever it changes: two writers of a partition could move its offset
-// back. A member reads it from the commits of all partitions, because the carrier may
-// have been another before.
+// One partition carries this metadata. Its owner alone writes it, with every commit of that
+// partition and whenever it changes: two writers could move the partition's offset back. A
+// member reads it from the commits of all partitions, because the carrier may have been another
+// before.
 const (
 	typesOpens = " types="
-	// typesSize bounds it, in characters: what the flow control of package engine
-	// leaves free of a commit's metadata. That is room for 180 types.
+	// typesSize bounds it, in characters: it is what the flow control of package engine leaves
+	// free in a commit's metadata, room for 180 types.
 	typesSize = 1024
-	// storedAge is how soon a change is written that nothing signals: of the partition
-	// that carries it.
+	// storedAge is how soon a change is written that nothing signals, one of the carrier.
 	storedAge = 5 * time.Second
 )
 
-// storedTypes is the state of that. It is guarded by groupTypes.mu.
+// storedTypes is the state of this mechanism. groupTypes.mu guards it.
 type storedTypes struct {
-	// recalled is set once the member has read what was stored, after it has joined.
+	// recalled is set once the member, having joined, has read what was stored.
 	recalled bool
-	carrier  transport.Partition // whose commits carry the types; zero for none
-	// saved is what the carrier's commit has of the types, without the time of
-	// writing; stale says that this is not known.
+	carrier  transport.Partition // its commits carry the types; zero if there is none
+	// saved is the types in the carrier's commit, without the time of writing; stale means that
+	// this is unknown.
 	saved string
 	stale bool
-	// refused says that the brokers take no metadata of that size.
+	// refused means that the brokers refuse metadata of that size.
 	refused bool
 }
 
-// joinTypes and splitTypes put types behind a commit's metadata, in front of a mark,
-// and split them off. Metadata that has nothing of the kind is left as it is.
+// joinTypes and splitTypes append types to a commit's metadata, before a mark, and split them
+// off. Metadata without types is left alone.
 func joinTypes(metadata, types string, limit int) string {
 	if types == "" || len(metadata)+len(typesOpens)+len(types) > limit {
 		return metadata
@@ -54,8 +52,8 @@ func joinTypes(metadata, types string, limit int) string {
 	return metadata + typesOpens + types
 }
 
-// What follows typesOpens must be types as AppendStored writes them: other metadata, which
-// may be any client's, is not touched.
+// splitTypes accepts only types in AppendStored's form after typesOpens. It does not touch
+// other metadata, which may be any client's.
 func splitTypes(metadata string) (rest string, t balance.Types, ok bool) {
 	at := strings.LastIndex(metadata, typesOpens)
 	if at < 0 {
@@ -71,10 +69,10 @@ func splitTypes(metadata string) (rest string, t balance.Types, ok bool) {
 	return metadata[:at], t, true
 }
 
-// encodeStored returns the types as a commit carries them beside other metadata of a size,
-// and without the time of writing, to compare.
+// encodeStored returns the types as a commit carries them beside other metadata of a given
+// size, and again without the time of writing, for comparing.
 func (h *groupTypes) encodeStored(beside int, now time.Time) (text, content string) {
-	// Sorted, so that the same types make the same text.
+	// Sorted, so that the same types give the same text.
 	t := balance.Types{Live: h.book.Live(), Gone: h.book.Gone()}
 	chars := min(typesSize, markedSize-markSize-beside) - len(typesOpens)
 	room := max(base64.RawURLEncoding.DecodedLen(max(chars, 0)), 0)
@@ -83,8 +81,8 @@ func (h *groupTypes) encodeStored(beside int, now time.Time) (text, content stri
 	return markID.EncodeToString(t.AppendStored(nil, room)), content
 }
 
-// carry puts the types behind the metadata of a commit of the partition that carries
-// them, which has no mark yet.
+// carry appends the types to the metadata of a commit, which has no mark yet, if it is of the
+// partition that carries them.
 func (h *groupTypes) carry(c *transport.Commit) {
 	h.mu.Lock()
 	// Not before the member has read what was stored: it would overwrite what it has not seen.
@@ -96,8 +94,8 @@ func (h *groupTypes) carry(c *transport.Commit) {
 	}
 }
 
-// tooLarge reports whether a commit failed because of the types in its metadata, and
-// no later commit has any then.
+// tooLarge reports whether a commit failed because of the types in its metadata. If so, later
+// commits carry none.
 func (h *groupTypes) tooLarge(failed map[transport.Partition]error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,20 +103,20 @@ func (h *groupTypes) tooLarge(failed map[transport.Partition]error) bool {
 	if l.refused || !errors.Is(failed[l.carrier], transport.ErrMetadataTooLarge) {
 		return false
 	}
-	// For the life of the member: what brokers take rarely changes, and the next one tries.
+	// For the life of the member: what brokers accept rarely changes, and the next member tries.
 	l.refused = true
 	return true
 }
 
-// lost notes that the member is out of the group: when it is in again, others may
-// have come and left.
+// lost records that the member is out of the group: by the time it is back, others may have
+// come and gone.
 func (h *groupTypes) lost() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stored.recalled = false
 }
 
-// assigned notes that partitions begin, whose commits may be new.
+// assigned records that partitions begin, whose commits may be new.
 func (h *groupTypes) assigned() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,13 +124,12 @@ func (h *groupTypes) assigned() {
 	fetch.Signal(h.news)
 }
 
-// recall takes in what is stored in commits. Of several the last that was written
-// says which types were handled at the end; what another has was handled until it was
-// written.
+// recall handles what is stored in commits. The one written last says which types were handled
+// at the end; types in an older one were handled until it was written.
 func (h *groupTypes) recall(commits map[transport.Partition]transport.Commit, now time.Time) {
 	var last balance.Types
 	var gone []grouptypes.Gone
-	// A commit that was not the last to be written is of a former carrier.
+	// A commit that was not written last belongs to a former carrier.
 	ended := func(t *balance.Types) {
 		for _, id := range t.Live {
 			gone = append(gone, grouptypes.Gone{ID: id, At: t.At})
@@ -150,7 +147,7 @@ func (h *groupTypes) recall(commits map[transport.Partition]transport.Commit, no
 		}
 		ended(&t)
 	}
-	// The book finds out, by what is handled now, which of the last have lost their handler.
+	// From what is handled now, the book finds out which of the last types have lost their handler.
 	h.book.Recall(last.Live, gone, now)
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,21 +11,21 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// watchStored reads what the group handled lately when the member has joined, and
-// then keeps it stored. It returns when the member has left.
+// watchStored reads what the group handled lately when the member has joined, and then keeps it
+// stored. It returns when the member has left.
 func (m *membership) watchStored() {
 	for failures := 0; m.ctx.Err() == nil; {
 		m.mu.Lock()
-		// changed is taken under the same lock: what changes after the look ends the wait.
+		// Read changed under the same lock: a change after this check ends the wait.
 		in, changed := m.generation >= 0, m.changed
 		m.mu.Unlock()
 		var err error
-		// Only a member notices all that changes from here on.
+		// Only a member notices everything that changes from here on.
 		if in {
 			err = m.syncStored(m.ctx)
 		}
-		// The wait is ended by what the member learns, so the age is for a carrier that changes
-		// without any of that: its topic was created, say.
+		// News ends the wait; the age is for a carrier that changes without news, because its
+		// topic was created, say.
 		wait := storedAge
 		if err != nil {
 			m.logFailure(err)
@@ -37,7 +37,7 @@ func (m *membership) watchStored() {
 		timer := time.NewTimer(wait)
 		news := m.types.news
 		if err != nil {
-			changed, news = nil, nil // not before the time to try again
+			changed, news = nil, nil // not before the time to retry
 		}
 		select {
 		case <-timer.C:
@@ -49,8 +49,8 @@ func (m *membership) watchStored() {
 	}
 }
 
-// syncStored reads what is stored, if the member has not since it joined, and stores
-// what it knows, if it owns the partition that carries it.
+// syncStored reads what is stored, unless the member has since it joined, and stores what it
+// knows if it owns the partition that carries it.
 func (m *membership) syncStored(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
@@ -58,7 +58,7 @@ func (m *membership) syncStored(ctx context.Context) error {
 	h.mu.Lock()
 	recalled := h.stored.recalled
 	h.mu.Unlock()
-	// From all commits, as the carrier may have changed since, and by the coordinator, which has
+	// From all commits, as the carrier may have changed, and from the coordinator, which has
 	// what the last owner wrote.
 	if !recalled {
 		commits, err := m.client.Committed(ctx, m.cfg.Group, nil)
@@ -68,7 +68,7 @@ func (m *membership) syncStored(ctx context.Context) error {
 		h.recall(commits, time.Now())
 	}
 	carrier, found := m.typesCarrier()
-	// Without the time, and as if nothing stood beside it: what the group knows now.
+	// Without the time, and as if there were no other metadata: what the group knows now.
 	_, content := h.encodeStored(0, time.Time{})
 	h.mu.Lock()
 	l := &h.stored
@@ -79,9 +79,9 @@ func (m *membership) syncStored(ctx context.Context) error {
 			return nil
 		}
 	}
-	// saved is of the carrier that was stored to last; stale is set when that changed.
+	// saved belongs to the last carrier; stale is set when the carrier changes.
 	done := l.refused || !l.stale && l.saved == content
-	// Cleared before it is stored, so that an assignment meanwhile is not missed.
+	// Cleared before storing, so that an assignment meanwhile is not missed.
 	l.stale = false // unless a partition begins from now on
 	h.mu.Unlock()
 	if done {
@@ -99,9 +99,9 @@ func (m *membership) syncStored(ctx context.Context) error {
 	return nil
 }
 
-// typesCarrier returns the partition that carries the types: the first of a retry
-// topic, whose metadata is mostly empty, if a member of this library owns it, or else
-// of another topic. All members see the same, but for a while after a change.
+// typesCarrier returns the partition that carries the types: the first partition of a retry
+// topic, whose metadata is mostly empty, if a member of this library owns it, otherwise one of
+// another topic. All members agree, except briefly after a change.
 func (m *membership) typesCarrier() (p transport.Partition, found bool) {
 	m.mu.Lock()
 	orphans, subscribed := m.companions.orphans, m.companions.subscribed
@@ -111,8 +111,7 @@ func (m *membership) typesCarrier() (p transport.Partition, found bool) {
 		if t == nil || t.Err != nil || subscribed[topic] {
 			continue
 		}
-		// Members of other libraries write no types, so a partition that goes with one of theirs
-		// is passed over.
+		// Members of other libraries write no types, so skip partitions that go with theirs.
 		for n := range t.Partitions {
 			p := transport.Partition{Topic: topic, Partition: int32(n)}
 			if !slices.ContainsFunc(orphans, func(o orphan) bool { return o.Partition == p }) {
@@ -123,8 +122,8 @@ func (m *membership) typesCarrier() (p transport.Partition, found bool) {
 	return p, false
 }
 
-// storeTypes stores the types with what is committed on the partition that carries
-// them. A partition without a commit is left to its first one.
+// storeTypes stores the types with the commit on the partition that carries them. If that has
+// no commit yet, its first one will carry them.
 func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition) error {
 	select {
 	case m.commits <- struct{}{}: // no other commit comes between reading and storing
@@ -136,18 +135,18 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	if err != nil {
 		return err
 	}
-	// Each topic is begun with commits for all of its partitions, so one is missing only if it
-	// was deleted since.
+	// Each topic is begun with commits for all of its partitions, so a commit is missing only
+	// if it was deleted since.
 	c, committed := commits[carrier]
 	if !committed {
 		return nil
 	}
-	// A mark is the last of the metadata: it is taken off first, and put back last.
+	// A mark is at the end of the metadata: remove it first, and restore it last.
 	unmarked, id := unmark(c.Metadata)
 	marked := unmarked != c.Metadata
 	rest, was, _ := splitTypes(unmarked)
 	text, content := m.types.encodeStored(len(rest), time.Now())
-	// What differs in nothing but the time is not written again.
+	// Don't write if only the time differs.
 	was.At = time.Time{}
 	if string(was.AppendStored(nil, typesSize)) == content {
 		return nil
@@ -155,13 +154,13 @@ func (m *membership) storeTypes(ctx context.Context, carrier transport.Partition
 	if c.Metadata = joinTypes(rest, text, markedSize-markSize); marked {
 		c.Metadata = mark(c.Metadata, id)
 	}
-	// Not by its epoch, which a commit that was read has not.
+	// Not by its epoch, which a commit that was read lacks.
 	owns := func(p transport.Partition, _ uint64) bool { return contains(m.fetch.Owned(), p) }
 	failed := make(map[transport.Partition]error)
 	m.storeAll(ctx, []transport.Commit{c}, owns, failed)
-	// Where the types are refused the offset is stored as it is already.
+	// If the types are refused, the offset is stored already.
 	if m.types.tooLarge(failed) || errors.Is(failed[carrier], transport.ErrFenced) {
-		return nil // for good, or it is for the next owner
+		return nil // permanent, or the next owner's business
 	}
 	return failed[carrier]
 }

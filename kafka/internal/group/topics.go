@@ -11,19 +11,18 @@ import (
 )
 
 const (
-	// topicAge is how old what is known of the subscribed topics may become: new
-	// partitions, and topics that were created again, are noticed within it.
+	// topicAge is how old the metadata of subscribed topics may get: new partitions, and topics
+	// that were created again, are noticed within it.
 	topicAge = 5 * time.Second
-	// absentAge is the same for a leader whose group waits for a topic to be
-	// created.
+	// absentAge is the same for a leader whose group waits for a topic to be created.
 	absentAge = time.Second
 )
 
-// watchTopics looks for changes of the topics: those that this member's group
-// reads, if it is the leader, else its own.
+// watchTopics watches the topics for changes: as the leader those that the group reads,
+// otherwise the member's own.
 func (m *membership) watchTopics() {
 	for {
-		// A timer for each look: the pace may change with every plan.
+		// A new timer each time: the pace may change with every plan.
 		timer := time.NewTimer(m.topicPace())
 		select {
 		case <-timer.C:
@@ -35,12 +34,12 @@ func (m *membership) watchTopics() {
 	}
 }
 
-// topicPace returns the time until the topics are looked at again.
+// topicPace returns the time until the topics are checked again.
 func (m *membership) topicPace() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, n := range m.planned {
-		// A topic of the plan that does not exist yet.
+		// A topic of the plan does not exist yet.
 		if n == 0 {
 			return absentAge
 		}
@@ -48,8 +47,8 @@ func (m *membership) topicPace() time.Duration {
 	return topicAge
 }
 
-// lookAtCompanions notices that a companion, or the topic that it goes with, has
-// other partitions than before.
+// lookAtCompanions notices that the number of partitions of a companion, or of the topic that
+// it goes with, has changed.
 func (m *membership) lookAtCompanions() {
 	changed := false
 	for _, topic := range m.companions.accompanying() {
@@ -63,12 +62,11 @@ func (m *membership) lookAtCompanions() {
 	}
 }
 
-// lookAtTopics asks the cluster once. In a leader it makes the group rebalance if a topic
-// has other partitions than the plan; in every member it notices topics that were created
-// again.
+// lookAtTopics asks the cluster once. As a leader it makes the group rebalance if a topic's
+// partitions differ from the plan. Every member notices topics that were created again.
 func (m *membership) lookAtTopics() {
 	m.mu.Lock()
-	// The map is replaced by each join and never changed, so it may be read without mu.
+	// Each join replaces the map, which never changes, so it may be read without mu.
 	planned := m.planned
 	m.mu.Unlock()
 	// A leader's plan has the topics of all members.
@@ -78,13 +76,13 @@ func (m *membership) lookAtTopics() {
 	}
 	topics = append(slices.Clone(topics), m.companions.topics()...)
 	if err := m.client.Refresh(m.ctx, topics...); err != nil {
-		return // a caller that needs the topics has the same trouble, and says so
+		return // callers that need the topics have the same trouble, and report it
 	}
 	m.lookAtCompanions()
 	grown := false
 	for _, topic := range topics {
 		t := m.client.KnownTopic(topic)
-		// What can't be described now says nothing about its partitions.
+		// A topic that can't be described now says nothing about its partitions.
 		if t == nil || t.Err != nil && !errors.Is(t.Err, transport.ErrTopicMissing) {
 			continue
 		}
@@ -98,7 +96,7 @@ func (m *membership) lookAtTopics() {
 		m.notice(t)
 	}
 	m.mu.Lock()
-	// The plan may be another than before the cluster was asked.
+	// The plan may have changed while the cluster was asked.
 	same := m.leads && maps.Equal(planned, m.planned) && !m.joining
 	m.mu.Unlock()
 	if grown && same {

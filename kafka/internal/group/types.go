@@ -21,44 +21,43 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// groupTypes is what a member publishes of the types that it handles, and what it
-// knows of the others'.
+// groupTypes is what a member publishes about the types that it handles, and what it knows
+// about the others'.
 //
-// In the classic protocol members send theirs to the leader in JoinGroup, and the
-// leader returns the union with the assignment: that is exact for the generation. Where
-// the leader returns none, because it is of another library or an older version of
-// this one, and in the protocol of KIP-848, which has neither, the member asks the
-// coordinator to describe the group: it shows what each member sent in JoinGroup, or
-// the IDs in its client id.
+// In the classic protocol members send theirs to the leader in JoinGroup, and the leader
+// returns the union with the assignments, which is exact for the generation. If the leader
+// returns none, because it is of another library or an older version of this one, and always
+// with KIP-848, the member asks the coordinator to describe the group. The description has what
+// each member sent in JoinGroup or, with KIP-848, the IDs in its client id.
 type groupTypes struct {
-	// names and own are the same types, and do not change.
+	// names and own are the same types. They never change.
 	names map[string][]string // by topic
 	own   []grouptypes.ID
 	book  grouptypes.Book
-	wants chan struct{} // the group is to be described
+	wants chan struct{} // requests a description of the group
 	news  chan struct{} // what is stored for later members may have to change
 
 	mu      sync.Mutex
 	exact   bool      // the book is the leader's union of this generation
 	looked  time.Time // when the group was last described since it changed; zero if it was not
-	refused bool      // descriptions are refused for good
+	refused bool      // descriptions are refused permanently
 	again   uint64
-	// rejoined is set when the member has joined again for the digest of its types, which
-	// the leader still returns wrong.
+	// rejoined is set once the member has joined again because the leader returned a wrong
+	// digest of its types, and still does.
 	rejoined bool
 	stored   storedTypes
 }
 
-// lookAge is how old a description of the group may be that types are judged by. It
-// is about a heartbeat: no change of the group is noticed sooner.
+// lookAge is how old a description of the group may be when types are judged by it. It is about
+// a heartbeat: no change of the group is noticed sooner.
 const lookAge = 3 * time.Second
 
-// newGroupTypes returns what a member that handles types by these names knows: itself.
+// newGroupTypes returns the knowledge of a member that handles types by these names: only itself.
 func newGroupTypes(names map[string][]string) *groupTypes {
 	return &groupTypes{names: names, own: grouptypes.All(names), wants: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 }
 
-// state returns what is known of a type.
+// state returns what is known about a type.
 func (h *groupTypes) state(topic, typ string) transport.TypeState {
 	state := h.book.StateFor(topic, typ)
 	h.mu.Lock()
@@ -66,8 +65,7 @@ func (h *groupTypes) state(topic, typ string) transport.TypeState {
 	h.mu.Unlock()
 	if !fresh {
 		fetch.Signal(h.wants)
-		// A type that was handled when the group was last described is held either way, so the
-		// answer need not wait.
+		// A type handled at the last description is held either way, so the answer need not wait.
 		if !state.Live {
 			return transport.TypeState{}
 		}
@@ -75,31 +73,31 @@ func (h *groupTypes) state(topic, typ string) transport.TypeState {
 	return state
 }
 
-// subscription returns what the member says of types in JoinGroup.
+// subscription returns what the member reports about types in JoinGroup.
 func (h *groupTypes) subscription() *balance.Types {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return &balance.Types{Names: h.names, Live: h.own, Gone: h.book.Gone(), Nonce: h.again}
 }
 
-// union takes in the types in the members' subscriptions, at the leader of a
-// generation, and returns what it sends to all of them with their assignments.
+// union, called by the leader of a generation, records the types in the members' subscriptions,
+// and returns what to send to all members with their assignments.
 func (h *groupTypes) union(members []balance.Member) balance.Types {
-	// The leader is one of the members, so its own types are among them.
+	// The leader is one of the members, so its own types are included.
 	all := balance.Union(members)
 	h.update(all.Live, all.Gone)
 	all.Gone = h.book.Gone()
 	return all
 }
 
-// update notes what live members handle, and what others remember.
+// update records what live members handle, and what others remember.
 func (h *groupTypes) update(live []grouptypes.ID, remembered []grouptypes.Gone) {
 	h.book.Update(live, remembered, time.Now())
 	fetch.Signal(h.news)
 }
 
-// applyAssignment takes in the types that came with an assignment. It reports whether
-// the member has to join again, because the leader does not know what it handles.
+// applyAssignment records the types that came with an assignment. It reports whether the member
+// must join again, because the leader does not know what it handles.
 func (h *groupTypes) applyAssignment(assignment []byte) (rejoin bool) {
 	t, ok := balance.DecodeAssignmentTypes(assignment)
 	if ok {
@@ -107,7 +105,7 @@ func (h *groupTypes) applyAssignment(assignment []byte) (rejoin bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// A leader of another library, so members are described.
+	// A leader of another library: have the members described.
 	if h.exact = ok; !ok {
 		h.changedLocked()
 	}
@@ -115,13 +113,13 @@ func (h *groupTypes) applyAssignment(assignment []byte) (rejoin bool) {
 		h.rejoined = false
 		return false
 	}
-	// Once: a leader that understands something else by it would never be content.
+	// Only once: a leader with another understanding of the digest would never be satisfied.
 	rejoin, h.rejoined = !h.rejoined, true
 	h.again++
 	return rejoin
 }
 
-// changed notes that the group's members may be others than when it was described.
+// changed records that the group's members may have changed since it was described.
 func (h *groupTypes) changed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -133,9 +131,8 @@ func (h *groupTypes) changedLocked() {
 	fetch.Signal(h.wants)
 }
 
-// describable is a group as its member can have it described.
-// It has functions in place of the membership, which knows groupTypes too: so each can be
-// tested without the other.
+// describable is a group that its member can have described. It has functions in place of the
+// membership, which knows groupTypes, so that each can be tested without the other.
 type describable struct {
 	name     string
 	clientID string // of the configuration, which the members of a service share
@@ -148,7 +145,7 @@ type describable struct {
 	log    *slog.Logger
 }
 
-// watch has the group described when that is wanted, until ctx ends.
+// watch has the group described on request, until ctx ends.
 func (h *groupTypes) watch(ctx context.Context, g *describable) {
 	for failures := 0; ; {
 		select {
@@ -157,14 +154,14 @@ func (h *groupTypes) watch(ctx context.Context, g *describable) {
 			return
 		}
 		h.mu.Lock()
-		// A signal from before the leader's union came.
+		// The signal is older than the leader's union.
 		needless := h.exact || h.refused
 		h.mu.Unlock()
 		if needless {
 			continue
 		}
 		err := h.look(ctx, g)
-		// Also after a success: as long as events of unknown types come, every one asks.
+		// Even after a success: while events of unknown types come, each of them asks.
 		pause := lookPause
 		if err != nil && ctx.Err() == nil {
 			fetch.Signal(h.wants)
@@ -178,14 +175,14 @@ func (h *groupTypes) watch(ctx context.Context, g *describable) {
 }
 
 const (
-	// lookPause is the least time between two descriptions.
+	// lookPause is the minimum time between two descriptions.
 	lookPause = 100 * time.Millisecond
-	// lookPatience bounds one.
+	// lookPatience bounds one description.
 	lookPatience = 10 * time.Second
 )
 
-// look asks the coordinator which types the members handle. The error is nil if
-// asking again can't help.
+// look asks the coordinator which types the members handle. It returns nil if asking again
+// can't help.
 func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
@@ -193,7 +190,7 @@ func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	if !in {
 		return errNotIn
 	}
-	// Before the request: who joins later may not be in the answer.
+	// Before the request: a member that joins later may be missing from the answer.
 	asked := time.Now()
 	live, whole, err := g.types(ctx)
 	switch {
@@ -262,25 +259,23 @@ func (g *describable) types(ctx context.Context) (live []grouptypes.ID, whole bo
 	return live, silent <= 0, nil
 }
 
-// In the protocol of KIP-848 a member has no metadata of its own that others see,
-// but for its client id. So its heartbeats, and no other requests, carry the IDs of
-// its types behind the client id of the configuration: quotas and metrics by client
-// id that the other requests are under stay as they are.
+// With KIP-848 the only metadata of a member that others see is its client id. So heartbeats,
+// and no other requests, carry the IDs of the member's types after the configured client id:
+// quotas and metrics by client id, which the other requests count for, stay as they are.
 const (
-	// clientTypes stands between the configuration's client id and the list, in base64 for URLs:
-	// brokers keep client ids in names of metrics.
+	// clientTypes separates the configured client id from the list, which is in base64 for
+	// URLs: brokers use client ids in names of metrics.
 	clientTypes = ".types-"
-	// MaxClientTypes bounds them, so that the client id stays below some 550
-	// characters.
+	// MaxClientTypes bounds the types, so that the client id stays below some 550 characters.
 	MaxClientTypes = 96
 )
 
-// clientID returns the client id of heartbeats.
+// clientID returns the client id for heartbeats.
 func clientID(id string, types []grouptypes.ID) string {
 	if len(types) == 0 {
 		return id
 	}
-	// Four bytes each, in network order; own is sorted, so the same types make the same id.
+	// Four bytes each, in network order. own is sorted, so the same types give the same id.
 	var raw []byte
 	for _, t := range types {
 		raw = binary.BigEndian.AppendUint32(raw, uint32(t))
@@ -288,16 +283,16 @@ func clientID(id string, types []grouptypes.ID) string {
 	return id + clientTypes + base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// ClientTypes returns the types in a client id. It is any client's, so one that has no
-// list of types has none.
+// ClientTypes returns the types in a client id, which may be any client's; without a list there
+// are none.
 func ClientTypes(id string) (types []grouptypes.ID) {
-	// The last, as the configuration's own client id may contain the same text.
+	// The last one, as the configured client id may contain the same text.
 	at := strings.LastIndex(id, clientTypes)
 	if at < 0 {
 		return nil
 	}
 	list := id[at+len(clientTypes):]
-	// Checked before it is decoded: a client id may be of any length.
+	// Check before decoding: a client id may have any length.
 	if len(list) > base64.RawURLEncoding.EncodedLen(4*MaxClientTypes) {
 		return nil
 	}

@@ -10,32 +10,31 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// A coordinator refuses to delete a group that has members, or their offsets. It does
-// neither for one whose members it has just expelled, and they come back at once. A
-// group without commits then starts by its policy: Latest would pass over what they
-// had not handled, Earliest repeat all that they had. So a member remembers what it
-// committed last on the partitions that it lost, and stores that where the group has
-// nothing any more. What an operator has set instead is there, and stands.
+// A coordinator refuses to delete a group that has members, or its offsets. But right after it
+// has expelled the members it does either, and they come back at once. A group without commits
+// would then start by its policy: Latest would skip what was not handled, Earliest would repeat
+// everything. So a member remembers its last commits on the partitions that it lost, and stores
+// them again if the group has none. If an operator has set others instead, those stay.
 
-// keptCommits are a member's commits, by partition. It is safe for concurrent use.
+// keptCommits are a member's commits by partition. It is safe for concurrent use.
 type keptCommits struct {
 	mu sync.Mutex
-	// owned has those of the partitions that it owns, and lost those of partitions that it
-	// lost and that the group has not begun again.
+	// owned has the commits on owned partitions, and lost those on lost partitions that the
+	// group has not begun again.
 	owned, lost map[transport.Partition]keptCommit
-	// restoring are the topics on which commits were found missing, and back those that were
-	// not begun since the member was expelled.
+	// restoring has the topics with missing commits, and back those that were not begun since
+	// the member was expelled.
 	restoring, back map[string]bool
 }
 
 type keptCommit struct {
 	transport.Commit
 	topic transport.TopicID
-	there bool // the group has it, and not only a new partition's beginning
+	there bool // the group has stored it; otherwise it is only a new partition's beginning
 }
 
-// own notes what is committed on a partition that the member begins, or where that begins
-// if nothing is there.
+// own records the commit on a partition that the member begins, or the partition's beginning if
+// there is none.
 func (k *keptCommits) own(c transport.Commit, topic transport.TopicID, there bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -45,19 +44,19 @@ func (k *keptCommits) own(c transport.Commit, topic transport.TopicID, there boo
 	k.owned[c.Partition] = keptCommit{c, topic, there}
 }
 
-// stored notes commits that were stored, which are all but those that failed.
+// stored records stored commits: all but those in failed.
 func (k *keptCommits) stored(commits []transport.Commit, failed map[transport.Partition]error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range commits {
-		// Nothing is noted of a partition that was handed over or lost meanwhile.
+		// Nothing is recorded for a partition that was released or lost meanwhile.
 		if before, owned := k.owned[c.Partition]; owned && failed[c.Partition] == nil {
 			k.owned[c.Partition] = keptCommit{c, before.topic, true}
 		}
 	}
 }
 
-// handOver forgets what is committed on partitions that other members get.
+// handOver forgets the commits on partitions that other members get.
 func (k *keptCommits) handOver(partitions []transport.Partition) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,8 +65,8 @@ func (k *keptCommits) handOver(partitions []transport.Partition) {
 	}
 }
 
-// lose keeps the commits of all that is owned for the case that they vanish. The member
-// comes back to topics.
+// lose keeps the commits on all owned partitions in case they vanish. The member will come back
+// to topics.
 func (k *keptCommits) lose(topics []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -82,9 +81,9 @@ func (k *keptCommits) lose(topics []string) {
 	clear(k.owned)
 }
 
-// vanished returns the commits of this member that the group has no more on a topic,
-// and reports whether some were found missing and the topic has not begun since. A new
-// partition on which nobody has committed is no sign of it.
+// vanished returns this member's commits on a topic that the group no longer has, and reports
+// whether some were found missing and the topic has not begun since. A new partition without a
+// commit does not count as missing one.
 func (k *keptCommits) vanished(t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) (missing []transport.Commit, restoring bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -100,16 +99,15 @@ func (k *keptCommits) vanished(t *cluster.TopicMeta, committed map[transport.Par
 	return missing, true
 }
 
-// isBack reports whether the member was expelled and has not begun the topic since: what
-// it finds missing there, others may be about to store again.
+// isBack reports whether the member was expelled and has not begun the topic since: others may
+// be about to store again what it finds missing there.
 func (k *keptCommits) isBack(topic string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.back[topic]
 }
 
-// others returns the topics of which commits are kept and none of the partitions is
-// assigned.
+// others returns the topics with kept commits and no assigned partition.
 func (k *keptCommits) others(assigned []transport.Partition) (topics []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -121,8 +119,7 @@ func (k *keptCommits) others(assigned []transport.Partition) (topics []string) {
 	return topics
 }
 
-// restore notes that commits on a topic were found missing, and reports whether that is
-// news.
+// restore records that commits on a topic were found missing, and reports whether that is news.
 func (k *keptCommits) restore(topic string) (news bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -134,7 +131,7 @@ func (k *keptCommits) restore(topic string) (news bool) {
 	return news
 }
 
-// begun forgets what vanished looks at: the group has begun the topic.
+// begun forgets the state used by vanished: the group has begun the topic.
 func (k *keptCommits) begun(topic string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// readAnswer reads the answer to the open request and returns it as kafka-go
-// may read it.
+// readAnswer reads the answer to the open request and returns it in a form that is safe for
+// kafka-go.
 func (c *Conn) readAnswer() ([]byte, error) {
 	open := c.open
 	c.open, c.asked = request{}, open.key
@@ -53,8 +53,8 @@ func (c *Conn) readAnswer() ([]byte, error) {
 	return frame(body[:4], checked), nil
 }
 
-// unasked waits for a server that has nothing to answer: it closes the
-// connection, or it breaks the protocol.
+// unasked waits for a server that has nothing to answer: it either closes the connection or
+// breaks the protocol.
 func (c *Conn) unasked() error {
 	var b [1]byte
 	if _, err := c.Conn.Read(b[:]); err != nil {
@@ -63,8 +63,8 @@ func (c *Conn) unasked() error {
 	return foreign(b[:], fmt.Errorf("it sends what nobody asked for"))
 }
 
-// check decodes body and encodes it again in the same version, which leaves
-// out whatever kafka-go does not need.
+// check decodes body and encodes it again in the same version, without anything that kafka-go
+// does not need.
 func (c *Conn) check(open request, body []byte) ([]byte, error) {
 	switch open.key {
 	case kmsg.ApiVersions:
@@ -79,8 +79,7 @@ func (c *Conn) check(open request, body []byte) ([]byte, error) {
 	return nil, fmt.Errorf("%s is not sent while a connection is set up", open)
 }
 
-// apiVersions checks the versions that the broker speaks, of which kafka-go picks its
-// own.
+// apiVersions checks the versions that the broker supports. kafka-go picks its own from them.
 func (c *Conn) apiVersions(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.SetVersion(open.version)
@@ -93,8 +92,8 @@ func (c *Conn) apiVersions(open request, body []byte) ([]byte, error) {
 	return resp.AppendTo(nil), nil
 }
 
-// saslHandshake checks whether the broker takes the mechanism, and remembers which ones
-// it offers if not: kafka-go keeps the code alone.
+// saslHandshake checks whether the broker accepts the mechanism, and if not remembers the ones
+// that it offers: kafka-go keeps only the code.
 func (c *Conn) saslHandshake(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrSASLHandshakeResponse()
 	resp.SetVersion(open.version)
@@ -112,10 +111,10 @@ func (c *Conn) saslHandshake(open request, body []byte) ([]byte, error) {
 	return resp.AppendTo(nil), nil
 }
 
-// maxOffered bounds how many mechanisms of a broker's are remembered.
+// maxOffered bounds how many of a broker's mechanisms are remembered.
 const maxOffered = 10
 
-// mechanismName returns the beginning of m that a name of a SASL mechanism may be: at
+// mechanismName returns the longest prefix of m that can be the name of a SASL mechanism: at
 // most 20 capital letters, digits, hyphens and underscores (RFC 4422, section 3.1).
 func mechanismName(m string) string {
 	end := strings.IndexFunc(m, func(r rune) bool {
@@ -127,8 +126,8 @@ func mechanismName(m string) string {
 	return m[:min(end, 20)]
 }
 
-// saslAuthenticate checks a token of the broker's, and remembers for how long the session
-// lasts. What the token holds is checked by the mechanism.
+// saslAuthenticate checks the frame of a broker's token, and remembers how long the session
+// lasts. The mechanism checks the token's content.
 func (c *Conn) saslAuthenticate(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrSASLAuthenticateResponse()
 	resp.SetVersion(open.version)
@@ -144,7 +143,7 @@ func (c *Conn) saslAuthenticate(open request, body []byte) ([]byte, error) {
 // maxSession is how long a session may last before its end no longer matters.
 const maxSession = 365 * 24 * time.Hour
 
-// metadata leaves out topics: kafka-go asks for none.
+// metadata drops the topics: kafka-go asks for none.
 func (c *Conn) metadata(open request, body []byte) ([]byte, error) {
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.SetVersion(open.version)
@@ -162,8 +161,8 @@ func (c *Conn) metadata(open request, body []byte) ([]byte, error) {
 	return resp.AppendTo(nil), nil
 }
 
-// counted checks the array length at body[at:] against what is left of body,
-// when an element takes at least that many bytes.
+// counted checks the array length at body[at:] against the rest of body, given the least
+// number of bytes that an element takes.
 func counted(body []byte, at, least int) error {
 	if len(body) < at+4 {
 		return io.ErrUnexpectedEOF
@@ -174,7 +173,7 @@ func counted(body []byte, at, least int) error {
 	return nil
 }
 
-// frame returns header and body behind their size.
+// frame returns header and body, preceded by their size.
 func frame(header, body []byte) []byte {
 	b := make([]byte, 0, 4+len(header)+len(body))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(header)+len(body)))

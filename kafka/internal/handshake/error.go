@@ -14,7 +14,7 @@ type Error struct {
 	Err error
 }
 
-// Error names the protocol where it is known.
+// Error names the protocol if it is known.
 func (e *Error) Error() string {
 	switch e.Speaks {
 	case "":

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// request is what an answer is read by.
+// request identifies a request, which determines how its answer is read.
 type request struct {
 	kind        kind
 	key         kmsg.Key
@@ -24,18 +24,16 @@ const (
 	token             // a SASL token without one
 )
 
-// headerSize is the size of a request header up to the client id, with the
-// size of the frame in front of it.
+// headerSize is the size of a request header up to the client id, plus the size field of the
+// frame.
 const headerSize = 4 + 2 + 2 + 4
 
-// maxRequest bounds a request of kafka-go's. None that it sends here is larger
-// than a SASL token.
+// maxRequest bounds a request of kafka-go's. The largest that it sends here is a SASL token.
 const maxRequest = 1 << 20
 
 var errOverlap = errors.New("a request was written before the last one was answered")
 
-// note takes b as the next bytes that kafka-go writes, and opens the request
-// that they complete.
+// note adds b to the bytes that kafka-go writes, and opens the request that they complete.
 func (c *Conn) note(b []byte) error {
 	if c.open.kind != none || len(c.answer) > 0 {
 		return errOverlap
@@ -56,7 +54,7 @@ func (c *Conn) note(b []byte) error {
 	return nil
 }
 
-// identify returns the request that frame holds.
+// identify returns the request in frame.
 func (c *Conn) identify(frame []byte) request {
 	var r request
 	if len(frame) >= headerSize {
@@ -65,8 +63,8 @@ func (c *Conn) identify(frame []byte) request {
 		r.correlation = int32(binary.BigEndian.Uint32(frame[8:]))
 		r.kind = plain
 	}
-	// A raw token can hold any bytes. kafka-go sends Metadata after the last
-	// one, with a correlation id that continues its count of exchanges.
+	// A raw token may consist of any bytes. kafka-go sends Metadata after the last one, with
+	// a correlation id that continues its count of exchanges.
 	if c.raw && (r.kind != plain || r.key != kmsg.Metadata || r.correlation <= c.last) {
 		return request{kind: token}
 	}

@@ -1,8 +1,8 @@
-// Package kerr has the errors of Kafka's protocol and what follows from them.
+// Package kerr has the errors of Kafka's protocol and what they imply.
 //
-//	errors.go   Error: a code, its name, which transport error it is, whether trying again helps
-//	connect.go  ConnectError: a connection that could not be made
+//	errors.go   Error: a code, its name, its transport error, and whether to retry
+//	connect.go  ConnectError: a connection that could not be established
 //	faults.go   Faults: everything that is wrong with a configuration
 //
-// It imports only the transport package of ours.
+// Of this module it imports only package transport.
 package kerr

@@ -15,9 +15,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Error is an error code of the Kafka protocol, as a broker answered it
-// (https://kafka.apache.org/protocol.html#protocol_error_codes). errors.Is
-// matches it with the transport.Err… value that means the same, if there is one.
+// Error is an error code of the Kafka protocol, as sent by a broker
+// (https://kafka.apache.org/protocol.html#protocol_error_codes). errors.Is matches it with the
+// transport.Err… value of the same meaning, if there is one.
 type Error int16
 
 // The codes that this package distinguishes.
@@ -66,8 +66,8 @@ const (
 	StaleMemberEpoch          Error = 113
 )
 
-// CodeError returns the error of a code in a response: nil for 0, else an Error. The
-// result is compared by errors.Is, since callers wrap it.
+// CodeError returns the error for a code in a response: nil for 0, otherwise an Error. Compare
+// it by errors.Is, since callers wrap it.
 func CodeError(code int16) error {
 	if code == 0 {
 		return nil
@@ -84,12 +84,12 @@ func (e Error) Name() string {
 	return "ERROR_" + strconv.Itoa(int(e))
 }
 
-// Error returns the name and the code. The name is what operators search for, the code
-// what brokers' logs of other versions have.
+// Error returns the name, which operators search for, and the code, which logs of other
+// versions of Kafka show.
 func (e Error) Error() string { return e.Name() + " (Kafka error " + strconv.Itoa(int(e)) + ")" }
 
-// Is matches the transport's errors, so that no package above has to know a code. A code
-// means one of them at most.
+// Is matches the transport's errors, so that packages above need not know codes. A code matches
+// at most one of them.
 func (e Error) Is(target error) bool {
 	switch target {
 	case transport.ErrTopicMissing:
@@ -98,14 +98,14 @@ func (e Error) Is(target error) bool {
 		return e == MessageTooLarge || e == RecordListTooLarge
 	case transport.ErrUnauthorized:
 		switch e {
-		// Groups, the cluster, transactional IDs, delegation tokens, and credentials that are
-		// refused.
+		// Groups, the cluster, transactional IDs, delegation tokens, and refused
+		// credentials.
 		case TopicAuthorizationFailed, 30, 31, UnsupportedSaslMechanism, 53, SaslAuthenticationFailed, 65, 66, 93:
 			return true
 		}
 	case transport.ErrRejected:
 		switch e {
-		// What is wrong with the request or its records, and not with the broker.
+		// The request or its records are at fault, not the broker.
 		case CorruptMessage, 17, InvalidTimestamp, 42, 43, 44, 76, InvalidRecord:
 			return true
 		}
@@ -120,8 +120,8 @@ func (e Error) Is(target error) bool {
 	return false
 }
 
-// Retriable reports whether the same request may succeed later. It is what Kafka
-// marks so, and three codes that Kafka's own clients repeat without the mark: 9
+// Retriable reports whether the same request may succeed later. These are the codes that Kafka
+// marks as retriable, and three unmarked ones that Kafka's own clients retry: 9
 // REPLICA_NOT_AVAILABLE, 51 CONCURRENT_TRANSACTIONS and 8 BROKER_NOT_AVAILABLE.
 func (e Error) Retriable() bool {
 	switch e {
@@ -135,9 +135,8 @@ func (e Error) Retriable() bool {
 	return false
 }
 
-// Retriable reports whether trying again can help: a code that is Retriable, or
-// any trouble with the connection. The end of the caller's own context and
-// refused credentials are not.
+// Retriable reports whether a retry can help: for a Retriable code, and for any trouble with
+// the connection, but not for the end of the caller's own context or refused credentials.
 func Retriable(err error) bool {
 	if err == nil || errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrClosed) {
 		return false
@@ -148,11 +147,11 @@ func Retriable(err error) bool {
 	return LostConnection(err)
 }
 
-// LostConnection reports whether err came from a connection and not from the
-// broker's answer: it ended, timed out, was refused, or could not be made.
+// LostConnection reports whether err came from a connection rather than from a broker's answer:
+// the connection ended, timed out, was refused, or could not be established.
 //
-// A dead peer shows as io.EOF when it closed, as io.ErrClosedPipe or
-// net.ErrClosed when this side did.
+// A dead peer shows as io.EOF if it closed the connection, and as io.ErrClosedPipe or
+// net.ErrClosed if this side did.
 func LostConnection(err error) bool {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -174,7 +173,7 @@ func FromClient(err error) error {
 	return err
 }
 
-// detail returns what err says beside the code's own text, behind a colon.
+// detail returns what err says beyond the code's own text, after a colon.
 func detail(err error, code kafkago.Error) string {
 	said := strings.Replace(err.Error(), code.Error(), "", 1)
 	if said = strings.Trim(said, ": "); said == "" {
@@ -183,8 +182,8 @@ func detail(err error, code kafkago.Error) string {
 	return ": " + said
 }
 
-// errorNames holds the names from code −1 on, up to those of KIP-848. A code
-// beyond them is shown by its number.
+// errorNames has the names from code −1 on, up to those of KIP-848. Later codes are shown by
+// number.
 var errorNames = [...]string{
 	"UNKNOWN_SERVER_ERROR", "NONE", "OFFSET_OUT_OF_RANGE", "CORRUPT_MESSAGE", "UNKNOWN_TOPIC_OR_PARTITION",
 	"INVALID_FETCH_SIZE", "LEADER_NOT_AVAILABLE", "NOT_LEADER_OR_FOLLOWER", "REQUEST_TIMED_OUT",
@@ -220,9 +219,8 @@ var errorNames = [...]string{
 	"UNRELEASED_INSTANCE_ID", "UNSUPPORTED_ASSIGNOR", "STALE_MEMBER_EPOCH",
 }
 
-// LeaderMoved reports whether an error is a reason to look for the leader again. An error
-// without a code is one of the connection: the broker may be gone, and another may lead
-// by now, or soon.
+// LeaderMoved reports whether an error is a reason to look up the leader again. An error without
+// a code comes from the connection: the broker may be gone, and another may lead now or soon.
 func LeaderMoved(err error) bool {
 	code, ok := errors.AsType[Error](err)
 	if !ok {

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Faults gathers everything that is wrong with a configuration, so that one attempt to
-// start shows all of it. The zero value means that nothing is wrong.
+// Faults collects everything that is wrong with a configuration, so that one failed start shows
+// all of it. The zero value means that nothing is wrong.
 type Faults []string
 
-// Add adds a sentence that names a field and a value to write instead.
+// Add adds a sentence that names a field and what to write instead.
 //
 //go:noinline
 func (f *Faults) Add(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
 
-// Err returns one error for all faults of the configuration called what, or nil if
-// there are none.
+// Err returns one error for all faults of the configuration called what, or nil if there are
+// none.
 func (f Faults) Err(what string) error {
 	switch len(f) {
 	case 0:

@@ -9,50 +9,49 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// pending is a record that was accepted and has no outcome yet.
+// pending is an accepted record without an outcome.
 type pending struct {
 	done      transport.Completion // may be nil
 	timestamp int64                // milliseconds
-	at        int32                // where in batch.raw it begins
-	size      int32                // of credit
+	at        int32                // its position in batch.raw
+	size      int32                // its credit
 }
 
-// partitionBatch is records of one partition, encoded as they were accepted, that are
-// sent together. It belongs to the partition's lock while it is being filled,
-// and to the sender afterwards.
+// partitionBatch holds records of one partition that are sent together, encoded as they were
+// accepted. The partition's lock guards it while it is being filled; then it belongs to the sender.
 type partitionBatch struct {
-	raw      *batch.Buffer // the fixed part, to be filled in, and the records
-	packed   *batch.Buffer // the same compressed; nil if that was not done or is no smaller
+	raw      *batch.Buffer // the fixed part, filled in later, and the records
+	packed   *batch.Buffer // the same, compressed; nil if that was not tried or is no smaller
 	records  []pending
 	first    int64 // timestamp of the first record
 	last     int64 // the highest timestamp
-	held     int64 // credit of the records
-	usual    int   // size of the partition's batch before
+	held     int64 // the records' credit
+	usual    int   // size of the partition's previous batch
 	deadline time.Time
-	// refused counts records that were taken out with an outcome of their own;
-	// a Flush waits for the rest of the batch before it counts them.
+	// refused counts records that were removed with an outcome of their own. A Flush counts
+	// them only once the rest of the batch is complete.
 	refused int
 
-	// What follows is about sending.
+	// The fields below are about sending.
 	compressed bool                  // whether compression was tried
 	stamped    bool                  // whether the fixed part is filled in
 	session    batch.ProducerSession // in the stamp
 	sequence   int32                 // in the stamp
 	attempts   int
-	// maybeAppended is set once a broker may have appended the batch without our
-	// knowing. It is then sent again with the same bytes and nothing else,
-	// until a broker's answer excludes that.
+	// maybeAppended is set once a broker may have appended the batch without our knowing.
+	// The batch is then only sent again with the same bytes, until a broker's answer rules
+	// that out.
 	maybeAppended bool
-	// doubted is set if the batch that this one was split from may be in the log.
-	// It is sent with the first sequence number of that batch, so the answer shows it:
-	// a log that has the whole refuses the part.
+	// doubted is set if the batch from which this one was split may be in the log. This
+	// batch is sent with the first sequence number of that one, so the answer shows it: a
+	// log that has the whole refuses the part.
 	doubted bool
-	// written is set if the broker has said that it appended the batch while one before it
-	// failed, whose place in the log it can't have.
+	// written is set if the broker has said that it appended the batch although an earlier
+	// one failed. The log then has no place for the earlier one any more.
 	written bool
 }
 
-// perhapsWritten reports whether the log may have something of the batch.
+// perhapsWritten reports whether part of the batch may be in the log.
 func (b *partitionBatch) perhapsWritten() bool { return b.maybeAppended || b.doubted }
 
 var batches = sync.Pool{New: func() any { return new(partitionBatch) }}
@@ -65,10 +64,10 @@ func newBatch(deadline time.Time) *partitionBatch {
 	return b
 }
 
-// recycle gives the batch's memory back. Nothing may refer to it any more, nor to its
-// bytes: a request that carries them must have been written, or given up with its
-// connection. A list of records that grew large is dropped, so that one burst does not
-// hold memory for the life of the process.
+// recycle returns the batch's memory to the pool. Nothing may refer to it or to its bytes any
+// more: a request that carries them must have been written, or given up with its connection. A
+// large list of records is dropped, so that one burst does not hold memory for the life of the
+// process.
 func (b *partitionBatch) recycle() {
 	b.raw.Release()
 	if b.packed != nil {
@@ -83,22 +82,21 @@ func (b *partitionBatch) recycle() {
 	batches.Put(b)
 }
 
-// size returns the bytes of the batch before compression. Bounds are held against it,
-// since what compression will gain is not known while the batch is filled.
+// size returns the bytes of the batch before compression. Bounds apply to it, since the effect
+// of compression is unknown while the batch is filled.
 func (b *partitionBatch) size() int { return len(b.raw.Bytes) }
 
-// fits reports whether a record with that content still belongs into a batch of
-// at most limit bytes. The first one always does.
+// fits reports whether a record with that content fits into a batch of at most limit bytes. The
+// first record always does.
 func (b *partitionBatch) fits(content, limit int) bool {
 	return len(b.records) == 0 || b.size()+content+maxRecordHead <= limit
 }
 
-// maxRecordHead is the most that a record takes beside its content: its length,
-// attributes and deltas.
+// maxRecordHead is the most that a record takes besides its content: length, attributes and
+// deltas.
 const maxRecordHead = 5 + 1 + 10 + 5
 
-// add encodes a record into the batch. Nothing of r is kept: its bytes are copied, as
-// the contract of transport.Producer demands.
+// add encodes a record into the batch. It keeps nothing of r, as transport.Producer requires.
 func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, held int, done transport.Completion) {
 	at := b.open(content, timestamp)
 	delta, index := timestamp-b.first, int64(len(b.records))
@@ -106,8 +104,8 @@ func (b *partitionBatch) add(r *transport.Record, content int, timestamp int64, 
 	b.close(pending{done: done, timestamp: timestamp, at: at, size: int32(held)})
 }
 
-// move encodes record i of another batch into this one. Its head is written again,
-// because it holds the record's place and time relative to the first one.
+// move encodes record i of another batch into this one. It writes the record's head again, which
+// has position and time relative to the first record.
 func (b *partitionBatch) move(from *partitionBatch, i int) {
 	p := from.records[i]
 	content, _ := batch.CutRecord(from.raw.Bytes[p.at:])
@@ -119,7 +117,7 @@ func (b *partitionBatch) move(from *partitionBatch, i int) {
 	b.close(p)
 }
 
-// open extends the memory for a record, and returns where it begins.
+// open makes room for a record and returns its position.
 func (b *partitionBatch) open(content int, timestamp int64) int32 {
 	if len(b.records) == 0 {
 		b.first, b.last = timestamp, timestamp
@@ -148,8 +146,8 @@ func (b *partitionBatch) close(p pending) {
 	b.held += int64(p.size)
 }
 
-// wire returns what is sent: the compressed form, where compression gained anything.
-// It is the batch's own memory.
+// wire returns the bytes to send: the compressed form if it is smaller. They are the batch's own
+// memory.
 func (b *partitionBatch) wire() []byte {
 	if b.packed != nil {
 		return b.packed.Bytes
@@ -157,14 +155,13 @@ func (b *partitionBatch) wire() []byte {
 	return b.raw.Bytes
 }
 
-// pack compresses the records, once. A batch that doesn't get smaller is sent
-// as it is.
+// pack compresses the records, once. If the result is no smaller, the batch is sent uncompressed.
 func (b *partitionBatch) pack(c *batch.Compression) {
 	if c.Codec == 0 || b.compressed {
 		return
 	}
 	b.compressed = true
-	// The compressed form is no larger than that, or it is not used.
+	// A compressed form larger than this is not used.
 	packed := batch.NewBuffer(b.size())
 	out, err := c.Compress(packed.Bytes[:batch.HeaderSize], b.raw.Bytes[batch.HeaderSize:])
 	packed.Bytes = out
@@ -175,8 +172,8 @@ func (b *partitionBatch) pack(c *batch.Compression) {
 	b.packed = packed
 }
 
-// stamp makes the batch ready to be sent under a session. A batch that is
-// stamped stays as it is, so that sending it again sends the same bytes.
+// stamp fills in the fixed part for a session. A stamped batch does not change, so that sending it
+// again sends the same bytes.
 func (b *partitionBatch) stamp(c *batch.Compression, s batch.ProducerSession, sequence int32) {
 	if b.stamped {
 		return
@@ -190,8 +187,8 @@ func (b *partitionBatch) stamp(c *batch.Compression, s batch.ProducerSession, se
 	batch.Stamp(b.wire(), codec, len(b.records), b.first, b.last, s, sequence)
 }
 
-// split moves the records that keep is true for into new batches, one for each
-// half of them, or a single one if whole is set. The order stays.
+// split moves the records for which keep returns true into new batches: one for each half of them,
+// or a single one if whole is set. Their order is kept.
 func (b *partitionBatch) split(keep func(i int) bool, whole bool) []*partitionBatch {
 	var kept []int
 	for i := range b.records {
@@ -201,7 +198,7 @@ func (b *partitionBatch) split(keep func(i int) bool, whole bool) []*partitionBa
 	}
 	half := len(kept)
 	if !whole {
-		// Two parts, the first one the larger if their number is odd.
+		// Two parts; the first one has one more if the number is odd.
 		half = (len(kept) + 1) / 2
 	}
 	var parts []*partitionBatch

@@ -7,31 +7,31 @@ import (
 	"sync/atomic"
 )
 
-// credit bounds what a producer has accepted and not completed, in bytes and in
-// records. Those who find it full wait in order. It is safe for concurrent use.
+// credit bounds the accepted records without an outcome, in bytes and in number. Callers that find
+// it exhausted wait in order. It is safe for concurrent use.
 //
-// While nobody waits, acquire and release touch two counters and no lock.
+// While nobody waits, acquire and release use two counters and no lock.
 type credit struct {
 	maxBytes, maxRecords int64
 	bytes, records       atomic.Int64
-	// waiters is len(queue), read without mu by callers that may find nobody waiting.
+	// waiters is len(queue), which callers read without mu.
 	waiters atomic.Int32
 
 	mu sync.Mutex
-	// queue has the callers of acquire that wait, in the order in which they are served:
-	// a large record is not overtaken without end by small ones that fit.
+	// queue has the waiting callers of acquire in the order in which they are served, so that
+	// small records that fit don't overtake a large one indefinitely.
 	queue  []*creditWaiter
-	closed chan struct{} // closed by Producer.Close: those that wait give up
+	closed chan struct{} // closed by Producer.Close: waiting callers give up
 }
 
-// creditWaiter is one caller of acquire that waits.
+// creditWaiter is one waiting caller of acquire.
 type creditWaiter struct {
 	bytes int64
-	given chan struct{} // closed when the caller has the credit
+	given chan struct{} // closed once the caller has the credit
 }
 
-// acquire waits until there is credit for one record of n bytes, at most maxBytes. The
-// caller owes a release, unless there was an error.
+// acquire waits for credit for one record of n bytes, at most maxBytes. Unless it returns an error,
+// the caller must call release.
 func (c *credit) acquire(ctx context.Context, n int64) error {
 	if c.waiters.Load() == 0 && c.tryAcquire(n) {
 		return nil
@@ -40,8 +40,8 @@ func (c *credit) acquire(ctx context.Context, n int64) error {
 	c.mu.Lock()
 	c.queue = append(c.queue, w)
 	c.waiters.Add(1)
-	// Credit that was released before waiters was raised went unnoticed, and so did
-	// what another caller's tryAcquire held for a moment before it came here too.
+	// Credit released before waiters was raised has not been offered to this caller, and neither
+	// has credit that another caller's tryAcquire held for a moment. Look again.
 	c.grant()
 	c.mu.Unlock()
 	select {
@@ -54,8 +54,8 @@ func (c *credit) acquire(ctx context.Context, n int64) error {
 	}
 }
 
-// tryAcquire takes credit if there is enough. It adds first and looks then, so that two
-// callers never both get the last of it; for a moment the counters may exceed the bounds.
+// tryAcquire takes credit if there is enough. It adds first and checks afterwards, so that two
+// callers never both get the last of it; the counters may briefly exceed the bounds.
 func (c *credit) tryAcquire(n int64) bool {
 	if c.bytes.Add(n) > c.maxBytes {
 		c.bytes.Add(-n)
@@ -69,7 +69,7 @@ func (c *credit) tryAcquire(n int64) bool {
 	return true
 }
 
-// release gives back the credit of some records.
+// release returns the credit of records.
 func (c *credit) release(bytes int64, records int) {
 	c.records.Add(int64(-records))
 	c.bytes.Add(-bytes)
@@ -80,8 +80,8 @@ func (c *credit) release(bytes int64, records int) {
 	}
 }
 
-// grant gives credit to the callers that have waited longest, as long as there is
-// enough for the first of them. The caller holds mu.
+// grant gives credit to the callers that have waited longest, as long as there is enough for the
+// first of them. The caller holds mu.
 func (c *credit) grant() {
 	for len(c.queue) > 0 && c.tryAcquire(c.queue[0].bytes) {
 		close(c.queue[0].given)
@@ -100,7 +100,7 @@ func (c *credit) abandon(w *creditWaiter, err error) error {
 		c.grant() // the next in the queue may need less
 	}
 	c.mu.Unlock()
-	if i < 0 {
+	if i < 0 { // it was granted at that moment, and is not used
 		c.release(w.bytes, 1) // it was granted in the same moment, and nobody uses it
 	}
 	return err

@@ -1,42 +1,42 @@
-// Package produce is the idempotent producer: records gather in batches per
-// partition, one sender per broker carries them, and what fails is judged by
-// whether the broker can have written it.
+// Package produce is the idempotent producer. Records collect in batches per partition, and one
+// sender per broker sends them. When a request fails, what happens next depends on whether the
+// broker can have written the records.
 //
-// The way of a record:
+// The path of a record:
 //
 //	producer.go   Producer: Produce, Flush, Close
-//	topic.go      the topic's partitions, and which one a record goes to
+//	topic.go      a topic's partitions, and the choice of one for a record
 //	credit.go     the memory that records wait for
 //	partition.go  a partition's queue, order and sequence numbers
 //	batch.go      a batch under construction
-//	waiting.go    partitions that wait to be tried again, or for a leader
+//	waiting.go    partitions that wait for a retry or for a leader
 //	sender.go     the workers of one broker
-//	request.go    what a worker sends and what comes of it
-//	flight.go     Produce requests under way, several to a distant broker
-//	under_way.go  batches that are sent before the one before them is answered
+//	request.go    what a worker sends, and how it acts on the response
+//	flight.go     Produce requests in flight, several to a distant broker
+//	under_way.go  batches sent before the previous one is answered
 //	encode.go     the bytes of a request, without copying batches
 //
 // What can go wrong:
 //
 //	errors.go        which errors a partition recovers from
-//	failure.go       a response with errors: again, split, refused or unknown
-//	leader_watch.go  brokers that are silent: another leader, and what the gate learns
+//	failure.go    responses with errors: retry, split, refuse, or give up as unknown
+//	leader_watch.go  silent brokers: finding another leader, telling the gate
 //	id.go            producer ids and epochs
 //
-// Who has a partition. While it is idle nobody has. The goroutine that adds the first
-// record sets busy and passes it on: to a sender's list, one of its workers, the
-// waiting ones, and so on. Only the goroutine that has it may touch its head, session and
-// sequence number, which takes no lock; what is accepted meanwhile goes to the queue and the open
-// batch, under the partition's lock. So a partition has one batch under way at a broker
-// near by, and order needs no more than that.
+// Ownership of a partition. Nobody owns an idle partition. The goroutine that adds the first record
+// sets busy and passes the partition on: to a sender's list, to one of its workers, to the waiting
+// ones, and so on. Only the owner may touch the partition's head, session and sequence number, and
+// needs no lock for that. Records accepted meanwhile go to the queue and the open batch, under the
+// partition's lock. So at a nearby broker a partition has one batch in flight, and order needs
+// nothing more.
 //
-// Several under way. Where an answer takes long (farAfter), the worker that has a partition
-// sends what comes next on the same connection, up to mostUnderWay batches. The log takes
-// them in the order of their sequence numbers or not at all, once it knows the session, so
-// the first of a session goes alone. When one fails nothing more of the partition is sent
-// until all are answered or the connection is given up; then they are queued again as they
-// were, and sent one by one. A batch behind one that is refused is not in the log, and gets
-// other numbers under the next epoch (KIP-360): its old request may still be on its way.
+// Several batches in flight. If answers take long (farAfter), the worker that owns a partition
+// sends further batches on the same connection, up to mostUnderWay. The log, once it knows the
+// session, accepts them in the order of their sequence numbers or not at all, so the first
+// batch of a session is sent alone. If one fails, nothing more of the partition is sent until
+// all are answered or the connection is given up; then they are queued again unchanged, and
+// sent one by one. A batch behind a refused one is not in the log, and gets other numbers under
+// the next epoch (KIP-360), since its old request may still arrive.
 //
 // What is known of a batch. Before a byte of a request was written it is not in the log.
 // From then on it may be (maybeAppended), until a broker answers in a way that excludes
@@ -53,8 +53,8 @@
 // written under the next epoch, which fences the request that was given up, and lets no
 // broker take it for a repetition of that.
 //
-// Deadlines are kept wherever a partition can be: in a sender's list by its expiry
-// timer, with a worker by the deadline of the exchange, among the waiting ones by their
-// timer. A throttled broker's partitions wait among the latter, so that quotas delay
-// records no longer than their delivery time.
+// Deadlines are watched wherever a partition can be: in a sender's list by its expiry timer, at
+// a worker by the deadline of the exchange, among the waiting ones by their timer. Partitions
+// of a throttled broker wait among the latter, so that quotas delay records no longer than
+// their delivery time.
 package produce

@@ -11,25 +11,22 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// copied is how many bytes of batches are copied into a request. More are written
-// from where they are: one writev costs more than copying little, and less than
-// copying much.
+// copied is how many bytes of batches are copied into a request. Others are written from where
+// they are: one writev costs more than copying little, and less than copying much.
 const copied = 64 << 10
 
-// produceRequest is a ProduceRequest whose body is written from the partitions
-// of a flight.
+// produceRequest is a ProduceRequest whose body is written from the batches of a flight.
 type produceRequest struct {
 	kmsg.ProduceRequest
 	flight *flight
-	// gaps are the places of the frame where batches belong that were not
-	// copied into it.
+	// gaps are the positions in the frame of batches that were not copied into it.
 	gaps    []gap
 	scatter bool
 	buffers net.Buffers // memory of pieces
 }
 
 type gap struct {
-	// at is where in the frame the batch belongs, batch its bytes, which stay the partition's.
+	// at is the batch's position in the frame; batch is its bytes, which the partition owns.
 	at    int
 	batch []byte
 }
@@ -51,8 +48,8 @@ func (q *produceRequest) frame(clientID string, b []byte) []byte {
 	return b
 }
 
-// pieces returns the frame with the batches in their places, or nil if they are in it.
-// It refers to the memory of the batches, so they must not change until it is written.
+// pieces returns the frame with the batches in their places, or nil if the frame contains them.
+// It refers to the batches' memory, which must not change until it is written.
 func (q *produceRequest) pieces(frame []byte) net.Buffers {
 	if !q.scatter {
 		return nil
@@ -67,13 +64,12 @@ func (q *produceRequest) pieces(frame []byte) net.Buffers {
 	return q.buffers
 }
 
-// byID is the first version of Produce that names topics by id (KIP-516): a broker
-// then refuses what is meant for a topic that was deleted, though another of that
-// name is there.
+// byID is the first version of Produce that names topics by id (KIP-516). A broker then refuses
+// records for a deleted topic even if another topic has its name.
 const byID = 13
 
-// mostVersion returns the highest version in which the request can be sent: byID,
-// unless the id of one of its topics is unknown.
+// mostVersion returns the highest version in which the request can be sent: byID, unless a
+// topic's id is unknown.
 func (q *produceRequest) mostVersion() int16 {
 	for _, c := range q.flight.carried {
 		if c.part.topic.layout.Load().id == (transport.TopicID{}) {
@@ -84,8 +80,8 @@ func (q *produceRequest) mostVersion() int16 {
 }
 
 // AppendTo writes the body, in versions 3 to 13
-// (https://kafka.apache.org/protocol.html#The_Messages_Produce), and notes of each
-// batch the id that it was sent under.
+// (https://kafka.apache.org/protocol.html#The_Messages_Produce), and records for each batch the
+// topic id under which it was sent.
 func (q *produceRequest) AppendTo(b []byte) []byte {
 	e := encoder{b, q.GetVersion() >= 9}
 	e.nullString()
@@ -139,14 +135,14 @@ type encoder struct {
 	compact bool
 }
 
-// int16 writes a number of two bytes, in network order as all numbers are.
+// int16 writes a number of two bytes, in network order like all numbers.
 func (e *encoder) int16(v int16) { e.b = binary.BigEndian.AppendUint16(e.b, uint16(v)) }
 
 // int32 writes a number of four bytes.
 func (e *encoder) int32(v int32) { e.b = binary.BigEndian.AppendUint32(e.b, uint32(v)) }
 
-// length writes the number of elements of an array, or of bytes. The compact form
-// leaves 0 to null, so that it counts from 1.
+// length writes the number of elements of an array, or of bytes. The compact form uses 0 for
+// null, and so counts from 1.
 func (e *encoder) length(n int) {
 	if e.compact {
 		e.b = binary.AppendUvarint(e.b, uint64(n)+1)
@@ -155,8 +151,8 @@ func (e *encoder) length(n int) {
 	}
 }
 
-// string writes the length of s and its bytes. Names of topics are the only strings,
-// and no longer than 249 bytes.
+// string writes the length of s and its bytes. The only strings are names of topics, of at most
+// 249 bytes.
 func (e *encoder) string(s string) {
 	if e.compact {
 		e.length(len(s))
@@ -166,8 +162,7 @@ func (e *encoder) string(s string) {
 	e.b = append(e.b, s...)
 }
 
-// nullString writes that there is no string: an idempotent producer has no
-// transactional id.
+// nullString writes a null string: an idempotent producer has no transactional id.
 func (e *encoder) nullString() {
 	if e.compact {
 		e.b = append(e.b, 0)
@@ -176,7 +171,7 @@ func (e *encoder) nullString() {
 	}
 }
 
-// tags writes that there are none.
+// tags writes an empty list of tagged fields.
 func (e *encoder) tags() {
 	if e.compact {
 		e.b = append(e.b, 0)

@@ -52,26 +52,26 @@ func expired(within time.Duration, attempts int, cause error) *DeliveryError {
 	return &DeliveryError{What: what, Cause: cause}
 }
 
-// behind returns the error of records that were queued behind a batch that was lost:
-// none of them was sent, and sending them would let them overtake it.
+// behind returns the error of records that were queued behind a lost batch. They were not sent,
+// since they would overtake it.
 func behind(cause error) *DeliveryError {
 	return &DeliveryError{What: "not sent, since an earlier record of the same partition was lost", Cause: &notSent{cause}}
 }
 
-// notSent says why something else failed. It hides that the other's outcome is
-// unknown, for this one's isn't.
+// notSent is the cause of another record's failure. It hides that record's unknown outcome,
+// since this record's is known.
 type notSent struct{ err error }
 
 // Error returns the text of the cause.
 func (e *notSent) Error() string { return e.err.Error() }
 
-// Is matches what the cause is, except an unknown outcome.
+// Is matches the cause's errors, except an unknown outcome.
 func (e *notSent) Is(target error) bool {
 	return target != transport.ErrOutcomeUnknown && errors.Is(e.err, target)
 }
 
-// refusal returns the error of a record that the broker refuses for what it is. Its
-// message, which a broker or its policies choose, may say more than the code.
+// refusal returns the error of a record that the broker refuses for its content. The message,
+// from the broker or one of its policies, may say more than the code.
 func refusal(code kerr.Error, message string, size int) error {
 	if errors.Is(code, transport.ErrTooLarge) {
 		return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size})
@@ -103,12 +103,12 @@ func appendedMaybe(code kerr.Error) bool {
 	return true
 }
 
-// infrastructure returns err if it says something of the broker's health, and nil if
-// it is about a record or this client's rights. A broker that loads a coordinator
-// works: a cluster that was just made answers so a few times to every producer's
-// first request. So does one that does not lead the partition, or not yet: what
-// this client knows is old then, as in every restart of a broker, and a gate that
-// closed on it would hold up publishing long after the new leader is there.
+// infrastructure returns err if it says something about the broker's health, and nil if it is
+// about a record or this client's rights. A broker that is loading a coordinator works: in a
+// new cluster every producer's first request gets that answer a few times. So does a broker
+// that no longer leads the partition, or not yet: this client's metadata is out of date, as
+// with every restart of a broker, and a gate that closed on that would delay publishing long
+// after there is a new leader.
 func infrastructure(err error) error {
 	if err == nil || !kerr.Retriable(err) {
 		return nil

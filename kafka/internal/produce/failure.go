@@ -14,32 +14,31 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The waits between attempts of one partition.
+// Waits between attempts of one partition.
 const (
 	firstBackoff = 10 * time.Millisecond
 	lastBackoff  = time.Second
-	// missingGrace is for how long a topic may be missing that was there when
-	// its records were accepted: brokers learn of a new topic one after another.
+	// missingGrace is how long a topic may be missing that existed when its records were
+	// accepted: brokers learn about a new topic one after another.
 	missingGrace = 5 * time.Second
 )
 
-// retryAfter returns how long to wait after a number of failed attempts: twice as long
-// each time up to lastBackoff, and a quarter more or less, so that partitions which
-// failed together do not come back together.
+// retryAfter returns how long to wait after a number of failed attempts: twice as long each
+// time up to lastBackoff, give or take a quarter, so that partitions that failed together don't
+// come back together.
 func retryAfter(attempts int) time.Duration {
 	d := min(firstBackoff<<min(max(attempts-1, 0), 10), lastBackoff)
 	return d*3/4 + rand.N(d/2)
 }
 
-// retry ends an attempt that failed in a way that another may not: the head is
-// tried again after a while, if its time is not over.
+// retry ends an attempt whose error may pass: the head is sent again after a while, unless its
+// time is over.
 func (p *partition) retry(err error) {
 	b := p.head
 	b.attempts++
 	p.cause, p.known = err, false
 	wait := retryAfter(b.attempts)
-	// An election ends at any moment, so the next look comes soon however many attempts
-	// have failed.
+	// An election may end at any moment, so look again soon, however many attempts have failed.
 	if kerr.LeaderMoved(err) {
 		p.leaderless = true
 		p.producer.client.Invalidate(p.topic.name)
@@ -48,8 +47,7 @@ func (p *partition) retry(err error) {
 	p.wait(time.Now().Add(wait))
 }
 
-// wait hands the partition to those who wait, until due or the deadline of the
-// batch that is next.
+// wait adds the partition to the waiting ones, until due or the deadline of its next batch.
 func (p *partition) wait(due time.Time) {
 	p.load.Store(loadRetrying)
 	p.due = due
@@ -59,8 +57,8 @@ func (p *partition) wait(due time.Time) {
 	p.producer.waiting.add(p)
 }
 
-// deadline returns that of the batch that is next, the zero time if there is none.
-// Batches are queued in the order of their deadlines, so no later one is due before.
+// deadline returns the deadline of the next batch, or the zero time if there is none. Batches
+// are queued in the order of their deadlines, so no later one is due earlier.
 func (p *partition) deadline() time.Time {
 	if p.head != nil {
 		return p.head.deadline
@@ -76,8 +74,8 @@ func (p *partition) deadline() time.Time {
 	return time.Time{}
 }
 
-// overdue loses the head if its delivery time is over, and reports whether it was. The
-// partition is then passed on, and must not be touched by the caller any more.
+// overdue loses the head if its delivery time is over, and reports whether it did. If so, the
+// partition has been passed on, and the caller must not touch it any more.
 func (p *partition) overdue(now time.Time) bool {
 	if deadline := p.deadline(); deadline.IsZero() || now.Before(deadline) {
 		return false
@@ -90,9 +88,8 @@ func (p *partition) overdue(now time.Time) bool {
 	return true
 }
 
-// lose fails the head, and everything queued behind it: a later record of the
-// partition must not be in the log where an earlier one is missing. Records
-// that are accepted from now on are sent.
+// lose fails the head and everything queued behind it: a later record of the partition must not
+// be in the log if an earlier one is missing. Records accepted from now on are sent.
 func (p *partition) lose(err *DeliveryError) {
 	p.mu.Lock()
 	behindIt := p.queue
@@ -100,8 +97,7 @@ func (p *partition) lose(err *DeliveryError) {
 		behindIt = append(behindIt, p.open)
 	}
 	p.queue, p.open, p.more = nil, nil, nil
-	// The partition stays busy, so what is accepted while completions are called is
-	// queued.
+	// The partition stays busy, so records accepted while completions are called are queued.
 	p.busy = true
 	p.mu.Unlock()
 	completed := 0
@@ -122,8 +118,8 @@ func (p *partition) lose(err *DeliveryError) {
 		completed += p.fail(b, err)
 		p.head = nil
 	}
-	// Nothing of these was sent, unless they were under way together with the head, or are
-	// parts of the batch that it was a part of.
+	// None of these was sent, unless it was in flight together with the head or is another part of
+	// the batch that the head was split from.
 	for _, b := range behindIt {
 		if b.perhapsWritten() {
 			unknown := *err
@@ -136,8 +132,8 @@ func (p *partition) lose(err *DeliveryError) {
 	p.conclude(completed)
 }
 
-// fail completes the records of a batch with an error, and returns how many records
-// are completed with it.
+// fail completes the records of a batch with an error, and returns their number, including
+// those refused earlier that count with it.
 func (p *partition) fail(b *partitionBatch, err error) int {
 	p.producer.credit.release(b.held, len(b.records))
 	for i := range b.records {
@@ -148,16 +144,16 @@ func (p *partition) fail(b *partitionBatch, err error) int {
 	return completed
 }
 
-// complete gives a record its outcome, a failure. Completions are user code of the
-// layers above: they are called without any lock, since they may publish again.
+// complete completes a record with an error. Completions are code of the layers above, which
+// may publish again, so they are called without a lock.
 func (p *partition) complete(r *pending, err error) {
 	if r.done != nil {
 		r.done.Done(transport.Position{Partition: p.name(), Offset: -1, Time: time.UnixMilli(r.timestamp)}, err)
 	}
 }
 
-// notAppended notes that nothing of the head, or of what it was split from, is in the
-// log without an answer that says so.
+// notAppended records that neither the head nor the batch it was split from is in the log,
+// although no answer says so.
 func (p *partition) notAppended() {
 	if p.head != nil {
 		p.head.maybeAppended, p.head.doubted = false, false
@@ -169,19 +165,18 @@ func (p *partition) notAppended() {
 	p.mu.Unlock()
 }
 
-// fence gives up a batch that may or may not be in the log, by writing what
-// follows under the next epoch, from sequence 0 on. The broker then refuses the
-// old request, should it still be on its way. It may come in before the next
-// batch does; then it lies in the log before it, where it belongs.
+// fence gives up a batch that may or may not be in the log, by writing what follows under the
+// next epoch, from sequence 0 on. The broker then refuses the old request should it still
+// arrive. If it arrives before the next batch does, it is in the log before it, where it
+// belongs.
 //
-// A broker keeps id, epoch and sequence per partition, and checks them only
-// there as long as there are no transactions. So the epochs of this producer's
-// partitions grow each by itself, and a partition in trouble disturbs no other.
-// (Kafka's Java client has one epoch for all, and moves each partition to it
-// when that partition has nothing in flight, which comes to the same.)
+// A broker keeps id, epoch and sequence per partition and, without transactions, checks them
+// only there. So the epochs of this producer's partitions grow independently, and a partition
+// in trouble disturbs no other. (Kafka's Java client has one epoch for all, and moves each
+// partition to it once that has nothing in flight, which amounts to the same.)
 //
-// The last epoch is never used, as in the Java client: then the partition begins
-// under a new producer id, which fences nothing.
+// As in the Java client, the last epoch is never used: the partition then starts under a new
+// producer id, which fences nothing.
 func (p *partition) fence() {
 	p.known = false
 	if p.session.Epoch >= 1<<15-2 {
@@ -192,24 +187,23 @@ func (p *partition) fence() {
 	p.sequence = 0
 }
 
-// renew makes the partition begin under another producer id.
+// renew makes the partition start under another producer id.
 func (p *partition) renew() {
 	p.producer.ids.retire(p.session.ID)
 	p.session, p.known = batch.ProducerSession{ID: -1}, false
 }
 
-// resend sends the head under another session, as soon as possible, and then what was
-// sent behind it. The caller knows that the log has nothing of them.
+// resend sends the head under another session as soon as possible, and then what was sent
+// behind it. The caller knows that none of it is in the log.
 func (p *partition) resend(err error) {
 	p.head.stamped, p.head.maybeAppended = false, false
 	p.restamp()
 	p.retry(err)
 }
 
-// handleError acts on an error that the broker answers the head with. It decides between
-// three ends: the head is sent again with the same bytes, sent again as something else,
-// or lost. What is sent again as something else must be known not to be in the log, or
-// be recognised by the log if it is.
+// handleError acts on a broker's error for the head. The head is sent again with the same
+// bytes, sent again with different ones, or lost. It may be sent with different bytes only if
+// it is known not to be in the log, or if the log recognizes it.
 func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	if appendedMaybe(code) {
@@ -218,20 +212,19 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 	p.known = false
 	switch code {
 	case kerr.DuplicateSequenceNumber:
-		// The log has it; the broker doesn't know where any more.
+		// It is in the log, at an offset that the broker no longer knows.
 		p.finish(-1, -1)
 	case kerr.OutOfOrderSequenceNumber:
 		if b.doubted {
-			// The log has the batch that this one was split from, or it has lost
-			// what came before. It doesn't say which.
+			// The log has the batch from which this one was split, or it has lost what came
+			// before. It does not say which.
 			p.lose(&DeliveryError{What: "the batch was refused when it was sent again", Cause: code})
 			return
 		}
-		// The log ends before the batch that was acknowledged last, for
-		// instance after an unclean election. It doesn't have this one either:
-		// the broker would know its sequence, since fewer were written after it than the
-		// broker remembers. Without its past the log may even have taken what was sent
-		// behind the head, which would then be overtaken.
+		// The log ends before the last acknowledged batch, after an unclean election for
+		// instance. It does not have this one either: the broker would know its sequence, since
+		// fewer were written after it than brokers remember. Without its past, the log may even
+		// have accepted batches sent behind the head, which would then have overtaken it.
 		if p.queued((*partitionBatch).perhapsWritten) {
 			p.lose(&DeliveryError{What: "the log has lost what was written before", Cause: code})
 			return
@@ -239,8 +232,7 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 		p.fence()
 		p.resend(code)
 	case kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
-		// The broker has forgotten the session or fenced it, and with it
-		// whether it has the batch.
+		// The broker has forgotten or fenced the session, and with it whether it has the batch.
 		unknown := b.perhapsWritten() || p.queued((*partitionBatch).perhapsWritten)
 		p.renew()
 		if unknown {
@@ -254,7 +246,7 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 			p.refuse(answer)
 			return
 		}
-		// Brokers check a batch before they look whether they have it already.
+		// Brokers check a batch before they look whether they already have it.
 		p.lose(&DeliveryError{What: "refused", Cause: code})
 	case kerr.NotLeaderOrFollower:
 		if p.producer.client.Moved(p.topic.name, p.index, answer.CurrentLeader.LeaderID, answer.CurrentLeader.LeaderEpoch) {
@@ -270,8 +262,8 @@ func (p *partition) handleError(answer *kmsg.ProduceResponseTopicPartition) {
 	}
 }
 
-// retryOrLose ends an attempt with an error: the head is tried again if that may help,
-// and lost otherwise. message is the broker's own text, nil for none.
+// retryOrLose ends an attempt with an error: the head is sent again if that may help, and lost
+// otherwise. message is the broker's own text, nil if there is none.
 func (p *partition) retryOrLose(err error, message *string) {
 	if kerr.Retriable(err) || errors.Is(err, kerr.UnknownServerError) {
 		p.retry(err)
@@ -287,13 +279,13 @@ func (p *partition) retryOrLose(err error, message *string) {
 // refuse fails the records that the broker refuses for what they are, and sends
 // the others in a batch of their own, under the next epoch.
 //
-// If the broker doesn't name them (KIP-467) the batch is halved, until a record
-// stands alone. That also brings a batch down to a size that the topic accepts.
+// If the broker doesn't name the records (KIP-467) the batch is halved, until a record is
+// alone. That also gets a batch down to a size that the topic accepts.
 //
-// A batch that may be in the log is halved too: brokers refuse it before they look
-// for it. Its first part is sent under the same sequence number. A log that has the
-// whole batch answers that it is out of order, and one that accepts the part does
-// not have the batch. No record is said to be refused before that is known.
+// A batch that may be in the log is halved too, since brokers refuse it before they look for
+// it. Its first part is sent under the same sequence number. A log that has the whole batch
+// answers that the part is out of order; one that accepts the part does not have the batch. No
+// record is reported as refused before that is known.
 func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	uncertain := b.perhapsWritten()
@@ -310,8 +302,8 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	}
 	refused := make(map[int]string, len(answer.ErrorRecords))
 	for _, r := range answer.ErrorRecords {
-		// Records that a broker names in a batch which may be in the log are not failed yet:
-		// refused now does not mean refused then.
+		// In a batch that may be in the log, named records are not failed yet: a record refused
+		// now may have been accepted then.
 		if uncertain || r.RelativeOffset < 0 || int(r.RelativeOffset) >= len(b.records) {
 			continue
 		}
@@ -325,7 +317,7 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 		refused[0], named = message, true
 	}
 	if errors.Is(code, transport.ErrTooLarge) && len(b.records) > 1 {
-		// Later batches are not made as large, or each would be refused and halved.
+		// Make later batches smaller, or each would be refused and halved.
 		p.topic.limit.Store(max(int64(b.size()/2), 1))
 	}
 	taken := b.refused
@@ -343,12 +335,12 @@ func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 		p.conclude(taken)
 		return
 	}
-	// All of them: what the log has is not known before the first part is answered.
+	// All parts: whether the log has them is not known before the first is answered.
 	for _, part := range parts {
 		part.doubted = uncertain
 	}
-	// The records taken out are completed with the last part, so that a Flush
-	// that counts them has waited for those before them.
+	// Removed records count as completed with the last part, so that a Flush that waits for
+	// them has also waited for those before them.
 	parts[len(parts)-1].refused = taken
 	p.mu.Lock()
 	p.queue = append(parts[1:], p.queue...)

@@ -14,28 +14,28 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// flight is a request under way.
+// flight is a request in flight.
 type flight struct {
 	carried []parcel
-	left    []parcel // of carried, from the first on that no answer was found for yet
-	size    int      // of the batches
+	left    []parcel // rest of carried, from the first one without an answer on
+	size    int      // of the batches, in bytes
 	begun   time.Time
-	// deadline is the first of the batches' own, or that of requests.
+	// deadline is the earliest of the batches' deadlines and the request timeout.
 	deadline    time.Time
 	correlation int32
 	version     int16  // of the request
-	wrote       bool   // the broker may have received it, or a part
-	body        []byte // memory of responses, used again with the flight
+	wrote       bool   // the broker may have received all or part of it
+	body        []byte // memory for responses, reused with the flight
 }
 
-// parcel is a batch in a request. An answered one is the zero parcel.
+// parcel is a batch in a request. Once answered it is the zero parcel.
 type parcel struct {
 	part   *partition
 	batch  *partitionBatch
 	sentTo transport.TopicID
 }
 
-// newFlight returns an empty flight, one of those that are over if there is any.
+// newFlight returns an empty flight, reusing a finished one if there is any.
 func (r *round) newFlight() *flight {
 	n := len(r.spare)
 	if n == 0 {
@@ -46,21 +46,21 @@ func (r *round) newFlight() *flight {
 	return f
 }
 
-// reuse keeps a flight that is over.
+// reuse keeps a finished flight for newFlight.
 func (r *round) reuse(f *flight) {
 	clear(f.carried)
 	*f = flight{carried: f.carried[:0], body: f.body}
 	r.spare = append(r.spare, f)
 }
 
-// add puts a batch into the request.
+// add adds a batch to the request.
 func (f *flight) add(p *partition, b *partitionBatch) {
 	f.carried = append(f.carried, parcel{part: p, batch: b})
 	f.size += len(b.wire())
 }
 
-// memory returns that of an earlier response, if it is large enough. Nothing of a
-// response is kept beyond accept.
+// memory returns the memory of an earlier response, if it is large enough. Nothing of a
+// response is kept after accept.
 func (f *flight) memory(size int) []byte {
 	if cap(f.body) < size {
 		f.body = make([]byte, size)
@@ -68,7 +68,7 @@ func (f *flight) memory(size int) []byte {
 	return f.body[:size]
 }
 
-// waiting returns the partitions of the requests under way.
+// waiting returns the partitions of the requests in flight.
 func (r *round) waiting() (parts []*partition) {
 	for _, f := range r.flights {
 		for i := range f.carried {
@@ -78,8 +78,8 @@ func (r *round) waiting() (parts []*partition) {
 	return parts
 }
 
-// byTopic implements sort.Interface. Of slices.SortStableFunc a program would link 14 kB
-// for each type, and sort.SliceStable allocates for each request.
+// byTopic implements sort.Interface. slices.SortStableFunc would add 14 kB to a program for
+// each type, and sort.SliceStable allocates for each request.
 type byTopic flight
 
 func (f *byTopic) Len() int      { return len(f.carried) }
@@ -88,10 +88,10 @@ func (f *byTopic) Less(i, j int) bool {
 	return f.carried[i].part.topic.name < f.carried[j].part.topic.name
 }
 
-// launch sends a request. From here on it is one of those under way.
+// launch sends a request, which is then in flight.
 func (r *round) launch(f *flight) error {
 	p := r.sender.producer
-	// By topic, as the request names each once.
+	// By topic, since the request names each topic once.
 	sort.Stable((*byTopic)(f))
 	first := len(r.flights) == 0
 	f.begun = time.Now()
@@ -99,8 +99,8 @@ func (r *round) launch(f *flight) error {
 	fresh := false
 	for i := range f.carried {
 		c := &f.carried[i]
-		// A producer id is fetched at most once for a request, over its own connection. What
-		// follows another request has one.
+		// A request gets a producer id at most once, over its own connection. Batches behind
+		// another request have one already.
 		fresh = fresh || c.part.session.ID < 0
 		if d := c.batch.deadline; d.Before(f.deadline) {
 			f.deadline = d
@@ -117,7 +117,7 @@ func (r *round) launch(f *flight) error {
 			return err
 		}
 		if throttle > 0 {
-			// The broker would leave what came next on this connection unread.
+			// The broker would not read anything further on this connection.
 			r.sender.mute(throttle)
 			return errMuted
 		}
@@ -130,8 +130,8 @@ func (r *round) launch(f *flight) error {
 	for i := range f.carried {
 		f.carried[i].part.stamp(f.carried[i].batch, session)
 	}
-	// The broker waits for the replicas for half of the time at most, so that
-	// its answer that they are late comes before the connection is given up.
+	// Let the broker wait for the replicas for at most half of the time, so that its answer
+	// that they are late comes before the connection is given up.
 	r.req.TimeoutMillis = int32(max(min(time.Until(f.deadline), p.client.Options.RequestTimeout/2).Milliseconds(), 1))
 	r.req.SetVersion(version)
 	frame := cluster.TakeFrame()
@@ -141,7 +141,7 @@ func (r *round) launch(f *flight) error {
 	f.correlation, f.version = r.conn.Link.Correlation+1, version
 	deadline := f.deadline
 	if !first {
-		deadline = time.Time{} // that of the response that is being waited for
+		deadline = time.Time{} // that of the response being read
 		r.expect <- f
 	}
 	r.conn.Wrote = false
@@ -150,7 +150,7 @@ func (r *round) launch(f *flight) error {
 	return err
 }
 
-// land waits for the only request under way to be answered, and acts on the response.
+// land waits for the answer to the only request in flight, and acts on it.
 func (r *round) land() error {
 	f := r.flights[0]
 	r.watch.begin(f.begun, r.sent, r.stop)
@@ -162,7 +162,7 @@ func (r *round) land() error {
 	return r.landed(body)
 }
 
-// landed acts on the response to the oldest request under way.
+// landed acts on the response to the oldest request in flight.
 func (r *round) landed(body []byte) error {
 	f := r.flights[0]
 	r.resp.SetVersion(f.version)
@@ -176,17 +176,17 @@ func (r *round) landed(body []byte) error {
 	return nil
 }
 
-// received is a response, or why there is none.
+// received is a response, or the reason why there is none.
 type received struct {
 	body []byte
 	err  error
 }
 
-// cruise lands the request under way, and those that it sends meanwhile, with what their
-// partitions have by then. Responses are read on a goroutine of their own: a broker that
-// could not send them would read no requests.
+// cruise lands the request in flight, and further ones that it sends meanwhile with new batches
+// of the same partitions. Another goroutine reads the responses: a broker that can't send them
+// reads no requests.
 func (r *round) cruise() error {
-	// Neither channel is ever full, so neither side waits for the other.
+	// Neither channel can be full, so neither side waits for the other.
 	r.expect, r.come = make(chan *flight, mostUnderWay), make(chan received, mostUnderWay)
 	ended := make(chan struct{})
 	go func() {
@@ -204,7 +204,7 @@ func (r *round) cruise() error {
 	return err
 }
 
-// exchange sends and lands until nothing is under way.
+// exchange sends and receives until nothing is in flight.
 func (r *round) exchange() error {
 	for len(r.flights) > 0 {
 		if err := r.follow(); err != nil {
@@ -227,7 +227,7 @@ func (r *round) exchange() error {
 	return nil
 }
 
-// cause returns why no response came, if that has ended the write that failed with err.
+// cause returns why no response came, if that ended the write that failed with err.
 func (r *round) cause(err error) error {
 	for {
 		select {
@@ -241,12 +241,12 @@ func (r *round) cause(err error) error {
 	}
 }
 
-// read reads the response to each request that is expected to have one.
+// read reads the responses to the expected requests.
 func (r *round) read(expect <-chan *flight, come chan<- received) {
 	for f := range expect {
 		var a received
 		a.err = r.conn.SetDeadline(f.deadline)
-		// Looked at after the deadline is set, which would undo that of stop.
+		// Check after setting the deadline, which would undo that of stop.
 		if r.stopped.Load() && a.err == nil {
 			a.err = os.ErrDeadlineExceeded
 		}
@@ -255,17 +255,17 @@ func (r *round) read(expect <-chan *flight, come chan<- received) {
 		}
 		come <- a
 		if a.err != nil {
-			// Setting the deadline may have undone the end of a write that nobody takes.
+			// Setting the deadline may have undone the one that ends a stuck write.
 			_ = r.conn.SetDeadline(cluster.Past)
 			return
 		}
 	}
 }
 
-// follow sends what the partitions under way have by now, if the broker is far away and
-// nobody else is in want of the connection.
+// follow sends new batches of the partitions in flight, if the broker is far away and nobody
+// else needs the connection.
 func (r *round) follow() error {
-	// When the holder's context has ended, so does the response that is waited for.
+	// Once the holder's context has ended, waiting for a response ends too.
 	if len(r.flights) >= mostUnderWay || !r.sender.far() || r.conn.Link.Retired() || r.sender.wanted() {
 		return nil
 	}
@@ -289,9 +289,9 @@ func (r *round) follow() error {
 	return r.launch(next)
 }
 
-// answers takes the batch out that an answer is for, and returns it, or nil if
-// none is left of that topic and index. Brokers answer in the order of the request,
-// more or less, so it is mostly the first that is left.
+// answers removes and returns the batch that an answer is for, or nil if none is left of that
+// topic and index. Brokers mostly answer in the order of the request, so it is usually the
+// first one left.
 func (f *flight) answers(topic *kmsg.ProduceResponseTopic, index int32) (*partition, *partitionBatch) {
 	named := f.version < byID
 	for i, c := range f.left {
@@ -306,12 +306,11 @@ func (f *flight) answers(topic *kmsg.ProduceResponseTopic, index int32) (*partit
 	return nil, nil
 }
 
-// ErrUnanswered is the error of a partition that is missing in the response to its
-// request.
+// ErrUnanswered is the error of a partition that is missing from the response to its request.
 var ErrUnanswered = errors.New("the broker's response leaves the partition out")
 
-// unanswered repeats what the broker's response says nothing of. The broker may have
-// appended it.
+// unanswered repeats the batches that the broker's response does not mention. The broker may
+// have appended them.
 func (f *flight) unanswered() {
 	for _, c := range f.left {
 		if c.part != nil {

@@ -12,17 +12,17 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// producerIDs hands out the producer id under which partitions begin to write.
-// Most producers need one in their life. It is safe for concurrent use.
+// producerIDs provides the producer id with which partitions start to write. Most producers
+// need one in their life. It is safe for concurrent use.
 type producerIDs struct {
 	current atomic.Pointer[batch.ProducerSession] // nil if the next get must fetch one
 }
 
-// get returns the current id, fetching one over w, whatever broker it leads to,
-// if there is none. throttle is how long that broker then wants no more requests.
+// get returns the current id. If there is none it fetches one over w, whichever broker that
+// leads to. throttle is how long that broker then wants no more requests.
 //
-// Several workers may fetch at once, each from its own broker, and all but one of
-// the ids are given up: were there a lock, a frozen broker would hold up the others.
+// Several workers may fetch at the same time, each from its own broker, and all ids but one are
+// dropped: with a lock, a frozen broker would hold up the others.
 func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.ProducerSession, throttle time.Duration, err error) {
 	if s := p.current.Load(); s != nil {
 		return *s, 0, nil
@@ -44,7 +44,7 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.Pr
 	}
 	throttle = cluster.Throttle(resp.ThrottleMillis)
 	session = batch.ProducerSession{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
-	// Another worker was faster: its id is used, and this one never.
+	// Another worker was faster: use its id and drop this one.
 	if !p.current.CompareAndSwap(nil, &session) {
 		if s := p.current.Load(); s != nil {
 			return *s, throttle, nil
@@ -53,7 +53,8 @@ func (p *producerIDs) get(w *cluster.Conn, deadline time.Time) (session batch.Pr
 	return session, throttle, nil
 }
 
-// retire gives an id up that a broker has fenced or forgotten. It makes the next get fetch another id, if id is still the current one.
+// retire drops an id that a broker has fenced or forgotten: if it is still current, the next
+// get fetches another.
 func (p *producerIDs) retire(id int64) {
 	if s := p.current.Load(); s != nil && s.ID == id {
 		p.current.CompareAndSwap(s, nil)

@@ -11,14 +11,14 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 )
 
-// sendPatience is how long a worker waits for an answer before it asks the cluster,
-// again and again, whether another broker leads what it sends. A frozen broker takes
-// requests and is silent, and they would be waited for until their deadline.
+// sendPatience is how long a worker waits for an answer before it begins to ask the cluster
+// whether another broker leads its partitions. A frozen broker accepts requests and stays
+// silent, so they would wait until their deadline.
 const sendPatience = 2 * time.Second
 
-// leaderWatch watches one worker's waits for a broker: for a connection, or for the
-// answer to a request. It ends a wait when another broker leads one of the
-// partitions that wait, and reports a broker that is silent to the gate.
+// leaderWatch watches one worker's waits for a broker, for a connection or for the answer to a
+// request. It ends a wait once another broker leads one of the waiting partitions, and reports
+// a silent broker to the gate.
 type leaderWatch struct {
 	sender *sender
 	timer  *time.Timer
@@ -26,12 +26,12 @@ type leaderWatch struct {
 	mu    sync.Mutex
 	begun time.Time           // of the wait
 	due   time.Time           // of the next look
-	parts func() []*partition // what waits; nil while nothing does
+	parts func() []*partition // returns the waiting partitions; nil while none waits
 	stop  func()              // ends the wait
 }
 
-// newLeaderWatch returns the watch of one worker, which is made once per connection and
-// serves one wait after another: a request must not cost a timer.
+// newLeaderWatch returns the watch of one worker. It is made once per connection and serves one
+// wait after another, so that a request does not cost a timer.
 func newLeaderWatch(s *sender) *leaderWatch {
 	w := &leaderWatch{sender: s}
 	w.timer = time.AfterFunc(sendPatience, func() { s.producer.spawn(w.look) })
@@ -39,12 +39,12 @@ func newLeaderWatch(s *sender) *leaderWatch {
 	return w
 }
 
-// begin starts a wait, or goes on with one that began at begun. parts and stop are
-// called until end is, and not after it has returned.
+// begin starts a wait, or continues one that began at begun. parts and stop may be called until
+// end has returned.
 func (w *leaderWatch) begin(begun time.Time, parts func() []*partition, stop func()) {
 	w.mu.Lock()
-	// A wait that goes on, after something was sent behind, is looked at when it was to be:
-	// a steady flow would otherwise put that off without end.
+	// A wait that continues after another request was sent keeps its next look. Otherwise a
+	// steady flow would postpone it indefinitely.
 	if !begun.Equal(w.begun) {
 		w.begun, w.due = begun, begun.Add(sendPatience)
 	}
@@ -80,8 +80,7 @@ func (w *leaderWatch) look() {
 	// First, and without mu: the gate is code of the layers above.
 	w.sender.reportSilence(begun)
 	if len(names) > 0 {
-		// An answer that is late counts when it is looked at next: the silent broker
-		// may be the only one there is to ask.
+		// A late answer counts at the next look: the silent broker may be the only one to ask.
 		ctx, cancel := context.WithTimeout(w.sender.producer.ctx, cluster.LookAgainAfter)
 		_ = w.sender.producer.client.Refresh(ctx, names...)
 		cancel()
@@ -99,7 +98,7 @@ func (w *leaderWatch) look() {
 	w.timer.Reset(cluster.LookAgainAfter)
 }
 
-// deposed reports whether another broker is known to lead the partition by now.
+// deposed reports whether another broker is now known to lead the partition.
 func (s *sender) deposed(p *partition) bool {
 	t := s.producer.client.KnownTopic(p.topic.name)
 	if t == nil || int(p.index) >= len(t.Partitions) {
@@ -116,21 +115,20 @@ func (s *sender) waiters() []*partition {
 	return slices.Clone(s.ready)
 }
 
-// health is what a sender knows of its broker's answers. The sender's mu guards it.
+// health is what a sender knows about its broker's responsiveness. The sender's mu guards it.
 type health struct {
 	answered time.Time     // when a request was last answered
-	slowest  time.Duration // of the answers; forgotten little by little
+	slowest  time.Duration // slowest answer; decays
 	reported time.Time     // when silence was last reported
 	trip     time.Duration // a quick answer's: it falls at once, and grows little by little
-}
+} // round trip of a quick answer: falls at once, grows gradually
 
-// mostPatience bounds how long a broker that was slow may be silent before it is
-// reported.
+// mostPatience bounds how long a slow broker may be silent before that is reported.
 const mostPatience = 10 * time.Second
 
-// noteAnswer notes an answer to a request that was sent at begun. A slow answer is forgotten
-// by an eighth with each that follows, so a broker that has recovered is given no more
-// than sendPatience after some twenty answers.
+// noteAnswer records an answer to a request sent at begun. Each later answer forgets an eighth
+// of a slow one, so after some twenty answers a recovered broker gets no more than
+// sendPatience.
 func (s *sender) noteAnswer(begun time.Time) {
 	now := time.Now()
 	s.mu.Lock()
@@ -145,30 +143,31 @@ func (s *sender) noteAnswer(begun time.Time) {
 	s.mu.Unlock()
 }
 
-// farAfter is the round trip from which on a broker is far away. Below it the next request
-// gathers while one is under way, since fewer, fuller ones cost the client and the broker less.
+// farAfter is the round trip from which on a broker is far away. Below it, the next request
+// collects records while one is in flight, since fewer, fuller requests cost the client and the
+// broker less.
 const farAfter = 5 * time.Millisecond
 
-// far reports whether answers of the broker take long, even if it has little to do.
+// far reports whether answers of the broker take long even when it has little to do.
 func (s *sender) far() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.health.trip >= s.producer.farAfter
 }
 
-// wanted reports whether a connection should be left to others: partitions wait for one,
-// and all have their work; or the broker wants no requests.
+// wanted reports whether others need the connection: partitions wait and all workers are busy,
+// or the broker wants no requests.
 func (s *sender) wanted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ready) > 0 && s.workers-s.idle >= mostWorkers || !s.mutedUntil().IsZero()
 }
 
-// reportSilence reports to the gate that the broker answers nothing, while a worker has
-// waited for it since begun. A gate counts failures, and requests to a frozen broker
-// fail rarely, each after its whole time; so silence is reported as long as it
-// lasts. A broker that has just been slow is given twice the time that it took: a
-// gate that closes on slowness would lower what such a broker can do still.
+// reportSilence reports to the gate that the broker answers nothing while a worker has waited
+// since begun. A gate counts failures, and requests to a frozen broker fail rarely, each only
+// after its full time; so silence is reported for as long as it lasts. A broker that was slow
+// just now gets twice the time that it took: a gate that closed on slowness would reduce what
+// such a broker can still do.
 func (s *sender) reportSilence(begun time.Time) {
 	now := time.Now()
 	s.mu.Lock()
@@ -190,9 +189,9 @@ func (s *sender) reportSilence(begun time.Time) {
 	}
 }
 
-// report reports to the gate how a request or a connection that began at begun ended.
-// A failure is left out if the broker has answered another request since: it is no
-// evidence of how the broker is now.
+// report reports to the gate the outcome of a request or a connection that began at begun. It
+// omits a failure if the broker has answered another request since: that failure says nothing
+// about the broker's present state.
 func (s *sender) report(begun time.Time, err error) {
 	if err != nil {
 		s.mu.Lock()
@@ -205,8 +204,7 @@ func (s *sender) report(begun time.Time, err error) {
 	s.producer.report(s.broker, err)
 }
 
-// report reports a broker's success to the gate, or an error that says something of its
-// health.
+// report reports to the gate a broker's success, or an error if it concerns the broker's health.
 func (p *Producer) report(broker int32, err error) {
 	if gate := p.cfg.Gate; gate != nil {
 		gate.Report(broker, infrastructure(err))

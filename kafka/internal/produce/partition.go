@@ -13,8 +13,8 @@ import (
 // Loads, for choosing the partition of records without a key.
 const (
 	loadNone     int32 = iota // idle
-	loadSome                  // has work under way
-	loadRetrying              // its head failed and is to be tried again
+	loadSome                  // has work in flight
+	loadRetrying              // its head failed and will be sent again
 )
 
 // partition is one partition that a producer writes to.
@@ -22,64 +22,64 @@ type partition struct {
 	producer *Producer
 	topic    *producerTopic
 	index    int32
-	leader   atomic.Int32 // last known; −1 if none ever was
-	// load is one of the loads, for advance, which reads it without mu.
+	leader   atomic.Int32 // last known; −1 if there was none
+	// load is one of the loads. advance reads it without mu.
 	load atomic.Int32
 
 	mu sync.Mutex
-	// busy is set while somebody has the partition: a sender in its list of
-	// those that are ready, one of its workers, or waiting. The goroutine that sets it
-	// passes the partition on, and the last of them clears it.
+	// busy is set while the partition has an owner: a sender with the partition in its list,
+	// one of its workers, or the waiting ones. The goroutine that sets it passes the partition
+	// on, and the last owner clears it.
 	busy   bool
-	closed bool              // nothing is accepted any more
-	queue  []*partitionBatch // closed ones, before open
-	open   *partitionBatch   // nil or with a record
-	usual  int               // size of the batch that was begun last
-	// accepted and completed count records. Flushes wait for completed to reach
-	// what accepted was.
+	closed bool              // accepts nothing more
+	queue  []*partitionBatch // closed batches, before open
+	open   *partitionBatch   // nil, or has a record
+	usual  int               // size of the batch begun last
+	// accepted and completed count records. A flush waits until completed reaches what accepted
+	// was.
 	accepted, completed int64
 	flushes             []partitionFlush
-	// more is signalled when a batch is opened that could be sent behind those under way;
-	// nil while nobody would send it.
+	// more is signalled when a batch is opened that could be sent behind those in flight; nil
+	// if nobody would send it.
 	more chan<- struct{}
 
-	// What follows belongs to the goroutine that has the partition while it is busy.
+	// The fields below belong to the owner while the partition is busy.
 
-	// head is the batch that is being sent, or is to be sent again.
+	// head is the batch being sent, or to be sent again.
 	head     *partitionBatch
 	session  batch.ProducerSession // id −1: none yet
 	sequence int32                 // of head
-	// behind are the batches that were sent after head, and before its answer, on the
-	// same connection. known allows that: the leader has the session in its log.
+	// behind are the batches sent on the same connection after head and before its answer.
+	// known allows that: it is set if the leader has the session in its log.
 	behind []*partitionBatch
 	known  bool
 	// failed acts on the answer to head, once what was sent behind it is answered too.
 	failed func()
-	// leaderless is set when the leader is to be looked for before the next attempt.
+	// leaderless is set if the leader must be looked up before the next attempt.
 	leaderless bool
-	// missing is since when the cluster has said that the topic or partition
-	// doesn't exist; zero if it exists.
+	// missing is since when, according to the cluster, the topic or partition has not existed;
+	// zero if it exists.
 	missing  time.Time
-	searches int       // for a leader, since one was found
+	searches int       // for a leader, since the last one was found
 	cause    error     // of the last failed attempt of head
-	due      time.Time // when a waiting partition is tried again
+	due      time.Time // when a waiting partition is sent again
 }
 
 type partitionFlush struct {
-	// The flush is over for the partition when completed has reached target.
+	// The flush is complete for the partition once completed has reached target.
 	target int64
 	flush  *flush
 }
 
-// newPartition returns a partition that is idle and has no session yet: it gets one
-// with its first batch, so that a producer that never writes asks for no id.
+// newPartition returns an idle partition without a session. It gets one with its first batch,
+// so that a producer that never writes asks for no id.
 func newPartition(p *Producer, t *producerTopic, index, leader int32) *partition {
 	part := &partition{producer: p, topic: t, index: index, session: batch.ProducerSession{ID: -1}}
 	part.leader.Store(leader)
 	return part
 }
 
-// name returns the partition as completions and errors name it.
+// name returns the partition's name in completions and errors.
 func (p *partition) name() transport.Partition {
 	return transport.Partition{Topic: p.topic.name, Partition: p.index}
 }
@@ -92,7 +92,7 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, held 
 		p.producer.credit.release(int64(held), 1)
 		return errProducerClosed
 	}
-	// The limit may have become smaller since the batch was opened; then it is closed now.
+	// The limit may have been reduced since the batch was opened; close the batch now.
 	full := p.open != nil && !p.open.fits(content, int(p.topic.limit.Load()))
 	if full {
 		p.queue = append(p.queue, p.open)
@@ -124,8 +124,8 @@ func (p *partition) add(r *transport.Record, content int, timestamp int64, held 
 	return nil
 }
 
-// addAlone queues a batch that takes no more records. It closes the open batch, whose
-// records were accepted before and must be in the log before it.
+// addAlone queues a batch that accepts no more records. It closes the open batch, whose records
+// were accepted earlier and must precede it in the log.
 func (p *partition) addAlone(b *partitionBatch) error {
 	p.mu.Lock()
 	if p.closed {
@@ -147,7 +147,7 @@ func (p *partition) addAlone(b *partitionBatch) error {
 	return nil
 }
 
-// wakeLocked reports whether the partition was idle; the caller then offers it.
+// wakeLocked marks the partition busy and reports whether it was idle. If so, the caller offers it.
 func (p *partition) wakeLocked() bool {
 	if p.busy {
 		return false
@@ -157,8 +157,8 @@ func (p *partition) wakeLocked() bool {
 	return true
 }
 
-// offer passes a busy partition on to its leader's sender, or to those who wait
-// for a leader. much reports that it has bulk bytes or more to send.
+// offer passes a busy partition on to its leader's sender, or to the waiting ones if there is
+// no leader. much is set if it has at least bulk bytes to send.
 func (p *partition) offer(much bool) {
 	if leader := p.leader.Load(); leader >= 0 && !p.leaderless {
 		p.producer.sender(leader).offer(p, much)
@@ -168,15 +168,15 @@ func (p *partition) offer(much bool) {
 	p.wait(time.Now())
 }
 
-// close ends acceptance: records that are accepted already are sent.
+// close stops accepting records. Accepted ones are still sent.
 func (p *partition) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
 }
 
-// flush makes f wait for what was accepted by now, and not for what comes after: a busy
-// producer would otherwise never be flushed.
+// flush makes f wait for the records accepted so far, not for later ones: otherwise a flush of
+// a busy producer would never end.
 func (p *partition) flush(f *flush) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,8 +186,8 @@ func (p *partition) flush(f *flush) {
 	}
 }
 
-// next returns the size of the batch that begin would give, 0 if there is none. The
-// open batch may grow until then, so a request can exceed its bound by one batch.
+// next returns the size of the batch that begin would return, 0 if there is none. The open
+// batch may grow until then, so a request can exceed its bound by one batch.
 func (p *partition) next() int {
 	if p.head != nil {
 		return len(p.head.wire())
@@ -203,8 +203,8 @@ func (p *partition) next() int {
 	return 0
 }
 
-// begin makes the oldest batch the head, and closes it if it is the open one.
-// The head is nil if there is none.
+// begin makes the oldest batch the head, closing it if it is the open one. If there is none,
+// head stays nil.
 func (p *partition) begin() {
 	if p.head != nil {
 		return
@@ -223,8 +223,8 @@ func (p *partition) begin() {
 	p.topic.advance(p)
 }
 
-// stamp makes a batch that is under way ready to be sent, under the partition's
-// session or, if it has none, under a new one.
+// stamp stamps a batch for sending, under the partition's session or, if it has none, under a
+// new one.
 func (p *partition) stamp(b *partitionBatch, fresh batch.ProducerSession) {
 	if p.session.ID < 0 {
 		p.session, p.sequence = fresh, 0
@@ -240,12 +240,11 @@ func (p *partition) stamp(b *partitionBatch, fresh batch.ProducerSession) {
 	b.stamp(&p.producer.compression, p.session, sequence)
 }
 
-// finish ends the head with its records acknowledged. base is the offset of the
-// first, −1 if the broker doesn't say; appended is the log's own time for them
-// in milliseconds, or −1.
+// finish ends the head with its records acknowledged. base is the first record's offset, −1 if
+// the broker does not say; appended is the log's own time for them in milliseconds, or −1.
 func (p *partition) finish(base, appended int64) {
 	b := p.head
-	// From the sequence that the batch was sent with, which the log has now.
+	// Count from the sequence with which the batch was sent, which the log has now.
 	p.sequence = batch.NextSequence(b.sequence, len(b.records))
 	p.known = b.session == p.session
 	p.producer.credit.release(b.held, len(b.records))
@@ -272,8 +271,8 @@ func (p *partition) finish(base, appended int64) {
 	b.recycle()
 }
 
-// conclude drops the head, whose records have all had their outcome, and passes
-// the partition on, unless more of it is under way.
+// conclude drops the head, whose records all have an outcome, and passes the partition on,
+// unless more of it is in flight.
 func (p *partition) conclude(completed int) {
 	p.head, p.cause = nil, nil
 	p.mu.Lock()
@@ -287,7 +286,7 @@ func (p *partition) conclude(completed int) {
 	p.more = nil
 	more := len(p.queue) > 0 || p.open != nil
 	much := len(p.queue) > 0 || more && p.open.size() >= bulk
-	// Cleared under mu, in which add looks at it: a record is either seen here or wakes the
+	// Cleared under mu, under which add checks it: a record is either seen here or wakes the
 	// partition itself.
 	p.busy = more
 	if more {
@@ -301,8 +300,8 @@ func (p *partition) conclude(completed int) {
 	}
 }
 
-// completeLocked counts n records as completed, and ends the flushes that waited for no
-// more than those. The caller holds mu.
+// completeLocked counts n more records as completed, and completes the flushes whose targets
+// are reached. The caller holds mu.
 func (p *partition) completeLocked(n int) {
 	p.completed += int64(n)
 	for len(p.flushes) > 0 && p.flushes[0].target <= p.completed {

@@ -14,22 +14,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Producer writes records with an idempotent session per partition: a record
-// whose Done error is nil is in the log once, and the records of one
-// partition are there in the order of Produce.
+// Producer writes records with an idempotent session per partition: a record whose Done error
+// is nil is in the log once, and the records of one partition are there in the order of
+// Produce.
 //
-// Records are encoded in the call of Produce, into the partition's open batch. A
-// partition that is idle is sent at once; while it has a batch under way, the
-// next one fills. So a record waits for one round trip when little is going on,
-// and batches grow by themselves when much is. A request carries the batches of
-// all partitions of a broker that are ready, and a broker has a few requests under
-// way. A partition has one batch under way, and up to five if the broker is so far
-// away that waiting for the answer would be most of the time.
+// Produce encodes a record into its partition's open batch. An idle partition is sent at once;
+// while it has a batch in flight, the next one fills. So under light load a record waits for
+// one round trip, and under heavy load batches grow by themselves. A request carries the
+// batches of all ready partitions of a broker, and a broker has a few requests in flight. A
+// partition has one batch in flight, or up to five if the broker is so far away that waiting
+// for the answer would take most of the time.
 //
-// A batch is repeated, with the same bytes, until it is acknowledged or its
-// delivery time is over. In the latter case it is lost, and with it all that was
-// queued behind it on its partition. A record that the broker refuses for what
-// it is fails alone.
+// A batch is repeated with the same bytes until it is acknowledged or its delivery time is
+// over. In the latter case it is lost, together with everything queued behind it on its
+// partition. A record that the broker refuses for its content fails alone.
 type Producer struct {
 	client      *cluster.Client
 	cfg         transport.ProducerConfig // with defaults
@@ -39,22 +37,22 @@ type Producer struct {
 	farAfter    time.Duration // the constant
 
 	// Both maps are replaced under mu and never changed, so that Produce reads them without a
-	// lock. They grow and never shrink.
+	// lock. They never shrink.
 	topics  atomic.Pointer[map[string]*producerTopic]
 	senders atomic.Pointer[map[int32]*sender]
 	waiting waiting
 
-	ctx     context.Context // ends when Close gives up, or is done
+	ctx     context.Context // ends when Close gives up or is done
 	cancel  context.CancelFunc
-	working sync.WaitGroup // senders' workers and those who look for leaders
+	working sync.WaitGroup // senders' workers, and lookups of leaders
 
-	// mu guards the two flags and the replacement of topics and senders.
+	// mu guards closed and ended, and the replacement of topics and senders.
 	mu     sync.Mutex
-	closed bool // nothing is accepted any more
-	ended  bool // nothing is started any more
+	closed bool // nothing more is accepted
+	ended  bool // nothing more is started
 }
 
-// NewProducer returns a producer. It connects when it is first used.
+// NewProducer returns a producer. It connects on first use.
 func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, error) {
 	if err := validateProducer(cfg); err != nil {
 		return nil, err
@@ -74,7 +72,7 @@ func NewProducer(c *cluster.Client, cfg transport.ProducerConfig) (*Producer, er
 	return p, nil
 }
 
-// validateProducer returns an error that names every wrong field, and what to write.
+// validateProducer returns an error that names every invalid field and what to write instead.
 func validateProducer(cfg transport.ProducerConfig) error {
 	var wrong kerr.Faults
 	kerr.OneOf(&wrong, "Compression", cfg.Compression, batch.Compressions[:])
@@ -93,9 +91,9 @@ func validateProducer(cfg transport.ProducerConfig) error {
 	return wrong.Err("ProducerConfig")
 }
 
-// Produce encodes r into its partition's open batch. It looks for the topic if it is
-// new to the producer, and waits for credit, both within ctx; nothing else
-// here waits. The gate is asked before there is any effect.
+// Produce encodes r into its partition's open batch. It looks up a topic that is new to the
+// producer, and waits for credit, both within ctx; nothing else here waits. It asks the gate
+// before it has any effect.
 func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	t, err := p.topicOf(ctx, r.Topic)
 	if err != nil {
@@ -117,8 +115,8 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	}
 	timestamp := at.UnixMilli()
 	content := batch.ContentSize(r)
-	// Bounds are held against the size before compression, except for a record that is
-	// larger than a batch by itself: only compressing it shows whether it fits.
+	// Bounds apply to the size before compression. Only for a record larger than a batch does
+	// compression decide whether it fits.
 	if batch.HeaderSize+content+maxRecordHead > p.cfg.BatchBytes {
 		return p.produceAlone(ctx, part, r, content, timestamp, done)
 	}
@@ -132,8 +130,8 @@ func (p *Producer) Produce(ctx context.Context, r *transport.Record, done transp
 	return part.add(r, content, timestamp, size, done)
 }
 
-// produceAlone accepts a record that is too large to share a batch, if a batch
-// of its own, compressed, is not too large.
+// produceAlone accepts a record that is too large to share a batch, if its own batch,
+// compressed, is not too large.
 func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transport.Record, content int, timestamp int64, done transport.Completion) error {
 	// The fixed part, the length, the attributes, and deltas of 0.
 	single := batch.HeaderSize + batch.VarintSize(int64(batch.RecordSize(content, 0, 0))) + batch.RecordSize(content, 0, 0)
@@ -149,7 +147,7 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	}
 	now := time.Now()
 	p.lookAgain(part.topic, now)
-	// Compressed in the caller's goroutine: an error can still be returned.
+	// Compress in the caller's goroutine, where an error can still be returned.
 	b := newBatch(now.Add(p.cfg.DeliveryTimeout))
 	b.add(r, content, timestamp, size, done)
 	b.pack(&p.compression)
@@ -166,19 +164,18 @@ func (p *Producer) produceAlone(ctx context.Context, part *partition, r *transpo
 	return err
 }
 
-// largerThanBatch and largerThanBuffer return the errors of a record that no batch,
-// or no buffer, of the producer can hold.
+// largerThanBatch returns the error of a record that no batch of the producer can hold.
 func (p *Producer) largerThanBatch(size int) error {
 	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: p.cfg.BatchBytes,
 		Setting: "Producer.BatchBytes, and max.message.bytes of the topic if that is smaller"})
 }
 
-// largerThanBuffer is described with largerThanBatch.
+// largerThanBuffer returns the error of a record that the producer's buffer can't hold.
 func (p *Producer) largerThanBuffer(size int) error {
 	return fmt.Errorf("kafka: %w", &transport.TooLargeError{Size: size, Limit: p.cfg.BufferBytes, Setting: "Producer.BufferBytes"})
 }
 
-// producing prefixes an error of a record that was not accepted.
+// producing adds a prefix to the error of a record that was not accepted.
 func producing(err error) error {
 	if errors.Is(err, errProducerClosed) {
 		return err
@@ -194,23 +191,23 @@ func (p *Producer) noCredit(err error) error {
 	return fmt.Errorf("kafka: %w, with %d bytes or %d records: %w", transport.ErrBufferFull, p.cfg.BufferBytes, p.cfg.BufferRecords, err)
 }
 
-// flush is one wait for the outcome of all that was accepted before it.
+// flush waits for the outcome of everything accepted before it.
 type flush struct {
-	left atomic.Int64 // partitions, and 1 while they are being counted
+	left atomic.Int64 // partitions to wait for, plus 1 while they are counted
 	done chan struct{}
 }
 
-// complete notes that one partition, or the counting of them, is done.
+// complete notes that one partition, or counting them, is done.
 func (f *flush) complete() {
 	if f.left.Add(-1) == 0 {
 		close(f.done)
 	}
 }
 
-// Flush waits until everything accepted before the call has its outcome.
+// Flush waits until every record accepted before the call has its outcome.
 func (p *Producer) Flush(ctx context.Context) error {
 	f := &flush{done: make(chan struct{})}
-	// Counted first, so that the partitions cannot bring it to zero before all are asked.
+	// Counted first, so that partitions can't bring it to zero before all are asked.
 	f.left.Store(1)
 	for _, part := range p.all() {
 		part.flush(f)
@@ -224,8 +221,8 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 }
 
-// all returns the partitions that the producer knows, those of former topics of
-// the same names included.
+// all returns the partitions known to the producer, including those of former topics of the
+// same names.
 func (p *Producer) all() []*partition {
 	var parts []*partition
 	for _, t := range *p.topics.Load() {
@@ -234,9 +231,9 @@ func (p *Producer) all() []*partition {
 	return parts
 }
 
-// Close flushes within ctx, then fails what is left. What a broker may have is said to
-// have an unknown outcome. It waits for the producer's own goroutines, whose context
-// has ended then, and not for the network. A second call returns nil at once.
+// Close flushes within ctx, then fails what is left; if a broker may have a record, its outcome
+// is unknown. It waits for the producer's own goroutines, whose context has ended by then, and
+// not for the network. A second call returns nil at once.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	first := !p.closed
@@ -245,7 +242,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	// Callers that wait for credit, or have it and come to add, are refused.
+	// Refuse callers that wait for credit, or have it and are about to add.
 	close(p.credit.closed)
 	for _, part := range p.all() {
 		part.close()
@@ -256,8 +253,8 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.ended = true
 	p.mu.Unlock()
 	p.cancel()
-	// Nothing passes a partition on any more, so after working has ended no goroutine has
-	// one, and lose may be called for each.
+	// Nothing passes a partition on any more, so once working has ended no goroutine owns one,
+	// and lose may be called for each.
 	p.waiting.stop()
 	for _, s := range *p.senders.Load() {
 		s.stop()
@@ -269,8 +266,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	return err
 }
 
-// spawn runs f on a goroutine that Close waits for, unless the producer has
-// ended.
+// spawn runs f on a goroutine that Close waits for, unless the producer has ended.
 func (p *Producer) spawn(f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -201,7 +201,7 @@ func TestProduceRefusals(t *testing.T) {
 			}
 			var size *transport.TooLargeError
 			if errors.Is(err, transport.ErrTooLarge) && !errors.As(err, &size) {
-				t.Errorf("%T is no TooLargeError", err)
+				t.Errorf("%T is not a TooLargeError", err)
 			}
 			if n := p.credit.bytes.Load(); n != 0 {
 				t.Errorf("%d bytes of room are not given back", n)

@@ -14,32 +14,31 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// round is one worker's requests: each carries the heads of the partitions that
-// it took, or what follows them.
+// round is a worker's requests on one connection. Each carries the heads of the partitions that
+// the worker took, or batches behind them.
 type round struct {
 	sender *sender
 	conn   *cluster.Conn
-	parts  []*partition // that were taken
-	// flights are the requests under way, the oldest first; spare ones are used again.
+	parts  []*partition // the taken partitions
+	// flights are the requests in flight, oldest first; spare ones are reused.
 	flights, spare []*flight
 	req            produceRequest
 	resp           kmsg.ProduceResponse
 	timer          *time.Timer // for waitForWork
-	noYield        int         // requests before which it does not yield
+	noYield        int         // requests left before it yields again
 	watch          *leaderWatch
-	// The arguments of watch.begin, made once.
+	// Arguments of watch.begin, made once.
 	sent func() []*partition
 	stop func()
 	// more is signalled when there is something to follow. expect has the requests whose
-	// responses are to be read, and come has these; see cruise.
+	// responses must be read, and come has those responses; see cruise.
 	more    chan struct{}
 	expect  chan *flight
 	come    chan received
-	stopped atomic.Bool // by stop
+	stopped atomic.Bool // set by stop
 }
 
-// newRound returns the requests of one connection. Its memory is reused from one to the
-// next.
+// newRound returns the round of one connection. Its memory is reused from request to request.
 func newRound(s *sender, c *cluster.Conn, w *leaderWatch) *round {
 	r := &round{sender: s, conn: c, timer: time.NewTimer(idleAfter), watch: w, more: make(chan struct{}, 1)}
 	r.timer.Stop()
@@ -51,11 +50,10 @@ func newRound(s *sender, c *cluster.Conn, w *leaderWatch) *round {
 	return r
 }
 
-// yield lets other goroutines run before a request is made up. A publisher that just
-// received its outcome may publish again at once, and what it publishes then goes
-// with this request, not after it. Where nothing else runs it costs nothing. Where
-// every core is busy with longer work it would cost a turn of all of that, so it is
-// left out for a while once it has.
+// yield lets other goroutines run before a request is composed. A publisher that just got its
+// outcome may publish again at once, and that record then goes with this request, not after it.
+// If nothing else runs it costs nothing. If every core is busy with longer work it would cost a
+// turn of all of that, so once it has, it is skipped for a while.
 func (r *round) yield() {
 	if r.noYield > 0 {
 		r.noYield--
@@ -73,8 +71,8 @@ const (
 	noYields  = 100 // requests
 )
 
-// fill takes partitions from those that are ready, as many as a request may
-// carry, and returns the rest. It runs under the sender's lock.
+// fill takes as many ready partitions as fit into a request, and returns the rest. The caller
+// holds the sender's lock.
 func (r *round) fill(ready []*partition) []*partition {
 	r.parts = r.parts[:0]
 	taken := 0
@@ -91,8 +89,8 @@ func (r *round) fill(ready []*partition) []*partition {
 	return slices.Delete(ready, 0, len(r.parts))
 }
 
-// begin closes the batches that are to be sent, and fails those whose delivery
-// time is over. It reports whether anything is left to be sent.
+// begin closes the batches to send and fails those whose delivery time is over. It reports
+// whether anything is left to send.
 func (r *round) begin() bool {
 	now := time.Now()
 	r.parts = slices.DeleteFunc(r.parts, func(p *partition) bool {
@@ -105,8 +103,8 @@ func (r *round) begin() bool {
 	return len(r.parts) > 0
 }
 
-// run sends a request, and what follows it, and acts on the responses. An error is one
-// of the connection, which must not be used again.
+// run sends a request and what follows it, and acts on the responses. An error means that the
+// connection must not be used again.
 func (r *round) run() error {
 	used := r.conn.Link.Correlation > 0
 	// It may have been stopped just as the last response came.
@@ -134,10 +132,10 @@ func (r *round) run() error {
 	return err
 }
 
-// fail acts on a connection that was lost with requests under way.
+// fail acts on a connection that was lost with requests in flight.
 func (r *round) fail(err error, used bool) {
-	// A connection that has worked before, and is lost, may have died while
-	// nobody used it: whether the broker is well shows when the next is made.
+	// A connection that has worked before may have died while nobody used it; the next one will
+	// show whether the broker works.
 	if !used || !kerr.LostConnection(err) || errors.Is(err, os.ErrDeadlineExceeded) {
 		r.sender.report(r.flights[0].begun, err)
 	}
@@ -145,8 +143,8 @@ func (r *round) fail(err error, used bool) {
 	for _, f := range r.flights {
 		for i := range f.carried {
 			p := f.carried[i].part
-			// Once the request was on its way, only the broker's answer says that the
-			// batch is in the log, or is not.
+			// Once the request was on its way, only a broker's answer can tell whether the
+			// batch is in the log.
 			p.unanswered(f.carried[i].batch, f.wrote, func() {
 				if fatal {
 					p.retryOrLose(err, nil)
@@ -159,19 +157,18 @@ func (r *round) fail(err error, used bool) {
 	r.flights = nil
 }
 
-// errMuted says that the broker wants no requests now (KIP-219), so that none was
-// sent.
+// errMuted means that nothing was sent since the broker wants no requests now (KIP-219).
 var errMuted = errors.New("the broker wants no requests now")
 
-// accept acts on the response to a flight. What it says of the broker comes first, so that
-// a caller that goes on after the outcome of a record finds it taken into account.
+// accept acts on the response to a flight. It first handles what concerns the broker, so that a
+// caller that continues after a record's outcome finds that done.
 func (r *round) accept(f *flight) {
 	if d := cluster.Throttle(r.resp.ThrottleMillis); d > 0 {
 		r.sender.mute(d)
 	}
 	r.sender.producer.report(r.sender.broker, r.health())
-	// What is answered is forgotten: its partition may be passed on, and another worker have
-	// it at once.
+	// Forget what is answered: its partition may be passed on, and another worker may own it at
+	// once.
 	f.left = f.carried
 	left := len(f.left)
 	for i := range r.resp.Topics {
@@ -189,8 +186,8 @@ func (r *round) accept(f *flight) {
 	}
 }
 
-// health returns what a response says of the broker's health: nil if it did its
-// work for any of the partitions.
+// health returns what a response says about the broker's health: nil if it did its work for any
+// of the partitions.
 func (r *round) health() (first error) {
 	for i := range r.resp.Topics {
 		for j := range r.resp.Topics[i].Partitions {

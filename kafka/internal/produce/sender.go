@@ -13,54 +13,51 @@ import (
 )
 
 const (
-	// bulkWorkers may have a request to one broker under way when there is
-	// much to send. Otherwise one has: while it waits for the answer the next
-	// request gathers what all partitions have, and fewer, fuller requests cost
-	// the client and the broker less.
+	// bulkWorkers may have requests to one broker in flight when there is much to send.
+	// Otherwise one may: while it waits for the answer, the next request collects the records
+	// of all partitions, and fewer, fuller requests cost the client and the broker less.
 	bulkWorkers = 4
-	// bulk is how many bytes of one partition are much.
+	// bulk is how many bytes of one partition count as much.
 	bulk = 16 << 10
-	// mostWorkers may, when the broker or the way to it is slow.
+	// mostWorkers is the limit when the broker or the network is slow.
 	mostWorkers = 8
-	// slowAfter is for how long a partition waits for an answer to others
-	// before another worker is called for.
+	// slowAfter is how long a partition waits for an answer to others before another worker is
+	// called.
 	slowAfter = time.Millisecond
-	// idleAfter is when a worker without work gives its connection back.
+	// idleAfter is when a worker without work returns its connection.
 	idleAfter = 10 * time.Second
 )
 
-// sender sends to one broker what is ready for it. Its workers each hold a
-// connection for as long as there is work, and send one request at a time with
-// all that is ready.
+// sender sends ready partitions to one broker. Each of its workers holds a connection as long
+// as there is work, and sends one request at a time with everything that is ready.
 type sender struct {
 	// producer and broker, a node id, never change.
 	producer *Producer
 	broker   int32
-	// wake has a token for each worker that is called for.
+	// wake has a token for each worker that is called.
 	wake chan struct{}
 
-	// mu guards what follows. It is taken under no lock of a partition, and none of a
-	// partition is taken under it but to read a deadline or a size.
+	// mu guards the fields below. It is not acquired while holding a partition's lock. While
+	// holding it, a partition's lock is acquired only to read a deadline or a size.
 	mu sync.Mutex
-	// ready are the partitions that wait for a worker, in order.
-	// workers are those that run, idle ones too.
+	// ready are the partitions that wait for a worker, in order. workers counts the running
+	// ones, including idle ones.
 	ready   []*partition
 	workers int
-	idle    int // workers that wait for a token, without those called for
-	// rounds counts how often partitions were taken. The growth timer compares
-	// it to see whether all workers have been busy since it was set.
+	idle    int // workers that wait for a token, not counting those called
+	// rounds counts how often partitions were taken. The growth timer compares it to see
+	// whether all workers have been busy since it was set.
 	rounds  int
 	growth  *time.Timer
 	growing bool
-	muted   time.Time // until then the broker wants no requests (KIP-219)
+	muted   time.Time // until when the broker wants no requests (KIP-219)
 	health  health
-	// expiry runs when the first of what is ready is overdue, at expiresAt; zero if
-	// it is not set.
+	// expiry runs when the first ready partition is overdue, at expiresAt; zero if it is not set.
 	expiry    *time.Timer
 	expiresAt time.Time
 }
 
-// sender returns the sender of a broker, and makes it on first use.
+// sender returns the sender of a broker, creating it on first use.
 func (p *Producer) sender(broker int32) *sender {
 	if s := (*p.senders.Load())[broker]; s != nil {
 		return s
@@ -80,8 +77,7 @@ func (p *Producer) sender(broker int32) *sender {
 	return s
 }
 
-// offer takes over a ready partition. much reports that it has bulk bytes or more to
-// send.
+// offer takes over a ready partition. much is set if it has at least bulk bytes to send.
 func (s *sender) offer(p *partition, much bool) {
 	deadline := p.deadline()
 	s.mu.Lock()
@@ -91,8 +87,8 @@ func (s *sender) offer(p *partition, much bool) {
 	s.mu.Unlock()
 }
 
-// mutedUntil returns until when the broker wants no requests, or the zero time. The
-// caller holds mu.
+// mutedUntil returns until when the broker wants no requests, or the zero time. The caller
+// holds mu.
 func (s *sender) mutedUntil() time.Time {
 	if !s.muted.IsZero() && !time.Now().Before(s.muted) {
 		s.muted = time.Time{}
@@ -100,13 +96,12 @@ func (s *sender) mutedUntil() time.Time {
 	return s.muted
 }
 
-// expireAt sets the expiry timer, unless it is set to an earlier time. The caller
-// holds mu.
+// expireAt sets the expiry timer, unless it is already set to an earlier time. The caller holds mu.
 func (s *sender) expireAt(deadline time.Time) {
 	if deadline.IsZero() || !s.expiresAt.IsZero() && !deadline.Before(s.expiresAt) {
 		return
 	}
-	// A timer of its own: while all workers wait for the broker none looks at ready.
+	// A separate timer: while all workers wait for the broker, none checks ready.
 	s.expiresAt = deadline
 	if s.expiry == nil {
 		s.expiry = time.AfterFunc(time.Until(deadline), func() { s.producer.spawn(s.expire) })
@@ -115,8 +110,8 @@ func (s *sender) expireAt(deadline time.Time) {
 	s.expiry.Reset(time.Until(deadline))
 }
 
-// expire fails what is ready and overdue. Workers look at deadlines when they take
-// partitions, which none does while all of them wait for connections or answers.
+// expire fails ready partitions that are overdue. Workers check deadlines when they take
+// partitions, which they don't while all of them wait for connections or answers.
 func (s *sender) expire() {
 	now := time.Now()
 	var overdue []*partition
@@ -146,7 +141,7 @@ func (s *sender) stop() {
 	}
 }
 
-// callWorker sees to it that a worker will take what is ready. The caller holds mu.
+// callWorker makes sure that a worker will take what is ready. The caller holds mu.
 func (s *sender) callWorker(much bool) {
 	most := 1
 	if much {
@@ -159,9 +154,9 @@ func (s *sender) callWorker(much bool) {
 	}
 }
 
-// addWorker wakes a worker that is idle, or starts one. The caller holds mu.
+// addWorker wakes an idle worker, or starts one. The caller holds mu.
 func (s *sender) addWorker() {
-	// The token is never lost: wake holds as many as there can be workers.
+	// The token is never lost: wake has room for one per worker.
 	if s.idle > 0 {
 		s.idle--
 		s.wake <- struct{}{}
@@ -170,7 +165,7 @@ func (s *sender) addWorker() {
 	}
 }
 
-// startWorker starts a worker, unless the producer has ended: then what is ready stays
+// startWorker starts a worker. If the producer has ended it does not, and what is ready stays
 // for Close to fail. The caller holds mu.
 func (s *sender) startWorker() {
 	if s.producer.spawn(s.work) {
@@ -178,9 +173,9 @@ func (s *sender) startWorker() {
 	}
 }
 
-// watch sets the growth timer, which notices that all workers wait although something
-// is ready. It is a timer and not a count of requests, because a fast broker needs one
-// worker however many partitions there are. The caller holds mu.
+// watch sets the growth timer, which notices that all workers wait although something is ready.
+// It is a timer, not a count of requests, because a fast broker needs one worker however many
+// partitions there are. The caller holds mu.
 func (s *sender) watch() {
 	if s.growing || s.workers-s.idle >= mostWorkers {
 		return
@@ -190,8 +185,8 @@ func (s *sender) watch() {
 	s.growth = time.AfterFunc(slowAfter, func() { s.grow(rounds) })
 }
 
-// grow calls for a worker if none has taken anything since the timer was set:
-// they all wait for the broker, or for a connection to it.
+// grow calls a worker if none has taken anything since the timer was set, which means that all
+// of them wait for the broker or for a connection.
 func (s *sender) grow(rounds int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,15 +200,15 @@ func (s *sender) grow(rounds int) {
 	s.watch()
 }
 
-// work runs a worker: one connection after another, as long as there is work. A worker
-// leaves by itself, so a producer that is idle holds no connection and no goroutine.
+// work runs a worker: one connection after another, as long as there is work. Workers end by
+// themselves, so an idle producer holds no connection and no goroutine.
 func (s *sender) work() {
 	for s.serve() {
 	}
 }
 
-// serve uses one connection until it fails or is idle for long. It reports whether
-// the worker should go on with another.
+// serve uses one connection until it fails or has been idle for long. It reports whether the
+// worker should continue with another.
 func (s *sender) serve() bool {
 	// The dial must not outlast the partitions that wait for it.
 	ctx, cancel := context.WithCancel(s.producer.ctx)
@@ -221,7 +216,7 @@ func (s *sender) serve() bool {
 	begun := time.Now()
 	limit := time.AfterFunc(s.patience(), cancel)
 	defer limit.Stop()
-	// While the connection is made, the partitions that are ready wait for it.
+	// While the connection is established, the ready partitions wait for it.
 	watch := newLeaderWatch(s)
 	defer watch.end()
 	watch.begin(begun, s.waiters, cancel)
@@ -244,8 +239,8 @@ func (s *sender) serve() bool {
 			}
 		}
 	})
-	// Nothing was sent, so the partitions that are ready fail; those of requests that
-	// failed have been dealt with by run.
+	// Nothing was sent, so the ready partitions fail. Those of failed requests have been
+	// handled by run.
 	if !served {
 		if ctx.Err() != nil && s.producer.ctx.Err() == nil {
 			err = fmt.Errorf("no connection to %s within %s: %w", s.producer.client.BrokerName(s.broker), time.Since(begun).Round(time.Millisecond), os.ErrDeadlineExceeded)
@@ -254,7 +249,7 @@ func (s *sender) serve() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Under the lock in which offer looks at workers: what comes now calls for another.
+	// Under the lock under which offer checks workers: partitions that come now call another one.
 	if len(s.ready) == 0 || s.producer.ctx.Err() != nil {
 		s.workers--
 		return false
@@ -262,8 +257,8 @@ func (s *sender) serve() bool {
 	return true
 }
 
-// patience returns how long to wait for a connection: as long as the connections'
-// own limits, or until the delivery time of what is ready is over.
+// patience returns how long to wait for a connection: as long as the connections' own limits,
+// or until the delivery time of the ready partitions is over.
 func (s *sender) patience() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -274,8 +269,8 @@ func (s *sender) patience() time.Duration {
 	return patience
 }
 
-// unreachable fails the attempt of what is ready, since a connection that was
-// begun at begun could not be made.
+// unreachable fails the attempt of the ready partitions, since a connection begun at begun
+// could not be established.
 func (s *sender) unreachable(begun time.Time, err error) {
 	s.mu.Lock()
 	parts := s.ready
@@ -293,8 +288,8 @@ func (s *sender) unreachable(begun time.Time, err error) {
 	}
 }
 
-// take fills r with the partitions that are ready, waiting for some. It returns
-// false when the worker should give its connection back.
+// take fills r with ready partitions, waiting for some. It returns false if the worker should
+// return its connection.
 func (s *sender) take(r *round) bool {
 	for {
 		s.mu.Lock()
@@ -331,8 +326,8 @@ func (s *sender) take(r *round) bool {
 	}
 }
 
-// waitForWork waits for a token, which it returns true for. It returns false when none
-// came for a while, or the producer ends.
+// waitForWork waits for a token. It returns false if none came for a while, or if the producer
+// ends.
 func (s *sender) waitForWork(timer *time.Timer) bool {
 	timer.Reset(idleAfter)
 	defer timer.Stop()
@@ -344,8 +339,8 @@ func (s *sender) waitForWork(timer *time.Timer) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Each worker that is idle is counted in idle or has a token in wake. If one
-	// is there now, it may be meant for this worker.
+	// Each idle worker is either counted in idle or has a token in wake. A token that is there
+	// now may be meant for this worker.
 	select {
 	case <-s.wake:
 		return true
@@ -355,8 +350,8 @@ func (s *sender) waitForWork(timer *time.Timer) bool {
 	}
 }
 
-// mute sends nothing for d, as the broker asks for in a response. Until then
-// partitions wait where their deadlines are kept, and not for a worker.
+// mute stops sending for d, as requested by the broker in a response. Until then partitions
+// wait where their deadlines are watched, not for a worker.
 func (s *sender) mute(d time.Duration) {
 	s.producer.client.Throttled.Add(int64(d))
 	s.mu.Lock()

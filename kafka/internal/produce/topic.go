@@ -13,41 +13,40 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// producerTopic is a topic that a producer writes to. There is one for each name, also
-// after the topic was deleted and created again.
+// producerTopic is a topic that a producer writes to. There is one for each name, even after
+// the topic was deleted and created again.
 type producerTopic struct {
 	name   string
 	layout atomic.Pointer[topicLayout]
-	// limit bounds batches below BatchBytes, once the broker has refused one
-	// for its size.
+	// limit bounds batches, below BatchBytes once the broker has refused one for its size.
 	limit atomic.Int64
-	// looked is when the topic's metadata was last looked at, in Unix
-	// nanoseconds. New partitions are noticed within metadataAge.
+	// looked is when the topic's metadata was last checked, in Unix nanoseconds. New partitions
+	// are noticed within cluster.MetadataAge.
 	looked atomic.Int64
-	// soughtAt is when its leaders were asked for last because the gate refuses
-	// one of them, in Unix nanoseconds.
+	// soughtAt is when its leaders were last looked up because the gate refuses one of them, in
+	// Unix nanoseconds.
 	soughtAt atomic.Int64
-	// current is the partition that records without a key go to.
+	// current is the partition for records without a key.
 	current atomic.Int32
 }
 
-// topicLayout is what the producer last learned of a topic. It is immutable.
+// topicLayout is what the producer last learned about a topic. It is immutable.
 type topicLayout struct {
-	// id is zero if the brokers name none (before Kafka 2.8). A topic that is
-	// deleted and created again has the same name and another id.
+	// id is zero if the brokers report none (before Kafka 2.8). A topic that is deleted and
+	// created again has the same name and another id.
 	id    transport.TopicID
-	asked time.Time // when the metadata was asked for that this is from
-	// known holds every partition that the topic ever had, since one that is gone
-	// may have records whose outcome is to come. It grows and never shrinks.
+	asked time.Time // when the metadata was requested
+	// known has every partition that the topic ever had, since one that is gone may have
+	// records without an outcome. It never shrinks.
 	known []*partition
-	n     int // of known, those that the topic has
+	n     int // number of existing partitions, the first of known
 }
 
-// partitions returns the partitions that the topic has, by index.
+// partitions returns the topic's existing partitions, by index.
 func (l *topicLayout) partitions() []*partition { return l.known[:l.n] }
 
-// topicOf returns the state of a topic. A topic that is new to the producer is
-// looked up within ctx.
+// topicOf returns the state of a topic. It looks up a topic that is new to the producer, within
+// ctx.
 func (p *Producer) topicOf(ctx context.Context, name string) (*producerTopic, error) {
 	t := (*p.topics.Load())[name]
 	if t == nil {
@@ -70,8 +69,8 @@ func (p *Producer) topicOf(ctx context.Context, name string) (*producerTopic, er
 	return t, nil
 }
 
-// lookAgain notices new partitions of a topic whose metadata is old. It is called
-// with each batch that is opened.
+// lookAgain notices new partitions of a topic whose metadata is old. It is called for each
+// opened batch.
 func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
 	if looked := t.looked.Load(); now.UnixNano()-looked > int64(cluster.MetadataAge) && t.looked.CompareAndSwap(looked, now.UnixNano()) {
 		p.client.Spawn(func() {
@@ -82,9 +81,9 @@ func (p *Producer) lookAgain(t *producerTopic, now time.Time) {
 	}
 }
 
-// lookElsewhere finds out, every now and then, whether what a broker led is led by
-// another now. It is called when the gate refuses a record because of the broker:
-// then nothing is sent whose answer, or failure, would show it.
+// lookElsewhere finds out, now and then, whether another broker leads what this broker led. It
+// is called when the gate refuses a record because of the broker: nothing is then sent whose
+// answer, or failure, would show that.
 func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) {
 	at := t.soughtAt.Load()
 	if now.UnixNano()-at < int64(cluster.LookAgainAfter) || !t.soughtAt.CompareAndSwap(at, now.UnixNano()) {
@@ -100,15 +99,14 @@ func (p *Producer) lookElsewhere(t *producerTopic, broker int32, now time.Time) 
 		}
 		for i, part := range t.layout.Load().partitions() {
 			if i < len(meta.Partitions) && meta.Partitions[i].Leader >= 0 {
-				// The goroutine that has the partition may have found out meanwhile, and more.
+				// The partition's owner may have found out meanwhile, and more.
 				part.leader.CompareAndSwap(broker, meta.Partitions[i].Leader)
 			}
 		}
 	})
 }
 
-// relearn takes over what the client knows of a topic by now, and returns it, nil
-// if that is nothing.
+// relearn takes over the client's metadata of a topic and returns it, or nil if there is none.
 func (p *Producer) relearn(name string) *cluster.TopicMeta {
 	meta := p.client.KnownTopic(name)
 	if meta != nil && meta.Err == nil {
@@ -117,8 +115,8 @@ func (p *Producer) relearn(name string) *cluster.TopicMeta {
 	return meta
 }
 
-// learn takes over what is known of a topic: itself, and its partitions. Metadata
-// that was asked for before what is known is ignored.
+// learn takes over the metadata of a topic, including its partitions. It ignores metadata older
+// than the known.
 func (p *Producer) learn(meta *cluster.TopicMeta) (*producerTopic, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,7 +130,7 @@ func (p *Producer) learn(meta *cluster.TopicMeta) (*producerTopic, error) {
 		t.limit.Store(int64(p.cfg.BatchBytes))
 		t.looked.Store(meta.Asked.UnixNano())
 		t.layout.Store(&topicLayout{id: meta.ID})
-		// The map is stored last, when the topic has its partitions.
+		// Store the map last, once the topic has its partitions.
 		more := make(map[string]*producerTopic, len(topics)+1)
 		maps.Copy(more, topics)
 		more[meta.Name] = t
@@ -144,11 +142,11 @@ func (p *Producer) learn(meta *cluster.TopicMeta) (*producerTopic, error) {
 
 // learn replaces the layout if meta has news. The caller holds p.mu.
 //
-// Partitions are only ever added to a topic, so an answer with fewer comes from a
-// broker that is late. With another id it is another topic: that one counts, and
-// keys are spread over the partitions that it has. What is queued for a partition
-// that it lacks ends as any record whose partition is missing. The others go on
-// with their sequence numbers, which a log without their history accepts.
+// Partitions are only added to a topic, so an answer with fewer comes from a late broker,
+// unless it has another id. Then it is another topic, which counts: keys are spread over its
+// partitions. Records queued for a partition that it lacks end like any record whose partition
+// is missing. The other partitions continue with their sequence numbers, which a log without
+// history accepts.
 func (t *producerTopic) learn(p *Producer, meta *cluster.TopicMeta) {
 	old := t.layout.Load()
 	recreated := meta.ID != old.id && meta.ID != (transport.TopicID{})
@@ -158,7 +156,7 @@ func (t *producerTopic) learn(p *Producer, meta *cluster.TopicMeta) {
 	next := &topicLayout{id: old.id, asked: meta.Asked, known: slices.Clone(old.known), n: len(meta.Partitions)}
 	if recreated {
 		next.id = meta.ID
-		t.limit.Store(int64(p.cfg.BatchBytes)) // its max.message.bytes may be another
+		t.limit.Store(int64(p.cfg.BatchBytes)) // its max.message.bytes may differ
 	}
 	for i := len(next.known); i < next.n; i++ {
 		next.known = append(next.known, newPartition(p, t, int32(i), meta.Partitions[i].Leader))
@@ -166,8 +164,8 @@ func (t *producerTopic) learn(p *Producer, meta *cluster.TopicMeta) {
 	t.layout.Store(next)
 }
 
-// partitionFor returns what choose does, after another look at the metadata if the record names
-// a partition that is not known.
+// partitionFor is choose, except that it refreshes the metadata if the record names an unknown
+// partition.
 func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transport.Record) (*partition, error) {
 	part, err := p.choose(t, r)
 	if err == nil {
@@ -175,7 +173,7 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 	}
 	var meta *cluster.TopicMeta
 	err = p.client.Persist(ctx, func() (err error) {
-		// The partition may have been added since the metadata was asked for.
+		// The partition may have been added after the metadata was requested.
 		meta, err = p.client.FreshTopic(ctx, t.name)
 		return err
 	})
@@ -188,10 +186,9 @@ func (p *Producer) partitionFor(ctx context.Context, t *producerTopic, r *transp
 	return p.choose(t, r)
 }
 
-// choose returns the partition of a record: its own choice, its key's, or for none the
-// current one. Keys are spread as by Kafka's Java client, so that all clients of a topic
-// agree where a key belongs, unless the configuration says otherwise. An empty key is a
-// key.
+// choose returns the partition of a record: the one it names, that of its key or, without a
+// key, the current one. Unless configured otherwise, keys are spread as by Kafka's Java client,
+// so that all clients of a topic agree. An empty key is a key.
 func (p *Producer) choose(t *producerTopic, r *transport.Record) (*partition, error) {
 	partitions := t.layout.Load().partitions()
 	switch {
@@ -214,9 +211,8 @@ func (p *Producer) choose(t *producerTopic, r *transport.Record) (*partition, er
 	return partitions[int(t.current.Load())%len(partitions)], nil
 }
 
-// advance moves records without a key on to another partition, after a batch of
-// partition p was closed: the next one that has nothing to do, or else the next
-// that isn't in trouble.
+// advance moves records without a key on to another partition, after a batch of partition p was
+// closed: to the next idle one or, if none is idle, to the next that is not in trouble.
 func (t *producerTopic) advance(p *partition) {
 	if t.current.Load() != p.index {
 		return
@@ -226,7 +222,7 @@ func (t *producerTopic) advance(p *partition) {
 	for i := 1; i < len(partitions); i++ {
 		at := (int(p.index) + i) % len(partitions)
 		switch partitions[at].load.Load() {
-		// An idle partition sends at once, so the record waits for nothing.
+		// An idle partition sends at once, so the record need not wait.
 		case loadNone:
 			t.current.CompareAndSwap(p.index, int32(at))
 			return

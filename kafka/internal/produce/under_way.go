@@ -9,26 +9,26 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// mostUnderWay is how many batches of a partition may be under way: brokers remember
-// the last five of a session, and recognise no other that is sent again.
+// mostUnderWay bounds the batches of a partition in flight: brokers remember the last five of a
+// session, and recognize only these when they are sent again.
 const mostUnderWay = 5
 
-// callLocked tells the worker that has the partition that there is a batch to be sent
-// behind those under way. The caller holds mu.
+// callLocked tells the worker that owns the partition that another batch can be sent behind
+// those in flight. The caller holds mu.
 func (p *partition) callLocked() {
 	select {
 	case p.more <- struct{}{}:
-	default: // told already, or nobody is to be told: more is nil
+	default: // told already, or more is nil: nobody to tell
 	}
 }
 
-// follow takes the next batch, to be sent before what is under way is answered, and
-// returns nil if there is none or it must wait.
+// follow returns the next batch to be sent before those in flight are answered, or nil if there
+// is none or it must wait.
 //
-// A broker takes a batch whose sequence number is not the next only where it knows
-// nothing of the session. So what is sent behind a batch that fails is refused, and
-// nothing overtakes, as long as the leader has acknowledged one of the session: known.
-// Whatever was in trouble is sent alone.
+// Only a broker that knows nothing about the session accepts a batch whose sequence number is
+// not the next. So once the leader has acknowledged a batch of the session (known), batches
+// behind a failed one are refused, and nothing overtakes. After any trouble, batches are sent
+// alone.
 func (p *partition) follow(more chan<- struct{}) *partitionBatch {
 	h := p.head
 	if !p.known || p.failed != nil || h.attempts > 0 || h.perhapsWritten() || len(p.behind) >= mostUnderWay-1 {
@@ -63,15 +63,15 @@ func (p *partition) newest(b *partitionBatch) bool {
 	return p.head == b
 }
 
-// answered acts on the answer to a batch that is under way.
+// answered acts on the answer to a batch in flight.
 func (p *partition) answered(b *partitionBatch, answer *kmsg.ProduceResponseTopicPartition) {
 	newest := p.newest(b)
 	switch {
 	case p.failed != nil:
-		// It is sent again after the one that failed, with the same bytes.
+		// It is sent again after the failed one, with the same bytes.
 		code := kerr.Error(answer.ErrorCode)
 		switch code {
-		// The latter two are what became of the wait for the replicas, after the append.
+		// The latter two report the wait for the replicas, after the append.
 		case 0, kerr.DuplicateSequenceNumber, kerr.RequestTimedOut, kerr.NotEnoughReplicasAppended:
 			b.written = true
 		}
@@ -91,8 +91,8 @@ func (p *partition) answered(b *partitionBatch, answer *kmsg.ProduceResponseTopi
 	}
 }
 
-// unanswered acts on there being no answer to a batch that was sent: a broker may have
-// appended it. again is what to do for the head.
+// unanswered acts on a sent batch for which there is no answer: a broker may have appended it.
+// again is what to do for the head.
 func (p *partition) unanswered(b *partitionBatch, sent bool, again func()) {
 	b.maybeAppended = b.maybeAppended || sent
 	newest := p.newest(b)
@@ -104,8 +104,8 @@ func (p *partition) unanswered(b *partitionBatch, sent bool, again func()) {
 	}
 }
 
-// settle acts on the failure of the head, when nothing is under way any more. What was
-// sent behind it is queued again, to be sent one by one with the same bytes.
+// settle acts on the failure of the head once nothing is in flight any more. Batches sent
+// behind it are queued again, to be sent one by one with the same bytes.
 func (p *partition) settle() {
 	p.known = false
 	if len(p.behind) > 0 {
@@ -120,15 +120,15 @@ func (p *partition) settle() {
 	failed()
 }
 
-// queued reports whether is holds for anything that waits behind the head.
+// queued reports whether is returns true for any batch that waits behind the head.
 func (p *partition) queued(is func(*partitionBatch) bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.ContainsFunc(p.queue, is)
 }
 
-// restamp lets what was sent behind the head be sent with other numbers, and reports
-// whether there was anything. The caller knows that it is not in the log.
+// restamp allows the batches sent behind the head to be sent with other numbers, and reports
+// whether there were any. The caller knows that they are not in the log.
 func (p *partition) restamp() (found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func (p *partition) restamp() (found bool) {
 	return found
 }
 
-// copyOf returns an answer that shares no memory with the response that it is from.
+// copyOf returns a copy of an answer that shares no memory with its response.
 func copyOf(a *kmsg.ProduceResponseTopicPartition) *kmsg.ProduceResponseTopicPartition {
 	kept := *a
 	kept.ErrorMessage = cloned(a.ErrorMessage)

@@ -14,13 +14,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// waiting holds the partitions of a producer that wait before they are tried
-// again, and looks for the leaders of those that have lost theirs. Nothing runs
-// while a partition waits: a timer is set for the first of them.
+// waiting holds the partitions of a producer that wait for a retry, and looks up the leaders of
+// those without one. While partitions wait nothing runs; a timer is set for the first of them.
 type waiting struct {
 	producer *Producer
 
-	// mu guards what follows. The partitions themselves belong to the goroutine that takes them out.
+	// mu guards the fields below. Partitions belong to the goroutine that takes them out.
 	mu      sync.Mutex
 	parts   []*partition
 	timer   *time.Timer
@@ -28,7 +27,7 @@ type waiting struct {
 	stopped bool
 }
 
-// add takes a partition that is due at part.due.
+// add adds a partition that is due at part.due.
 func (w *waiting) add(part *partition) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -36,8 +35,8 @@ func (w *waiting) add(part *partition) {
 	w.set(part.due)
 }
 
-// set makes the timer fire at due at the latest. One timer serves all partitions: a
-// cluster that is down would otherwise have one for each. The caller holds mu.
+// set makes the timer fire at due or earlier. One timer serves all partitions: otherwise a
+// cluster that is down would cost one for each. The caller holds mu.
 func (w *waiting) set(due time.Time) {
 	if w.stopped || !w.at.IsZero() && !due.Before(w.at) {
 		return
@@ -50,7 +49,7 @@ func (w *waiting) set(due time.Time) {
 	w.timer.Reset(time.Until(due))
 }
 
-// stop ends it. The partitions stay, for Close to fail.
+// stop stops the timer. The partitions stay, for Close to fail.
 func (w *waiting) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,9 +88,8 @@ func (w *waiting) fire() {
 	}
 }
 
-// find looks for the leaders of some partitions, in one request. It waits for the
-// answer for a while only, and for a shorter one after the first look:
-// an answer that is late counts for the next look.
+// find looks up the leaders of partitions, in one request. It waits for the answer only for a
+// while, and after the first time for a shorter one: a late answer counts the next time.
 func (w *waiting) find(parts []*partition) {
 	var names []string
 	var deadline time.Time
@@ -119,8 +117,8 @@ func (w *waiting) find(parts []*partition) {
 		w.producer.relearn(name)
 	}
 	now := time.Now()
-	// Nothing is sent while no leader is known, so it is reported to the gate here:
-	// once for each broker that led.
+	// While no leader is known nothing is sent, so report that to the gate here, once for each
+	// broker that led.
 	reported := make(map[int32]bool)
 	for _, p := range parts {
 		led := p.leader.Load()
@@ -135,8 +133,8 @@ func (w *waiting) find(parts []*partition) {
 	}
 }
 
-// resume goes on with a partition that has lost its leader, after a look at the
-// metadata, and returns why it can't. t may be nil.
+// resume continues with a partition that has lost its leader, after the metadata was refreshed,
+// and returns why it can't. t may be nil.
 func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error {
 	if err == nil && t != nil {
 		err = t.Err
@@ -153,8 +151,8 @@ func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error
 			err = kerr.LeaderNotAvailable
 		}
 	}
-	// A missing topic is final only after a while: brokers learn of a new one one after
-	// another, and a late one says that it is missing.
+	// A missing topic is final only after a while: brokers learn about a new one one after
+	// another, and a late one reports it as missing.
 	gone := errors.Is(err, transport.ErrTopicMissing)
 	if int(p.index) >= p.topic.layout.Load().n {
 		p.missing = now.Add(-missingGrace) // a topic with fewer partitions has replaced this one
@@ -170,7 +168,7 @@ func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error
 		p.search(err, now)
 	case gone && now.Sub(p.missing) >= missingGrace:
 		p.missing = time.Time{}
-		// There is no log for anything to be in.
+		// There is no log that could have anything.
 		p.notAppended()
 		p.restamp()
 		p.lose(&DeliveryError{What: "gave up", Cause: err})
@@ -182,8 +180,8 @@ func (p *partition) resume(t *cluster.TopicMeta, err error, now time.Time) error
 	return err
 }
 
-// search waits before it looks for the leader again. The cause that is kept is the one
-// that says most: that the brokers do not answer says less than what failed before.
+// search waits before the leader is looked up again. It keeps the most informative cause: that
+// brokers don't answer says less than an earlier failure.
 func (p *partition) search(err error, now time.Time) {
 	p.searches++
 	if p.cause == nil || !errors.Is(err, context.DeadlineExceeded) {

@@ -1,4 +1,4 @@
-// Package avroschema reads Avro schemas of a registry with those that they refer to.
+// Package avroschema parses Avro schemas of a registry with the schemas they refer to.
 package avroschema
 
 import (
@@ -9,9 +9,9 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// Parse reads the references of a schema before it, since it uses their names: at most
-// deepest of them inside each other, as a registry of strangers could give some that
-// form a circle. load returns the schema of a reference.
+// Parse parses the references of a schema before the schema, which uses their names.
+// They may be nested at most deepest deep, since a registry of strangers could return a
+// circle. load returns the schema of a reference.
 func Parse(s *registry.Schema, load func(registry.Reference) (*registry.Schema, error), deepest int) (*avro.Schema, error) {
 	p := parser{load: load, deepest: deepest, met: make(map[registry.Reference]bool)}
 	return p.parse(s, 0)

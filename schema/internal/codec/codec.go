@@ -1,13 +1,13 @@
-// Package codec is what the codecs of the three formats share: finding the schema
-// to write by, framing, and a reader for each schema that events name.
+// Package codec is what the codecs of the three formats share: finding the schema to
+// write with, framing, and a reader for each schema that events name.
 //
-// A format knows one language of schemas and one Go type. The codec asks it for an
-// encoder per topic and a decoder per schema, and keeps both: after the first event of
-// either kind an event costs no lock, and no more allocations than its value does, but
-// for the list of headers of Header framing.
+// A format knows one schema language and one Go type. The codec gets from it an encoder
+// per topic and a decoder per schema, and keeps both: after the first event, an event
+// costs no lock, and no more allocations than its value, except for the list of headers
+// of Header framing.
 //
-// codec.go encodes and decodes, write.go finds the schema to write by, read.go
-// keeps the readers.
+// codec.go encodes and decodes, write.go finds the schema to write with, read.go keeps
+// the readers.
 package codec
 
 import (
@@ -22,16 +22,16 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// Format is one schema language and one Go type. Its methods are called by many
-// goroutines at once, and so is what they return.
+// Format is one schema language and one Go type. Its methods, and what they return, must
+// be safe for concurrent use.
 type Format interface {
 	ContentType() string
 	// Record is the full name of the schema's type, for subjects.
 	Record() string
 	// Definition is the codec's own schema, without references.
 	Definition() registry.Definition
-	// Text is the codec's own schema with all that is needed to understand it, as
-	// JSON.
+	// Text is the codec's own schema as JSON, with everything that is needed to
+	// understand it.
 	Text() string
 	// Refers reports whether the text of a schema refers to another by name.
 	Refers(text, name string) bool
@@ -55,8 +55,8 @@ const (
 	unnamedKeyword = "x-eventbus-unnamed"
 )
 
-// WithReferences returns a schema in JSON with those that it refers to inside of it: a
-// catalogue sees a change of either.
+// WithReferences returns a schema in JSON that includes the schemas it refers to: a
+// catalogue sees a change of any of them.
 func WithReferences(text string, references []registry.Dependency) string {
 	text = strings.TrimSpace(text)
 	if len(references) == 0 || !strings.HasPrefix(text, "{") {
@@ -79,8 +79,8 @@ type Load func(registry.Reference) (*registry.Schema, error)
 // Encoder appends the data of v, a pointer to the codec's type.
 type Encoder func(dst []byte, v any) ([]byte, error)
 
-// Decoder reads data into v. Index is the message indexes of a header, still
-// encoded; prefixed data begins with its own, where the format has them.
+// Decoder decodes data into v. index is the message indexes of a header, still encoded;
+// prefixed data begins with its own, if the format has them.
 type Decoder func(data, index []byte, prefixed bool, v any) error
 
 // codec is an eventbus.Codec. The topic of the last event and the schema of the last one
@@ -98,7 +98,7 @@ type codec struct {
 	readers readers
 }
 
-// New returns the codec of a format. It panics where the declaration can't work.
+// New returns the codec of a format. It panics on a faulty declaration.
 func New(name string, r *registry.Registry, f registry.Framing, format Format, o registry.Options) eventbus.Codec {
 	fail := func(why string) { panic("eventbus: " + name + ": " + why) }
 	switch {

@@ -1,10 +1,10 @@
-// Package protofile reads files of Protocol Buffers as schema registries hold them, and
+// Package protofile reads Protocol Buffers files as schema registries store them, and
 // finds messages in them by the indexes that events carry.
 //
-// Registries keep files in two forms: as .proto text, which people register, and as
-// descriptors in base64, which some clients register since they have no text. Both are
-// read. A text is parsed and not compiled, as what it imports is not needed to find a
-// message.
+// Registries store files in two forms: as .proto text, which people register, and as
+// descriptors in base64, which some clients register because they have no text. The
+// package reads both. It parses text but does not compile it: what a file imports is not
+// needed to find a message.
 package protofile
 
 import (
@@ -22,12 +22,11 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// WellKnown reports whether a file is one of Google's, which every registry and every
-// compiler has.
+// WellKnown reports whether a file is one of Google's, which every registry and compiler
+// has.
 func WellKnown(path string) bool { return strings.HasPrefix(path, "google/protobuf/") }
 
-// Of reads a schema of a registry, binary in base64 or .proto text. What it
-// imports is not looked at.
+// Of reads a schema of a registry, binary in base64 or .proto text. It ignores imports.
 func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(d.Text)); err == nil {
 		file := new(descriptorpb.FileDescriptorProto)
@@ -50,8 +49,8 @@ func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 	return result.FileDescriptorProto(), nil
 }
 
-// IndexOf returns the path to a message in its file: its place among the messages, then
-// among those nested in that, and so on. It returns nil for a message that is not there.
+// IndexOf returns the path to a message in its file: its index among the messages, then
+// among those nested in that, and so on. It returns nil if there is no such message.
 func IndexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName) []int {
 	// The package is a prefix of the name, but not all of a prefix is the package: shop
 	// and shop.v2 are two.

@@ -94,7 +94,7 @@ func brokers(address string) ([]string, error) {
 		port := r.int32()
 		r.string() // rack
 		if r.short {
-			return nil, errors.New("the answer is no Metadata response")
+			return nil, errors.New("the answer is not a Metadata response")
 		}
 		known = append(known, net.JoinHostPort(host, strconv.Itoa(int(port))))
 	}
