@@ -53,7 +53,7 @@ func TestFaults(t *testing.T) {
 		{name: "text that is none", file: "eventbus.yaml", text: "EventBus: {Rack: 017, Sasl: {Mechanism: PLAIN, Username: u, Password: 0123}}",
 			wants: []string{"EventBus:Sasl:Password in FILE is a number: write it in quotes", "EventBus:Rack in FILE is a number"}},
 		{name: "log level", vars: []string{"Logging__LogLevel__EventBus=Loud"},
-			wants: []string{`Logging__LogLevel__EventBus in the environment: "Loud" is no log level`}},
+			wants: []string{`Logging__LogLevel__EventBus in the environment: "Loud" is not a log level`}},
 		{name: "one key twice", vars: []string{"EventBus__Source=a", "EVENTBUS__SOURCE=b"},
 			wants: []string{"EVENTBUS__SOURCE and EventBus__Source are one key with two values in the environment"}},
 		{name: "one key twice in a file", file: "eventbus.yaml", text: "EventBus: {source: a, Source: b}",

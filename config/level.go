@@ -28,7 +28,7 @@ func (r *reader) logLevel() slog.Leveler {
 		}
 		level, ok := levels[strings.ToLower(text)]
 		if !ok {
-			r.fault("%s: %q is no log level: write Trace, Debug, Information, Warning, Error, Critical or None", r.values.origins[key], text)
+			r.fault("%s: %q is not a log level: write Trace, Debug, Information, Warning, Error, Critical or None", r.values.origins[key], text)
 			return nil
 		}
 		return level
