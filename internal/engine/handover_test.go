@@ -20,8 +20,15 @@ type handovers struct {
 	rng   *rand.Rand
 	there []bool // by offset, what compaction has left
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards ended, and rng while an owner is there
 	ended map[int64]int
+}
+
+// draw draws a number below n.
+func (h *handovers) draw(n int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rng.IntN(n)
 }
 
 // end notes the end of a record. The caller holds mu.
@@ -71,7 +78,7 @@ func (h *handovers) own(seed int, later bool, from transport.Commit) transport.C
 		Name: "s", Concurrency: 1 + seed%8, BatchSize: 1 + seed%4, Handle: h.handle,
 		Retry: resilience.Retry{Attempts: 4, Initial: 30 * time.Millisecond, Max: time.Second},
 	}
-	refused := h.rng.IntN(3) == 0
+	refused := h.draw(3) == 0
 	s := newScript(h.t, options{subs: []*Subscription{sub}, route: func(r *transport.Record) Route {
 		if later && r.Offset%7 == 0 {
 			return Route{End: Skip, Reason: "unknown type"}
@@ -88,18 +95,18 @@ func (h *handovers) own(seed int, later bool, from transport.Commit) transport.C
 		done(nil)
 	}})
 	s.assign(from.Offset, from.Metadata)
-	for at, last := from.Offset, int64(len(h.there)); at < last && h.rng.IntN(6) > 0; {
+	for at, last := from.Offset, int64(len(h.there)); at < last && h.draw(6) > 0; {
 		b := s.batch(p0, at)
-		b.Next = min(at+1+int64(h.rng.IntN(30)), last)
+		b.Next = min(at+1+int64(h.draw(30)), last)
 		for ; at < b.Next; at++ {
 			if h.there[at] {
 				b.Records = append(b.Records, transport.Record{Topic: p0.Topic, Offset: at, LeaderEpoch: -1, Key: fmt.Append(nil, at%13), Value: []byte("v")})
 			}
 		}
 		s.deliver(b)
-		pass(time.Duration(h.rng.IntN(60)) * time.Millisecond)
+		pass(time.Duration(h.draw(60)) * time.Millisecond)
 	}
-	pass(time.Duration(h.rng.IntN(300)) * time.Millisecond)
+	pass(time.Duration(h.draw(300)) * time.Millisecond)
 	s.drain()
 	if c := s.lastCommit(); c.Offset >= from.Offset {
 		return c
@@ -115,7 +122,7 @@ func TestHandoversOfACompactedLog(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				h := &handovers{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 3)), there: make([]bool, 150), ended: make(map[int64]int)}
 				for i := range h.there {
-					h.there[i] = h.rng.IntN(10) > 0
+					h.there[i] = h.draw(10) > 0
 				}
 				var at transport.Commit
 				for owner := range 8 {
@@ -124,7 +131,7 @@ func TestHandoversOfACompactedLog(t *testing.T) {
 						t.Errorf("the commit of owner %d: %v", owner, err)
 					}
 					for i := range h.there {
-						h.there[i] = h.there[i] && h.rng.IntN(25) > 0
+						h.there[i] = h.there[i] && h.draw(25) > 0
 					}
 				}
 				for offset := range at.Offset {
