@@ -54,6 +54,8 @@ func (s *scenario) outcome(r *transport.Record, attempt int) error {
 		return errPermanent
 	case 4:
 		return retryAfter(30 * time.Millisecond)
+	case 5:
+		return errDiscard
 	}
 	return nil
 }
@@ -72,6 +74,12 @@ func (s *scenario) join() {
 	one, two := s.handled("one", single), s.handled("two", single)
 	one.Concurrency, two.Concurrency = 1+s.seed%7, 3
 	batch := &Subscription{Name: "batch", Concurrency: 2, BatchSize: 1 + s.seed%6, Handle: s.batch}
+	if s.seed%2 == 0 {
+		batch.Gatherer = NewGatherer(time.Duration(10+s.seed%90) * time.Millisecond)
+	}
+	if s.seed%3 == 0 {
+		one.Limit, batch.Limit = NewLimit(300, 1+s.seed%5), NewLimit(400, 3)
+	}
 	for _, sub := range []*Subscription{one, two, batch} {
 		sub.Retry, sub.Order = retry, s.order
 		sub.Breaker = resilience.NewBreaker(sub.Name, resilience.BreakerConfig{MinKeys: 3, OpenFor: 300 * time.Millisecond})
@@ -90,9 +98,18 @@ func (s *scenario) join() {
 				done(nil)
 			}()
 		},
-		bounds: Bounds{Records: 60, MinRecords: 5, ParkedKeys: 6},
+		observer: &burying{ledger: s.ledger},
+		bounds:   Bounds{Records: 60, MinRecords: 5, ParkedKeys: 6},
 	}))
 }
+
+// burying ends what is discarded.
+type burying struct {
+	NoObserver
+	ledger *ledger
+}
+
+func (b *burying) Discarded(f *Failure) { b.ledger.bury(f.Record) }
 
 // batch fails all of a batch, or marks those that failed.
 func (s *scenario) batch(_ context.Context, a *Attempt) error {
@@ -209,6 +226,7 @@ func TestNothingLostWhenMembersAreThrownOut(t *testing.T) {
 					}
 					cancel()
 				}
+				pass(time.Second) // handlers that were cut off have ended then
 				s.ledger.check()
 			})
 		})

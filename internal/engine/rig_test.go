@@ -17,6 +17,7 @@ import (
 var (
 	errPermanent = errors.New("permanent")
 	errWait      = errors.New("wait")
+	errDiscard   = errors.New("nobody misses it")
 	errIgnored   = errors.New("says nothing of the dependency")
 )
 
@@ -36,6 +37,8 @@ func judge(err error) Verdict {
 	switch {
 	case errors.As(err, &some):
 		v.Each = func(i int) error { return some[i] }
+	case errors.Is(err, errDiscard):
+		v.Kind, v.Breaker = Discard, resilience.Ignored
 	case errors.Is(err, errPermanent):
 		v.Kind, v.Reason, v.Breaker = Dead, "permanent", resilience.Ignored
 	case errors.Is(err, errWait):
