@@ -2,7 +2,6 @@ package group
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -93,8 +92,6 @@ func AllStored(commits []transport.Commit, stored map[transport.Partition]bool) 
 	}
 	return nil
 }
-
-var errLeftOut = errors.New("the coordinator's response leaves the partition out")
 
 // StoreRequest returns a request that stores offsets for a group without members.
 func StoreRequest(group string, commits []transport.Commit) *kmsg.OffsetCommitRequest {
