@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -35,6 +36,22 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	if replica {
 		return fmt.Errorf("%w: it is a read replica, where nothing can be leased or deleted: connect to the primary", ErrServer)
+	}
+	return nil
+}
+
+// checkBytes refuses a setting under which pgx does not read keys and values where it
+// gets them as text.
+func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
+	if pool.Config().ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
+		return nil
+	}
+	var form string
+	if err := pool.QueryRow(ctx, `SELECT current_setting('bytea_output')`).Scan(&form); err != nil {
+		return err
+	}
+	if form != "hex" {
+		return fmt.Errorf("%w: bytea_output is %s, and the simple protocol needs hex: set it for the role, or bytea_output=hex in the address", ErrServer, form)
 	}
 	return nil
 }

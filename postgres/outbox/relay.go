@@ -152,6 +152,9 @@ func (r *Relay) check(ctx context.Context) error {
 	if err := checkVersion(ctx, r.pool, r.names); err != nil {
 		return err
 	}
+	if err := checkBytes(ctx, r.pool); err != nil {
+		return err
+	}
 	return checkSequence(ctx, r.pool, r.names)
 }
 

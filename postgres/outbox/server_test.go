@@ -138,12 +138,17 @@ func TestOtherEncoding(t *testing.T) {
 	}
 }
 
-// TestQueryModes: each way in which pgx sends statements relays, parks and schedules, also
-// those that proxies without prepared statements need.
-func TestQueryModes(t *testing.T) {
-	for _, mode := range []string{"cache_describe", "describe_exec", "exec", "simple_protocol"} {
-		t.Run(mode, func(t *testing.T) {
-			s := newSceneOn(t, dsn(t)+"&default_query_exec_mode="+mode, Table{Partitioned: true})
+// TestSettings: each way in which pgx sends statements relays, parks and schedules, also
+// those that proxies without prepared statements need, and so does a role with settings of
+// its own.
+func TestSettings(t *testing.T) {
+	for _, settings := range []string{
+		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec", "default_query_exec_mode=exec", "default_query_exec_mode=simple_protocol",
+		"default_transaction_isolation=serializable", "default_transaction_isolation=repeatable%20read", "default_transaction_isolation=serializable&default_transaction_deferrable=on",
+		"DateStyle=SQL,%20MDY", "timezone=Pacific/Apia", "bytea_output=escape", "enable_indexscan=off", "row_security=off",
+	} {
+		t.Run(settings, func(t *testing.T) {
+			s := newSceneOn(t, dsn(t)+"&"+settings, Table{Partitioned: true})
 			n, _ := s.table.names()
 			s.raw(t, &eventbus.Envelope{ID: "gone", Source: "/s", Type: "t", Topic: "gone", Key: []byte("k"), Data: []byte("{}")})
 			s.raw(t, &eventbus.Envelope{ID: "follows", Source: "/s", Type: "t", Topic: "gone", Key: []byte("k"), Data: []byte("{}")})
@@ -161,6 +166,19 @@ func TestQueryModes(t *testing.T) {
 			}
 			s.parkedOf(t, 2)
 		})
+	}
+}
+
+// TestEscapedBytes: a setting under which keys can't be read ends the relay with the remedy,
+// where it was tried again without end.
+func TestEscapedBytes(t *testing.T) {
+	s := newScene(t, dsn(t)+"&default_query_exec_mode=simple_protocol&bytea_output=escape")
+	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Run(t.Context()); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "bytea_output=hex") {
+		t.Errorf("%v", err)
 	}
 }
 
