@@ -134,6 +134,37 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestInterruptedAtOnce: a job that is interrupted as it begins is not left to others.
+func TestInterruptedAtOnce(t *testing.T) {
+	for range 3 {
+		p := heap(t, kafkatest.NewBroker(t), 120)
+		order := p.order(t, 0)
+		order.Rate = 1
+		ctx, interrupt := context.WithCancel(t.Context())
+		var j redrive.Job
+		ended := make(chan error, 1)
+		go func() {
+			var err error
+			j, err = p.client("ann@desk").Start(ctx, order, redrive.Run{})
+			ended <- err
+		}()
+		other := p.client("bob@desk")
+		for jobs := []redrive.Job{}; len(jobs) == 0; {
+			var err error
+			if jobs, err = other.Jobs(t.Context(), p.topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		interrupt()
+		if err := <-ended; !errors.Is(err, context.Canceled) || j.ID == "" {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		if left, err := other.Find(t.Context(), j.ID); err != nil || left.State != redrive.Stopped {
+			t.Errorf("%+v, %v; want that it is stopped", left, err)
+		}
+	}
+}
+
 // TestWatch: a process that watches takes up what waits, and what a process has
 // left that is gone.
 func TestWatch(t *testing.T) {

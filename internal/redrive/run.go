@@ -134,7 +134,7 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	j.Holder.Who = cmp.Or(how.Who, j.Holder.Who)
 	j.Ended, j.By, j.Reason, j.Error = time.Time{}, "", "", ""
 	if err := s.commit(ctx, nil, append(stored, j)...); err != nil {
-		return Job{}, overtaken(err)
+		return c.unbegun(ctx, j, how, overtaken(err))
 	}
 	c.log("dead-letter job begins", j)
 	err = c.persist(ctx, s, j, how)

@@ -2,8 +2,11 @@ package redrive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // A job ends in one of four ways: it is done, an operator stops it, this process
@@ -35,6 +38,32 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	if c.taken(ctx, j) != nil {
 		return nil
 	}
+	return c.quit(ctx, j, state, cause)
+}
+
+// unbegun returns the job of an order that failed as it began. It may be stored all the
+// same: left as it is, another process would run what its operator was told has failed.
+func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, error) {
+	if errors.Is(err, transport.ErrFenced) {
+		return Job{}, err // a claim would fence the one that was faster
+	}
+	state, cause := Failed, err
+	if ctx.Err() != nil {
+		if state, cause = Stopped, nil; how.HandOver {
+			state = Waiting
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
+	defer cancel()
+	err = errors.Join(err, c.quit(ctx, j, state, cause))
+	if j.State == Running {
+		return Job{}, err // nothing is stored
+	}
+	return *j, err
+}
+
+// quit stores, under a claim, that this process does not run a job, if it is said to.
+func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
 		return nil // others find out

@@ -1,0 +1,82 @@
+package eventbus_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/transport"
+	"github.com/eventbus-go/eventbus/transport/memory"
+)
+
+// TestReplayAfterAddedPartitions: After reads nothing of partitions that were added since.
+func TestReplayAfterAddedPartitions(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		must(t, cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: ordersName, Partitions: 1}))
+		listed(t, bus, topic, order{"a", 0}, order{"b", 1})
+		handler := eventbus.On(topic, func(context.Context, order) error { return nil })
+		for _, window := range []eventbus.ReplayConfig{{DryRun: true}, {DryRun: true, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}} {
+			report, err := bus.Operator().Replay(t.Context(), window, handler)
+			must(t, err)
+			must(t, cluster.AddPartitions(ordersName, int32(len(report.Partitions))+7))
+			var more []order
+			for key := 'a'; key <= 'p'; key++ {
+				more = append(more, order{string(key), 2})
+			}
+			listed(t, bus, topic, more...)
+			rest, err := bus.Operator().Replay(t.Context(), window.After(report), handler)
+			must(t, err)
+			if rest.Events() != report.Events() || len(rest.Partitions) != len(report.Partitions)+7 {
+				t.Errorf("%d events in %d partitions, want the %d that were counted", rest.Events(), len(rest.Partitions), report.Events())
+			}
+		}
+		closeBus(t, bus)
+	})
+}
+
+// TestReplayGroup: of more events than are allowed none is handled, and no second replay
+// runs beside one.
+func TestReplayGroup(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		bus, topic := newBus(t, cluster, config()), orders(t)
+		must(t, cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: ordersName, Partitions: 1}))
+		listed(t, bus, topic, order{"a", 0}, order{"a", 1})
+		running, release := make(chan struct{}, 2), make(chan struct{})
+		must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error {
+			running <- struct{}{}
+			<-release
+			return nil
+		}))
+		replay := func(c eventbus.ReplayConfig) (eventbus.ReplayReport, error) {
+			return bus.Operator().ReplayGroup(t.Context(), ordersGroup, ordersName, c)
+		}
+		if r, err := replay(eventbus.ReplayConfig{MaxEvents: 1}); err == nil || !strings.Contains(err.Error(), "2 events") || r.Handled() != 0 || len(running) != 0 {
+			t.Errorf("more than one event: %+v, %v", r, err)
+		}
+		if _, err := replay(eventbus.ReplayConfig{MaxEvents: -1}); err == nil {
+			t.Error("a bound below 0 was accepted")
+		}
+		ended := make(chan error, 1)
+		var done eventbus.ReplayReport
+		go func() {
+			var err error
+			done, err = replay(eventbus.ReplayConfig{MaxEvents: 2})
+			ended <- err
+		}()
+		<-running
+		if _, err := replay(eventbus.ReplayConfig{DryRun: true}); err == nil || !strings.Contains(err.Error(), "another replay runs") {
+			t.Errorf("beside another: %v", err)
+		}
+		close(release)
+		if must(t, <-ended); done.Handled() != 2 || done.Events() != 2 {
+			t.Errorf("%+v, want two events", done)
+		}
+		if r, err := replay(eventbus.ReplayConfig{DryRun: true}); err != nil || r.Events() != 2 {
+			t.Errorf("after the other: %+v, %v", r, err)
+		}
+		closeBus(t, bus)
+	})
+}
