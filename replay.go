@@ -240,8 +240,7 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 type ReplayReport struct {
 	DryRun     bool
 	Partitions []ReplayedPartition // all of the topics, by topic and number
-	// Failures are the first events whose attempts were used up, in the order in which that
-	// happened.
+	// Failures are the first events whose attempts were used up, in that order.
 	Failures []ReplayFailure
 }
 
@@ -260,8 +259,7 @@ type ReplayedPartition struct {
 	// Handled counts the events whose handler returned nil, Failed those whose attempts were
 	// used up. Both are 0 in a dry run.
 	Handled, Failed int64
-	// Removed is how many offsets of the window retention removed before the replay reached
-	// them.
+	// Removed is how many offsets of the window retention removed meanwhile.
 	Removed int64
 }
 

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/transport"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
@@ -353,20 +352,4 @@ func (s *story) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = nil
-}
-
-// TestReplayThatIsRefused: what its subscriptions say of a shared breaker is forgotten.
-func TestReplayThatIsRefused(t *testing.T) {
-	bus, topic := newBus(t, memory.New(), config()), orders(t)
-	defer closeBus(t, bus)
-	behind := func(openFor time.Duration) eventbus.Subscription {
-		return eventbus.On(topic, func(context.Context, order) error { return nil }, eventbus.SharedBreaker("x", resilience.BreakerConfig{OpenFor: openFor}))
-	}
-	if _, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{}, behind(time.Minute), eventbus.Subscription{}); err == nil {
-		t.Fatal("it is not refused")
-	}
-	if _, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{Types: []string{"none"}}, behind(time.Minute)); err == nil {
-		t.Fatal("a type that nothing handles is not refused")
-	}
-	must(t, bus.Add(behind(time.Second)))
 }
