@@ -136,7 +136,7 @@ func (t *Transactor) partition(ctx context.Context, r *transport.Record, another
 		topic.partitions, topic.asked = infos[0].Partitions, time.Now()
 	}
 	if r.Key != nil {
-		return t.bus.partitions.Of(r.Topic, r.Key, topic.partitions), nil
+		return transport.CheckPartition(t.bus.partitions.Of(r.Topic, r.Key, topic.partitions), r.Topic, topic.partitions)
 	}
 	if another {
 		topic.next++

@@ -73,11 +73,7 @@ func (b *book) refresh(ctx context.Context) error {
 		b.read = began
 		return nil
 	}
-	first, err := b.cluster.Admin().Offsets(ctx, transport.Earliest(), ledgerPartition)
-	if err != nil {
-		return err
-	}
-	end, err := b.cluster.Admin().Offsets(ctx, transport.Latest(), ledgerPartition)
+	first, end, err := b.edges(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,6 +94,19 @@ func (b *book) refresh(ctx context.Context) error {
 	// Markers of transactions lie between the last record and the end.
 	b.next, b.read = max(b.next, to), began
 	return nil
+}
+
+// edges returns the bounds of the log of Topic, which exists: where it was just created, not
+// all metadata has it yet.
+func (b *book) edges(ctx context.Context) (first, end map[transport.Partition]int64, err error) {
+	for began := time.Now(); ; {
+		if first, err = b.cluster.Admin().Offsets(ctx, transport.Earliest(), ledgerPartition); err == nil {
+			end, err = b.cluster.Admin().Offsets(ctx, transport.Latest(), ledgerPartition)
+		}
+		if !errors.Is(err, transport.ErrTopicMissing) || time.Since(began) > settling || sleep(ctx, 20*time.Millisecond) != nil {
+			return first, end, err
+		}
+	}
 }
 
 // apply takes in one record. One that is not a record of this package's is passed
