@@ -219,6 +219,37 @@ func TestEndBehindRecords(t *testing.T) {
 	})
 }
 
+// TestCutOffAlways: a broker that sends a part of a batch however much is asked for is asked
+// less and less often, the partition says so, and a whole batch ends it.
+func TestCutOffAlways(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		var whole atomic.Bool
+		brought := serve(b, 1, func(offset int64) []byte {
+			data := aBatch(0, "a")
+			switch {
+			case offset > 0:
+				return nil
+			case whole.Load():
+				return data
+			}
+			return data[:len(data)-1]
+		})
+		f := startMember(b, "", slog.New(slog.DiscardHandler), nobody{})
+		time.Sleep(time.Minute)
+		if s, n := f.Status()[0], brought.Load(); s.Err == nil || n < 20 || n > 200 {
+			t.Errorf("after %d fetches in a minute: %+v", n, s)
+		}
+		whole.Store(true)
+		batches, err := f.Await(t.Context(), f.Ctx.Done())
+		if err != nil || len(batches) != 1 || len(batches[0].Records) != 1 {
+			t.Errorf("%+v, %v", batches, err)
+		}
+		if s := f.Status()[0]; s.Err != nil {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 // TestSilentReplica: a replica near by that freezes is left for the leader soon, and for
 // longer each time, though the leader goes on recommending it.
 func TestSilentReplica(t *testing.T) {

@@ -62,6 +62,7 @@ type partition struct {
 
 	notBefore time.Time // earliest next try after a failure
 	failures  int       // in a row, of this partition
+	cutOff    int       // in a row: fetches that cut off a batch which was to fit
 	missing   int       // how many times in a row the cluster said that it is not there
 	err       error     // the last failure, nil once a fetch has succeeded: Status shows it
 	// damage is what can't be read at next, nil if nothing was found. It stays until

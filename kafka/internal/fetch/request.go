@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -10,6 +11,10 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
+
+// maxCutOff is how often in a row a batch may be cut off that was to fit, before that is a
+// failure: turns of other partitions explain no more.
+const maxCutOff = 16
 
 // fetchRequest is a fetch that is in flight.
 type fetchRequest struct {
@@ -183,6 +188,13 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 		case err != nil:
 			f.unreadable(p, err, now)
 			return
+		// The batch was to fit. Others may have come before it; a broker that never sends it
+		// whole is asked more slowly.
+		case span.Need > 0 && span.Need <= int(p.maxBytes):
+			if p.cutOff++; p.cutOff >= maxCutOff {
+				p.fail(fmt.Errorf("fetching %s at offset %d: of a batch of %d bytes a part comes, though %d are asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
+				return
+			}
 		// At least twice as much as before, and what the batch's header says it takes.
 		case span.Need > 0:
 			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
@@ -197,6 +209,7 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	}
 	// If there is an error, it belongs to what the next fetch begins with.
 	p.succeed()
+	p.cutOff = 0
 	p.maxBytes = f.nextBytes(p, part.HighWatermark > span.Next, now.Sub(sent))
 	// A broker notes the ends before it reads its log, which may have grown meanwhile. The
 	// last stable offset bounds what is read of committed records alone.
