@@ -61,7 +61,7 @@ func TestReplay(t *testing.T) {
 			all + `,"apply":true,"why":"x","most":2}`:               {409, "3 events for the handlers, more than 2"},
 			all + `,"types":["cat"]}`:                               {409, "no subscription handles"},
 			`{"topic":"cats","fromOffsets":{"0":0}}`:                {404, "handles no topic"},
-			`{"topic":"` + topic + `","fromOffsets":{"9":0}}`:       {409, "no partition"},
+			`{"topic":"` + topic + `","fromOffsets":{"9":0}}`:       {409, "not a partition"},
 			`{"topic":"` + topic + `","fromOffsets":{"0":0},"a":1}`: {400, "unknown field"},
 		} {
 			if code, said := ask(h, "POST", group+"replay", body); code != want.code || !strings.Contains(said, want.says) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"time"
 )
 
@@ -58,7 +59,27 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	if err != nil {
 		return "", errors.Join(err, os.Remove(part.Name()))
 	}
-	return reference, nil
+	// The names too: an event that refers to one is published next. Those of the folders may
+	// be new as well.
+	return reference, syncFolders(dir, filepath.Dir(dir), f.path)
+}
+
+// syncFolders makes the names in folders durable. Windows, which opens no folder, does that
+// by itself.
+func syncFolders(names ...string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	for _, name := range names {
+		folder, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Get implements Store.

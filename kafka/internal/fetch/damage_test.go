@@ -218,6 +218,37 @@ func TestEndBehindRecords(t *testing.T) {
 	})
 }
 
+// TestCutOffAlways: a broker that sends only a part of a batch, however much is requested, is
+// asked less and less often, and the status shows the error, until a whole batch comes.
+func TestCutOffAlways(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		var whole atomic.Bool
+		brought := serve(b, 1, func(offset int64) []byte {
+			data := aBatch(0, "a")
+			switch {
+			case offset > 0:
+				return nil
+			case whole.Load():
+				return data
+			}
+			return data[:len(data)-1]
+		})
+		f := startMember(b, "", slog.New(slog.DiscardHandler), nobody{})
+		time.Sleep(time.Minute)
+		if s, n := f.Status()[0], brought.Load(); s.Err == nil || n < 20 || n > 200 {
+			t.Errorf("after %d fetches in a minute: %+v", n, s)
+		}
+		whole.Store(true)
+		batches, err := f.Await(t.Context(), f.Ctx.Done())
+		if err != nil || len(batches) != 1 || len(batches[0].Records) != 1 {
+			t.Errorf("%+v, %v", batches, err)
+		}
+		if s := f.Status()[0]; s.Err != nil {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 // TestSilentReplica: a replica that freezes is soon left for the leader, for longer each time,
 // although the leader keeps recommending it.
 func TestSilentReplica(t *testing.T) {

@@ -61,6 +61,7 @@ type partition struct {
 
 	notBefore time.Time // earliest next try after a failure
 	failures  int       // in a row, of this partition
+	cutOff    int       // number of fetches in a row that cut off a batch that should have fit
 	missing   int       // number of answers in a row that it does not exist
 	err       error     // last failure, which Status shows; nil once a fetch has succeeded
 	// damage describes records at next that can't be read; nil if there are none. It stays until

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -10,6 +11,10 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
+
+// maxCutOff is the number of times in a row after which it is a failure that a batch which should
+// have fit was cut off: other partitions that take turns no longer explain it.
+const maxCutOff = 16
 
 // fetchRequest is a fetch in flight.
 type fetchRequest struct {
@@ -183,6 +188,13 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 		case err != nil:
 			f.unreadable(p, err, now)
 			return
+		// The batch should have fit. Data of others may have come before it, but a broker that
+		// never sends it whole is asked more slowly.
+		case span.Need > 0 && span.Need <= int(p.maxBytes):
+			if p.cutOff++; p.cutOff >= maxCutOff {
+				p.fail(fmt.Errorf("fetching %s at offset %d: of a batch of %d bytes a part comes, though %d are asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
+				return
+			}
 		// Request what the batch's header says it needs, but at least twice as much as before.
 		case span.Need > 0:
 			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
@@ -197,6 +209,7 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	}
 	// Any error is about what the next fetch begins with.
 	p.succeed()
+	p.cutOff = 0
 	p.maxBytes = f.nextBytes(p, part.HighWatermark > span.Next, now.Sub(sent))
 	// A broker notes the ends before it reads its log, which may have grown meanwhile. Committed
 	// records are never past the last stable offset.
