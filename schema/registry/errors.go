@@ -44,7 +44,7 @@ func classify(doing string, err error) error {
 	words := clip(answer.Message)
 	switch status := answer.StatusCode; {
 	case status == http.StatusNotFound && !aboutSchemas(answer):
-		return eventbus.Unavailable(fmt.Errorf("%s: what answers is no schema registry (%d %s): see that URLs has the whole address, with its path", doing, status, words))
+		return eventbus.Unavailable(fmt.Errorf("%s: the server is not a schema registry (%d %s): check that URLs has the whole address, with its path", doing, status, words))
 	case status == http.StatusNotFound:
 		return fmt.Errorf("%s: %w (%d %s)", doing, ErrUnknown, status, words)
 	case answer.ErrorCode == codeReadOnly:
@@ -74,7 +74,7 @@ func aboutSchemas(answer *sr.ResponseError) bool {
 // elsewhere returns the error for an answer that is not a registry's, from a server that says
 // 200 to everything. Otherwise its answer would be cached, and used to write.
 func elsewhere(doing string) error {
-	return eventbus.Unavailable(fmt.Errorf("%s: what answers is no schema registry, it gives no schema: see that URLs has the whole address, with its path", doing))
+	return eventbus.Unavailable(fmt.Errorf("%s: the server is not a schema registry, as its answer has no schema: check that URLs has the whole address, with its path", doing))
 }
 
 // known returns the schema in a registry's answer about a subject.

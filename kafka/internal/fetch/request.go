@@ -192,7 +192,7 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 		// never sends it whole is asked more slowly.
 		case span.Need > 0 && span.Need <= int(p.maxBytes):
 			if p.cutOff++; p.cutOff >= maxCutOff {
-				p.fail(fmt.Errorf("fetching %s at offset %d: of a batch of %d bytes a part comes, though %d are asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
+				p.fail(fmt.Errorf("fetching %s at offset %d: the broker sends only a part of a batch of %d bytes, though %d were asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
 				return
 			}
 		// Request what the batch's header says it needs, but at least twice as much as before.
