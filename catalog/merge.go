@@ -89,11 +89,13 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		if a, b := own.Key.text(), e.Key.text(); a != b {
 			differ("the key of type "+e.Type, a, b)
 		}
-		// Schemas are compared byte by byte, since Read and Of write them alike.
-		// The example goes with the schema that it belongs to.
-		if own.Schema == nil {
+		// Read and Of write schemas alike, but services may be of different versions. The
+		// example goes with the schema that it belongs to.
+		switch {
+		case bytes.Equal(own.Schema, e.Schema):
+		case own.Schema == nil || own.earlierOf(&e):
 			own.Schema, own.Example = e.Schema, e.Example
-		} else if e.Schema != nil && !bytes.Equal(own.Schema, e.Schema) {
+		case e.Schema != nil && !e.earlierOf(own):
 			// The Go types are named in place of the schemas, which are too long for an
 			// error and say less about where to look.
 			differ("the schema of type "+e.Type, own.GoType, e.GoType)
