@@ -14,7 +14,8 @@ import (
 
 // Merge makes one document of those of several services: who publishes and handles
 // each topic. Partitions and other storage are compared only where neither is zero, and
-// a topic is compacted if one of them says so.
+// a topic is compacted if one of them says so. Keys and the partitioner are those of the
+// service that publishes: one that only handles events need not declare them.
 // The error names everything that two of them say differently; then no document is
 // returned. Merge changes none of its arguments.
 func Merge(documents ...*Document) (*Document, error) {
@@ -60,9 +61,18 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	same(differ, "owner", &t.Owner, o.Owner)
 	t.Compacted = t.Compacted || o.Compacted
 	t.mergeConfigs(differ, o.Configs)
+	// Where events go is for who publishes them to say: who handles them does not look at it.
+	own, other := slices.ContainsFunc(t.Events, published), slices.ContainsFunc(o.Events, published)
+	switch {
+	case own && !other || t.Partitioner == o.Partitioner:
+	case other && !own || !other && t.Partitioner == "":
+		t.Partitioner = o.Partitioner
+	case own || o.Partitioner != "":
+		differ("partitioner", strconv.Quote(t.Partitioner), strconv.Quote(o.Partitioner))
+	}
 	// An empty one of these is the default, and no silence.
 	for _, word := range [...]struct{ what, own, other string }{
-		{"address", t.Address, o.Address}, {"format", t.Format, o.Format}, {"partitioner", t.Partitioner, o.Partitioner},
+		{"address", t.Address, o.Address}, {"format", t.Format, o.Format},
 	} {
 		if word.own != word.other {
 			differ(word.what, strconv.Quote(word.own), strconv.Quote(word.other))
@@ -82,12 +92,16 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		}
 		own := &t.Events[i]
 		// One service publishes a type and others handle it: neither knows both.
+		switch a, b := own.Key.text(), e.Key.text(); {
+		case own.Published && !e.Published || a == b:
+		case e.Published && !own.Published || !e.Published && own.Key.Source == NoKey:
+			own.Key = e.Key
+		case own.Published || e.Key.Source != NoKey:
+			differ("the key of type "+e.Type, a, b)
+		}
 		own.Published = own.Published || e.Published
 		if own.ContentType != e.ContentType {
 			differ("the content type of type "+e.Type, own.ContentType, e.ContentType)
-		}
-		if a, b := own.Key.text(), e.Key.text(); a != b {
-			differ("the key of type "+e.Type, a, b)
 		}
 		// Read and Of write schemas alike, but services may be of different versions. The
 		// example goes with the schema that it belongs to.
@@ -104,6 +118,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	slices.SortFunc(t.Events, func(a, b Event) int { return strings.Compare(a.Type, b.Type) })
 	return wrong
 }
+
+func published(e Event) bool { return e.Published }
 
 // mergeConfigs takes over configurations that only the other has.
 func (t *Topic) mergeConfigs(differ func(string, any, any), other map[string]string) {
