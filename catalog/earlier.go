@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"bytes"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -14,14 +13,11 @@ import (
 // are numbers, and that Avro data names no schema. They are as true as they were: what they
 // leave out is not a change.
 
-// earlierOf reports whether the schema of an event differs in nothing but what an earlier
-// version left out of it. Keys of another type are not left out: they are in the examples too.
-func (e *Event) earlierOf(now *Event) bool {
-	if !bytes.Equal(e.Example, now.Example) || e.Example == nil && e.ContentType != avroMedia {
-		return false
-	}
+// leftOut reports whether two schemas differ in nothing but what an earlier version left out
+// of old.
+func leftOut(old, now json.RawMessage) bool {
 	var was, is any
-	if json.Unmarshal(e.Schema, &was) != nil || json.Unmarshal(now.Schema, &is) != nil {
+	if json.Unmarshal(old, &was) != nil || json.Unmarshal(now, &is) != nil {
 		return false
 	}
 	return leaveOut(is) && reflect.DeepEqual(was, is)
@@ -56,27 +52,4 @@ func leaveOut(v any) (found bool) {
 func isFloat(s map[string]any) bool {
 	types, _ := s["type"].([]any)
 	return (s["type"] == "number" || slices.Contains(types, any("number"))) && (s["format"] == "float32" || s["format"] == "float64")
-}
-
-// earlier returns the document as a version that left things out wrote it, if that is what
-// old is: with its schemas where they are otherwise the same.
-func (d *Document) earlier(old *Document) *Document {
-	kept := byName(old.Topics, topicName)
-	like := *d
-	like.Topics = slices.Clone(d.Topics)
-	for i := range like.Topics {
-		t := &like.Topics[i]
-		was := kept[t.Name]
-		if was == nil {
-			continue
-		}
-		t.Events = slices.Clone(t.Events)
-		for j := range t.Events {
-			e := &t.Events[j]
-			if k := slices.IndexFunc(was.Events, func(o Event) bool { return o.Type == e.Type }); k >= 0 && was.Events[k].earlierOf(e) {
-				e.Schema = was.Events[k].Schema
-			}
-		}
-	}
-	return &like
 }

@@ -31,8 +31,8 @@ func measuredTopic[T any](id func(T) string) eventbus.AnyTopic {
 	return eventbus.NewTopic(eventbus.TopicConfig[T]{Domain: "sales", Name: "measured", Version: "v1", Type: "Measured", Key: id})
 }
 
-// testdata/earlier.json was written by version 0.1: whoever updates the library alone has
-// a test that goes on passing, and one that guards what it did.
+// testdata/earlier.json was written by version 0.1: who updates the library alone has a test
+// that goes on passing, and guards what it did.
 func TestGoldenOfAnEarlierVersion(t *testing.T) {
 	kept, err := os.ReadFile("testdata/earlier.json")
 	if err != nil {

@@ -114,6 +114,29 @@ func encoded(t TB, d *Document) []byte {
 	return text.Bytes()
 }
 
+// earlier returns the document as a version that left things out wrote it, if that is what
+// old is: with its schemas where they are otherwise the same.
+func (d *Document) earlier(old *Document) *Document {
+	kept := byName(old.Topics, topicName)
+	like := *d
+	like.Topics = slices.Clone(d.Topics)
+	for i := range like.Topics {
+		t := &like.Topics[i]
+		was := kept[t.Name]
+		if was == nil {
+			continue
+		}
+		t.Events = slices.Clone(t.Events)
+		for j := range t.Events {
+			e := &t.Events[j]
+			if k := slices.IndexFunc(was.Events, func(o Event) bool { return o.Type == e.Type }); k >= 0 && was.Events[k].earlierOf(e) {
+				e.Schema = was.Events[k].Schema
+			}
+		}
+	}
+	return &like
+}
+
 // allowFile returns the name of the file of allowances beside a catalogue file.
 func allowFile(file string) string { return strings.TrimSuffix(file, ".json") + ".allow" }
 
