@@ -215,7 +215,7 @@ func (b *Bus) provisionLetters(ctx context.Context, handled map[string][]*groupT
 	}
 	// Topics that already exist cost nothing but the request.
 	_, err := b.provisionKnown(ctx, known, slices.Concat(declared, letters))
-	missing, ok := err.(*missingTopic) // joined with another error it doesn't count
+	missing, ok := err.(*missingTopic) //nolint:errorlint // joined with another error it doesn't count
 	if ok && !slices.ContainsFunc(missing.topics, func(name string) bool { return !retries[name] }) {
 		// Without a retry topic nothing is lost until somebody replays a letter.
 		b.config.Logger.Warn("dead letters can't be redelivered", "error", err)

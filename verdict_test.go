@@ -168,7 +168,7 @@ func TestReceiptsOfALongHandler(t *testing.T) {
 	if n := cap(s.receipts); n > 4*lateLeast {
 		t.Errorf("room for %d receipts", n)
 	}
-	if err := s.settle(nil); err != no { //nolint:errorlint // as it is
+	if err := s.settle(nil); err != no {
 		t.Error(err)
 	}
 }

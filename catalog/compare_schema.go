@@ -25,7 +25,7 @@ const (
 // draft that internal/jsonschema writes.
 func (c *comparison) schemas(path string, old, now *Event) {
 	// Both were written compact, so equal schemas are most often equal bytes.
-	if bytes.Equal(old.Schema, now.Schema) {
+	if bytes.Equal(old.Schema, now.Schema) || old.earlierOf(now) || now.earlierOf(old) {
 		return
 	}
 	switch {
@@ -53,6 +53,12 @@ func (c *comparison) schemas(path string, old, now *Event) {
 	}
 	s := schemaComparison{comparison: c, old: was, now: is, seen: make(map[[2]string]bool)}
 	s.compare(path+"#", was.root, is.root)
+}
+
+// earlierOf reports whether the schema of an event differs in nothing but what an earlier
+// version left out of it. Keys of another type are not left out: they are in the examples too.
+func (e *Event) earlierOf(now *Event) bool {
+	return bytes.Equal(e.Example, now.Example) && (e.Example != nil || e.ContentType == avroMedia) && leftOut(e.Schema, now.Schema)
 }
 
 // schemaDocument is a parsed schema with its definitions, within which references
@@ -264,7 +270,11 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	// undecided.
 	for _, keyword := range slices.Sorted(maps.Keys(merged(a, b))) {
 		if !slices.Contains(understood, keyword) && !reflect.DeepEqual(a[keyword], b[keyword]) || keyword == "anyOf" && !reflect.DeepEqual(a[keyword], b[keyword]) {
-			s.add(path+"/"+keyword, "keyword-changed", Undecided, word(a[keyword]), word(b[keyword]), "what this keyword means to readers is not known here", "Allow it with a reason")
+			fix := "Allow it with a reason"
+			if keyword == "propertyNames" && a[keyword] == nil {
+				fix = "Where an earlier version left it out, write the catalogue again before the declarations change; or allow it with a reason"
+			}
+			s.add(path+"/"+keyword, "keyword-changed", Undecided, word(a[keyword]), word(b[keyword]), "what this keyword means to readers is not known here", fix)
 		}
 	}
 }
@@ -291,6 +301,8 @@ func (s *schemaComparison) format(path string, a, b map[string]any) {
 		// The width is 0 for formats that are not of numbers, and without a format.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
+		case from == nil && isFloat(b):
+			s.add(path, "format-unknown", Safe, word(from), word(to), "catalogues of earlier versions did not say which floats numbers are", "")
 		case x > 0 && y == x:
 			s.add(path, "format-changed", Safe, word(from), word(to), "the same numbers fit", "")
 		case x > 0 && y > x:

@@ -6,7 +6,7 @@
 //	document.go  Read and WriteTo: the document as JSON, checked
 //	change.go    Change, levels, allowances
 //	compare.go, compare_schema.go, compare_properties.go, compare_form.go,
-//	compare_avro.go, compare_layout.go, compare_protobuf.go
+//	compare_avro.go, compare_layout.go, compare_protobuf.go, earlier.go
 //	             Compare: what changed, and whom it breaks
 //	golden.go    Golden: the test of a package of contracts
 //

@@ -210,7 +210,7 @@ func TestMerge(t *testing.T) {
 			t.Errorf("%+v, %v", m, err)
 		}
 	}
-	a.Topics[0].Configs = map[string]string{"x": "2"}
+	a.Topics[0].Configs, a.Topics[0].Events[0].Published = map[string]string{"x": "2"}, true
 	for want, change := range map[string]func(*catalog.Topic){
 		"x is 2 and 1": func(*catalog.Topic) {}, `format is "" and "watermill"`: func(t *catalog.Topic) { t.Format = "watermill" }, `partitioner is "" and "fnv1a"`: func(t *catalog.Topic) { t.Partitioner = "fnv1a" },
 		"the content type of type Created is application/json and application/avro": func(t *catalog.Topic) { t.Events[0].ContentType = "application/avro" },
@@ -221,6 +221,21 @@ func TestMerge(t *testing.T) {
 		change(&other.Topics[0])
 		if _, err := catalog.Merge(a, other); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %s", err, want)
+		}
+	}
+	// Who only handles events says nothing of where they go.
+	handles := base()
+	handles.Topics[0].Partitioner = "fnv1a"
+	for i := range handles.Topics[0].Events {
+		handles.Topics[0].Events[i].Published, handles.Topics[0].Events[i].Key = false, catalog.Key{Source: catalog.NoKey}
+	}
+	also := base()
+	for i := range also.Topics[0].Events {
+		also.Topics[0].Events[i].Published = false
+	}
+	for _, all := range [][]*catalog.Document{{handles, also, base()}, {base(), handles, also}, {also, base(), handles}} {
+		if m, err := catalog.Merge(all...); err != nil || m.Topics[0].Partitioner != "" || m.Topics[0].Events[0].Key.Source != catalog.KeyFromFunction {
+			t.Errorf("%+v, %v", m, err)
 		}
 	}
 	b.Topics[0].Partitions, a.Topics[0].Partitions = 7, 6

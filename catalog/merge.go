@@ -14,7 +14,8 @@ import (
 
 // Merge makes one document of those of several services: who publishes and handles
 // each topic. Partitions and other storage are compared only where neither is zero, and
-// a topic is compacted if one of them says so.
+// a topic is compacted if one of them says so. Keys and the partitioner are those of the
+// service that publishes: one that only handles events need not declare them.
 // The error names everything that two of them say differently; then no document is
 // returned. Merge changes none of its arguments.
 func Merge(documents ...*Document) (*Document, error) {
@@ -60,9 +61,18 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	same(differ, "owner", &t.Owner, o.Owner)
 	t.Compacted = t.Compacted || o.Compacted
 	t.mergeConfigs(differ, o.Configs)
+	// The publisher says where events go: a service that only handles them need not declare it.
+	own, other := slices.ContainsFunc(t.Events, published), slices.ContainsFunc(o.Events, published)
+	switch {
+	case own && !other || t.Partitioner == o.Partitioner:
+	case other && !own || !other && t.Partitioner == "":
+		t.Partitioner = o.Partitioner
+	case own || o.Partitioner != "":
+		differ("partitioner", strconv.Quote(t.Partitioner), strconv.Quote(o.Partitioner))
+	}
 	// If one of these is empty it means the default, not that nothing was declared.
 	for _, word := range [...]struct{ what, own, other string }{
-		{"address", t.Address, o.Address}, {"format", t.Format, o.Format}, {"partitioner", t.Partitioner, o.Partitioner},
+		{"address", t.Address, o.Address}, {"format", t.Format, o.Format},
 	} {
 		if word.own != word.other {
 			differ(word.what, strconv.Quote(word.own), strconv.Quote(word.other))
@@ -82,18 +92,24 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		}
 		own := &t.Events[i]
 		// One service publishes a type and others handle it: neither knows both.
+		switch a, b := own.Key.text(), e.Key.text(); {
+		case own.Published && !e.Published || a == b:
+		case e.Published && !own.Published || !e.Published && own.Key.Source == NoKey:
+			own.Key = e.Key
+		case own.Published || e.Key.Source != NoKey:
+			differ("the key of type "+e.Type, a, b)
+		}
 		own.Published = own.Published || e.Published
 		if own.ContentType != e.ContentType {
 			differ("the content type of type "+e.Type, own.ContentType, e.ContentType)
 		}
-		if a, b := own.Key.text(), e.Key.text(); a != b {
-			differ("the key of type "+e.Type, a, b)
-		}
-		// Schemas are compared byte by byte, since Read and Of write them alike.
-		// The example goes with the schema that it belongs to.
-		if own.Schema == nil {
+		// Read and Of write schemas alike, but services may be of different versions. The
+		// example goes with the schema that it belongs to.
+		switch {
+		case bytes.Equal(own.Schema, e.Schema):
+		case own.Schema == nil || own.earlierOf(&e):
 			own.Schema, own.Example = e.Schema, e.Example
-		} else if e.Schema != nil && !bytes.Equal(own.Schema, e.Schema) {
+		case e.Schema != nil && !e.earlierOf(own):
 			// The Go types are named in place of the schemas, which are too long for an
 			// error and say less about where to look.
 			differ("the schema of type "+e.Type, own.GoType, e.GoType)
@@ -102,6 +118,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	slices.SortFunc(t.Events, func(a, b Event) int { return strings.Compare(a.Type, b.Type) })
 	return wrong
 }
+
+func published(e Event) bool { return e.Published }
 
 // mergeConfigs adds configurations that only the other document has.
 func (t *Topic) mergeConfigs(differ func(string, any, any), other map[string]string) {

@@ -312,7 +312,7 @@ func TestPatience(t *testing.T) {
 	h := newConsole(t, nil)
 	for address, may := range map[string]bool{"127.0.0.1:40000": true, "192.0.2.7:40000": false} {
 		for _, target := range []string{"/catalog", "/keys.csv"} {
-			r := httptest.NewRequest("GET", "http://127.0.0.1:8081"+target, nil)
+			r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8081"+target, nil)
 			r.RemoteAddr = address
 			w := &deadlined{ResponseRecorder: httptest.NewRecorder()}
 			if h.ServeHTTP(w, r); w.deadline.After(time.Now().Add(time.Minute)) != may {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -151,7 +152,7 @@ func (a *app) confirm(ctx context.Context, format string, args ...any) error {
 		return ctx.Err()
 	// The end of the input counts as no.
 	case err := <-read:
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("reading the answer: %w", err)
 		}
 	}

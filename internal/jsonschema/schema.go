@@ -19,6 +19,10 @@ import (
 // Draft is the dialect of the schemas, by its URI.
 const Draft = "https://json-schema.org/draft/2020-12/schema"
 
+// IntegerKeys is the pattern of the names that encoding/json writes for keys that are
+// integers.
+const IntegerKeys = "^-?[0-9]+$"
+
 // object is a JSON object under construction. encoding/json sorts its keys, so
 // equal types make equal schemas byte for byte.
 type object = map[string]any
@@ -210,7 +214,7 @@ func (w *walk) kind(t reflect.Type, addr bool) object {
 		s := object{"type": []string{"object", "null"}, "additionalProperties": w.of(t.Elem(), false)}
 		// encoding/json writes numbers as text, and reads no other keys.
 		if keys := w.kind(t.Key(), false); keys["type"] == "integer" && !t.Key().Implements(textMarshaler) {
-			s["propertyNames"] = object{"pattern": "^-?[0-9]+$", "format": keys["format"]}
+			s["propertyNames"] = object{"pattern": IntegerKeys, "format": keys["format"]}
 		}
 		return s
 	case reflect.Struct:

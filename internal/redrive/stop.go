@@ -68,7 +68,7 @@ func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, 
 func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
-		return nil // others find out
+		return nil //nolint:nilerr // another process finds out
 	}
 	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
 		*j = *is

@@ -43,7 +43,7 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 // checkBytes refuses a setting of bytea_output that pgx can't read if it gets keys and values as
 // text.
 func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
-	if pool.Config().ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
+	if mode := pool.Config().ConnConfig.DefaultQueryExecMode; mode != pgx.QueryExecModeSimpleProtocol && mode != pgx.QueryExecModeExec {
 		return nil
 	}
 	var form string
@@ -51,7 +51,7 @@ func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	if form != "hex" {
-		return fmt.Errorf("%w: bytea_output is %s, and the simple protocol needs hex: set it for the role, or bytea_output=hex in the address", ErrServer, form)
+		return fmt.Errorf("%w: bytea_output is %s, and the modes exec and simple_protocol of pgx need hex: set it for the role, or bytea_output=hex in the address", ErrServer, form)
 	}
 	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -100,5 +102,26 @@ func TestLargeEventsDue(t *testing.T) {
 	var inOrder bool
 	if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT bool_and(event_id = id::text) FROM {outbox}`)).Scan(&inOrder); err != nil || !inOrder {
 		t.Errorf("in order: %t, %v", inOrder, err)
+	}
+}
+
+// TestScheduledAhead: what is scheduled for later is not read to find what is due.
+func TestScheduledAhead(t *testing.T) {
+	s := newScene(t, dsn(t))
+	n, _ := s.table.names()
+	mustExec(t, s.pool, n.sql(`INSERT INTO {scheduled} (format, event_id, topic, value, attributes, due_at) SELECT 1, i::text, 't', '', '', now() + (i - 1) * interval '1 hour' FROM generate_series(1, 20000) i`))
+	mustExec(t, s.pool, `ANALYZE `+n.scheduled)
+	found, err := s.pool.Query(t.Context(), `EXPLAIN ANALYZE `+n.sql(move), 500, maxBatchBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(found, pgx.RowTo[string])
+	plan := strings.Join(lines, "\n")
+	if err != nil || !strings.Contains(plan, "Index Cond: (due_at <=") || strings.Contains(plan, "Rows Removed by Filter") || strings.Contains(plan, "Seq Scan on outbox_scheduled") {
+		t.Errorf("%s, %v", plan, err)
+	}
+	var left, moved int
+	if err := s.pool.QueryRow(t.Context(), n.sql(`SELECT (SELECT count(*) FROM {scheduled}), (SELECT count(*) FROM {outbox})`)).Scan(&left, &moved); err != nil || left != 19_999 || moved != 1 {
+		t.Errorf("%d are scheduled and %d moved, %v", left, moved, err)
 	}
 }

@@ -40,19 +40,24 @@ func moveDue(ctx context.Context, pool *pgxpool.Pool, n names, limit int) (moved
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus due", n.bare)).Scan(&mine); err != nil || !mine {
 			return err
 		}
-		// A row that a transaction is about to cancel is skipped until that ends.
-		// RETURNING has no order, so the INSERT sorts: ids are given in the order of its rows.
-		// What many large events due at one time would take is bounded, as of any batch.
-		tag, err := tx.Exec(ctx, n.sql(`
-			WITH first AS MATERIALIZED (
-				SELECT id, due_at, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) + octet_length(attributes) AS size
-				FROM {scheduled} WHERE due_at <= clock_timestamp() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED),
-			sized AS (SELECT id, sum(size) OVER (ORDER BY due_at, id) - size AS before FROM first),
-			due AS (DELETE FROM {scheduled} WHERE id IN (SELECT id FROM sized WHERE before < $2) RETURNING *)
-			INSERT INTO {outbox} (format, event_id, topic, key, value, partitioner, attributes)
-			SELECT format, event_id, topic, key, value, partitioner, attributes FROM due ORDER BY due_at, id`), limit, maxBatchBytes)
+		tag, err := tx.Exec(ctx, n.sql(move), limit, maxBatchBytes)
 		moved = tag.RowsAffected()
 		return err
 	})
 	return moved, err
 }
+
+// move moves $1 events that are due, and no more of them than have $2 bytes.
+// The time is that of the statement: by a volatile one, as clock_timestamp, no index is
+// looked into, and every look would read all that is scheduled.
+// A row that a transaction is about to cancel is skipped until that ends.
+// RETURNING has no order, so the INSERT sorts: ids are given in the order of its rows.
+// What many large events due at one time would take is bounded, as of any batch.
+const move = `
+	WITH first AS MATERIALIZED (
+		SELECT id, due_at, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) + octet_length(attributes) AS size
+		FROM {scheduled} WHERE due_at <= statement_timestamp() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED),
+	sized AS (SELECT id, sum(size) OVER (ORDER BY due_at, id) - size AS before FROM first),
+	due AS (DELETE FROM {scheduled} WHERE id IN (SELECT id FROM sized WHERE before < $2) RETURNING *)
+	INSERT INTO {outbox} (format, event_id, topic, key, value, partitioner, attributes)
+	SELECT format, event_id, topic, key, value, partitioner, attributes FROM due ORDER BY due_at, id`

@@ -172,13 +172,15 @@ func TestSettings(t *testing.T) {
 // TestEscapedBytes: a setting under which keys can't be read ends the relay with the remedy,
 // where it was tried again without end.
 func TestEscapedBytes(t *testing.T) {
-	s := newScene(t, dsn(t)+"&default_query_exec_mode=simple_protocol&bytea_output=escape")
-	r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Run(t.Context()); !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "bytea_output=hex") {
-		t.Errorf("%v", err)
+	for _, mode := range []string{"exec", "simple_protocol"} {
+		s := newScene(t, dsn(t)+"&bytea_output=escape&default_query_exec_mode="+mode)
+		r, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.check(t.Context()); !permanent(err) || !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "bytea_output=hex") {
+			t.Errorf("%s: %v", mode, err)
+		}
 	}
 }
 
