@@ -322,8 +322,19 @@ func (s *scope) settle(err error) error {
 	if err == nil || failed == nil {
 		return cmp.Or(failed, err)
 	}
-	return errors.Join(err, failed) // in which no mark counts
+	return &unpublished{err, failed}
 }
+
+// unpublished is the error of an attempt that an event's failed publish brings back. To
+// whoever judges it, it is the publish's: neither the handler's marks count nor what
+// OnError makes of its error.
+type unpublished struct{ err, failed error }
+
+// Error has both texts.
+func (e *unpublished) Error() string { return errors.Join(e.err, e.failed).Error() }
+
+// Unwrap returns the publish's error.
+func (e *unpublished) Unwrap() error { return e.failed }
 
 // ends reports whether a handler's error may leave events behind that do not come back.
 // One whose methods panic does not: that is judged later.
