@@ -68,7 +68,7 @@ func (s *skips) Skipped(_ transport.Partition, from, to int64, _ error) {
 
 // startMember starts the fetcher of a group's member that owns partition 0 of "events"
 // from offset 0 on.
-func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener) *Fetcher {
+func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener, more ...transport.Assignment) *Fetcher {
 	b.T.Helper()
 	work := &sync.WaitGroup{}
 	f := NewFetcher(bedclient.Of(b), log, rack, 1<<20, false, work)
@@ -79,7 +79,7 @@ func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener
 		stop()
 		work.Wait()
 	})
-	owned := []transport.Assignment{{Partition: transport.Partition{Topic: "events"}, LeaderEpoch: -1}}
+	owned := append(more, transport.Assignment{Partition: transport.Partition{Topic: "events"}, LeaderEpoch: -1})
 	f.Add(owned)
 	f.Announce(owned)
 	work.Go(f.Run)
