@@ -325,9 +325,9 @@ func (s *scope) settle(err error) error {
 	return &unpublished{err, failed}
 }
 
-// unpublished is the error of an attempt that an event's failed publish brings back. To
-// whoever judges it, it is the publish's: neither the handler's marks count nor what
-// OnError makes of its error.
+// unpublished is the error of an attempt that the failed publish of an event brings back. It
+// is judged as the publish's error: neither the handler's marks count nor what OnError makes of
+// its error.
 type unpublished struct{ err, failed error }
 
 // Error has both texts.
