@@ -180,6 +180,8 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	// and more is asked for; or nothing came before the wait was over.
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
+		// What comes before it, and was fetched already, comes again.
+		need := span.Size + span.Need
 		switch {
 		case err != nil && p.ahead > p.next:
 			// It may be passed over once what lies before it is polled.
@@ -190,14 +192,14 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 			return
 		// The batch was to fit. Others may have come before it; a broker that never sends it
 		// whole is asked more slowly.
-		case span.Need > 0 && span.Need <= int(p.maxBytes):
+		case span.Need > 0 && need <= int(p.maxBytes):
 			if p.cutOff++; p.cutOff >= maxCutOff {
 				p.fail(fmt.Errorf("fetching %s at offset %d: of a batch of %d bytes a part comes, though %d are asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
 				return
 			}
 		// At least twice as much as before, and what the batch's header says it takes.
 		case span.Need > 0:
-			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
+			p.maxBytes = int32(min(max(need, 2*int(p.maxBytes)), cluster.MaxResponse))
 		case len(part.RecordBatches) > 0: // cut off before its size
 			p.maxBytes = int32(min(2*int(p.maxBytes), cluster.MaxResponse))
 			p.notBefore = now.Add(cluster.Backoff(0))
