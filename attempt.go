@@ -152,7 +152,7 @@ func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attempt
 	}()
 	cause := call(s, h.handler)
 	err := h.policy.of(cause, len(s.delivery.Events), h.kind, s.delivery.Attempt)
-	if err != nil && err.verdict.Kind == engine.Discard { // by OnError, of which call knows nothing
+	if err != nil && err.verdict.Kind == engine.Discard { // by OnError, which call doesn't see
 		if failed := s.waitReceipts(); failed != nil {
 			err = h.policy.of(&unpublished{cause, failed}, len(s.delivery.Events), h.kind, s.delivery.Attempt)
 		}
@@ -235,9 +235,9 @@ func (p errorPolicy) of(err error, n int, k kind, attempt int) (e *attemptError)
 	return e
 }
 
-// newMarks returns the error of a batch of n of which some events failed. To the breaker it
-// is a success where others were handled: what they need works. Else it is a failure if that
-// of one event is.
+// newMarks returns the error of a batch of n events, some of which failed. To the breaker the
+// batch is a success if others were handled, since what they need works. Otherwise it is a
+// failure if that of any event is.
 func newMarks(marks map[int]*attemptError, n int, text string) *attemptError {
 	e := &attemptError{marks: marks, text: text}
 	e.verdict = engine.Verdict{
@@ -265,10 +265,10 @@ func newMarks(marks map[int]*attemptError, n int, text string) *attemptError {
 	return e
 }
 
-// marksOf returns what a handler's error says about single events of its batch.
-// The error must be a *BatchError or wrap only one: an error joined with another
-// concerns the whole batch. Permanent and RetryAfter around it hold for each
-// event that it marks. Only a batch of one goes on by the policy's own wait.
+// marksOf returns what a handler's error says about single events of its batch of n. The error
+// must be a *BatchError or wrap nothing else: an error joined with another concerns the whole
+// batch. Permanent, RetryAfter or Discard around it applies to each event that it marks. The
+// policy sets the wait only for a batch of one.
 func (p errorPolicy) marksOf(err error, n, attempt int) map[int]*attemptError {
 	if n > 1 {
 		attempt = 0
@@ -288,11 +288,11 @@ func (p errorPolicy) marksOf(err error, n, attempt int) map[int]*attemptError {
 // in the marks around the whole. Those marks don't apply to an event that was not tried.
 func eachOf(err error, n int) iter.Seq2[int, error] {
 	var batch *BatchError
-	var mark error // around it: the outer one counts
+	var mark error // around batch; the outermost counts
 	for e := range errtree.Chain(err) {
 		if b, ok := e.(*BatchError); ok { //nolint:errorlint // the chain is walked here
 			batch = b
-			break // what it marks is said of single events
+			break // deeper marks concern single events
 		}
 		if mark == nil && isMark(e) {
 			mark = e

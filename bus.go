@@ -48,8 +48,8 @@ type Bus struct {
 	topics     registry
 	middleware []Middleware
 	groups     map[string]*group
-	replays    map[*group]struct{}    // that are under way
-	replaying  atomic.Bool            // ReplayGroup is; not guarded
+	replays    map[*group]struct{}    // running
+	replaying  atomic.Bool            // ReplayGroup is running; not guarded by mu
 	breakers   map[string]*dependency // shared breakers, by name
 	publishing brokergate.Breakers
 

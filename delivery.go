@@ -99,18 +99,18 @@ type scope struct {
 	derive   deriver // nil in a replay, and without DerivedIDs
 	replay   bool
 
-	// published is set once receipts has had one, so that an attempt without any takes no
-	// lock to see it.
+	// published is set with the first receipt, so that an attempt without any takes no lock to
+	// find that out.
 	published atomic.Bool
 
 	mu       sync.Mutex
-	full     int32     // drop the receipts that say nothing when there are so many
-	shown    *Delivery // to the handler: delivery, or what a middleware made of it
+	full     int32     // number of receipts at which succeeded ones are dropped
+	shown    *Delivery // to the handler: delivery, or a middleware's replacement
 	receipts []*receipt
-	ended    bool                // the delivery's memory is another attempt's from here on
+	ended    bool                // the delivery's memory belongs to another attempt
 	kept     parent              // of the ended attempt
-	late     *lateReceipts       // for what is published after the end; nil if nobody waits for that
-	derived  map[eventid.Sum]int // how many events with derived ids were published, of each sum
+	late     *lateReceipts       // for events published after the end; nil if nobody waits for them
+	derived  map[eventid.Sum]int // number of events published so far, by the sum of their derived id
 }
 
 // cause is what events inherit from the event whose handler publishes them: its id becomes
@@ -120,8 +120,8 @@ type cause struct {
 	origin          eventid.Origin
 }
 
-// parent is what a cause is made of: the attributes of the event of a delivery. It is
-// the zero value for a batch, whose events have no single cause.
+// parent holds the attributes of a delivery's event that a cause is made of. It is the zero
+// value for a batch, which has no single event.
 type parent struct {
 	id, correlation, source string
 	single                  bool
@@ -150,9 +150,9 @@ func (s *scope) begin(ctx context.Context, d *Delivery, late *lateReceipts) {
 	}
 }
 
-// end marks the attempt as ended. Goroutines that the handler has started may
-// still publish in its context; their cause is made of what is kept here, as the
-// delivery's memory belongs to the next attempt.
+// end marks the attempt as ended. Goroutines started by the handler may still publish in its
+// context; their cause is made of what is kept here, since the delivery's memory now belongs to
+// the next attempt.
 func (s *scope) end() {
 	s.mu.Lock()
 	s.kept, s.ended = parentOf(s.delivery), true
@@ -173,9 +173,9 @@ func (s *scope) cause(ctx context.Context) cause {
 	return s.causeOf(from)
 }
 
-// causeOf returns an event as a cause. What can't be an attribute of a published
-// event is left out, or a foreign event with a control character in its id could
-// never be handled by publishing.
+// causeOf returns an event as a cause, and the zero value for a batch. It omits what can't be an
+// attribute of a published event; otherwise a handler could never publish for a foreign event
+// with a control character in its id.
 func (s *scope) causeOf(p parent) cause {
 	if !p.single {
 		return cause{}
@@ -255,7 +255,7 @@ func (s *scope) addReceipt(r *receipt) {
 	late := s.late
 	if !s.ended {
 		late = nil
-		// A handler may publish without end, and what is written is of no use here.
+		// A handler may publish endlessly, and receipts of written events are not needed here.
 		if len(s.receipts) >= max(int(s.full), lateLeast) {
 			s.receipts = slices.DeleteFunc(s.receipts, (*receipt).succeeded)
 			s.full = int32(min(2*len(s.receipts), math.MaxInt32)) //nolint:gosec // bounded
@@ -278,8 +278,8 @@ type lateReceipts struct {
 	full    int // length at which finished receipts are dropped
 }
 
-// lateLeast is how many receipts are kept before finished ones are looked for, here and
-// in a scope.
+// lateLeast is the number of receipts below which finished ones are not looked for, here and in
+// a scope.
 const lateLeast = 64
 
 func (l *lateReceipts) add(r *receipt) {
@@ -311,9 +311,10 @@ func (l *lateReceipts) wait(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// settle waits for the attempt's receipts, unless err brings its events back or into the
-// dead-letter topic: those that a BatchError does not mark are handled, and one that is
-// discarded is over. A receipt that failed has failed all of the attempt.
+// settle waits for the attempt's receipts if err is nil, or leaves events behind that count as
+// handled: those that a BatchError doesn't mark, and discarded ones. With any other error all
+// events come back or become dead letters, so it returns err at once. A receipt that failed
+// fails the whole attempt.
 func (s *scope) settle(err error) error {
 	if err != nil && !ends(err) {
 		return err
@@ -336,8 +337,8 @@ func (e *unpublished) Error() string { return errors.Join(e.err, e.failed).Error
 // Unwrap returns the publish's error.
 func (e *unpublished) Unwrap() error { return e.failed }
 
-// ends reports whether a handler's error may leave events behind that do not come back.
-// One whose methods panic does not: that is judged later.
+// ends reports whether a handler's error may leave events behind that do not come back. It
+// reports false for an error whose methods panic, which is judged later.
 func ends(err error) (may bool) {
 	defer func() { _ = recover() }()
 	for e := range errtree.Chain(err) {
@@ -349,8 +350,8 @@ func ends(err error) (may bool) {
 	return false
 }
 
-// waitReceipts waits for the attempt's receipts, and for those that are added
-// meanwhile. It returns the first error.
+// waitReceipts waits for the attempt's receipts, including those added meanwhile. It returns the
+// first error.
 func (s *scope) waitReceipts() error {
 	if !s.published.Load() {
 		return nil

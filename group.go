@@ -28,11 +28,11 @@ type group struct {
 	subs []*engine.Subscription
 	// declared are the subscriptions that subs were made from, for a replay.
 	declared []*subscription
-	// chains make the subscriptions' handlers, one for each of subs, within the bus's
-	// middleware. They run at the start.
+	// chains build the handlers of subs within the bus's middleware, in the same order. They run
+	// at the start.
 	chains []func(around []Middleware) error
-	// topics are by Kafka name; routes are the same, and by the names of their
-	// retry topics.
+	// topics is by Kafka name. routes has the same topics, also by the names of their retry
+	// topics.
 	topics map[string]*groupTopic
 	routes map[string]*groupTopic
 
@@ -164,7 +164,7 @@ func (b *Bus) engineSubscription(g *group, topic string, s *subscription, settin
 		sub.Limit = settings.limit()
 	}
 	h := &handling{kind: s.kind, policy: settings.policy, derive: settings.derive}
-	// Use may come after Add, so the chain is made at the start.
+	// Use may come after Add, so build the chain at the start.
 	g.chains = append(g.chains, func(around []Middleware) (err error) {
 		if h.handler, err = chain(s.handle, settings.middleware...); err == nil {
 			h.handler, err = chain(h.handler, around...)
@@ -203,7 +203,7 @@ func (b *Bus) newBreaker(name string, config resilience.BreakerConfig, users ...
 // prepareGroups returns the groups to start, or what is wrong with the topics.
 func (b *Bus) prepareGroups() ([]*group, error) {
 	b.mu.Lock()
-	b.starting = true // what is added from here on would not start
+	b.starting = true // anything added from here on would not start
 	groups, around := slices.Collect(maps.Values(b.groups)), b.middleware
 	b.mu.Unlock()
 	var faults []error
@@ -215,8 +215,8 @@ func (b *Bus) prepareGroups() ([]*group, error) {
 	return groups, errors.Join(append(faults, b.topics.err())...)
 }
 
-// prepare makes the routes and sets the shared settings, once all subscriptions
-// have been added. The caller does not hold mu: a middleware may make a publisher.
+// prepare builds the routes and applies the shared settings, once all subscriptions have been
+// added. The caller does not hold mu, since a middleware may make a publisher.
 func (g *group) prepare(around []Middleware) error {
 	var faults []error
 	for _, makeChain := range g.chains {

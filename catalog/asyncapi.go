@@ -226,7 +226,7 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 	return nil
 }
 
-// together returns a channel of letters that several groups or topics share.
+// together merges two channels of letters that several groups or topics share.
 func together(a, b object) object {
 	messages, of := maps.Clone(a["messages"].(object)), slices.Clone(a["x-eventbus-of"].([]string))
 	maps.Copy(messages, b["messages"].(object))

@@ -140,7 +140,7 @@ func (c *avroComparison) retyped(path string, a, b avroschema.Type) {
 	from, to := a.Kind, b.Kind
 	// forth is new readers of old events, back is old readers of new ones.
 	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
-	// A logical type decides what the bytes mean: a decimal is no text.
+	// A logical type decides what the bytes mean: a decimal is not text.
 	if !reflect.DeepEqual(a.Props["logicalType"], b.Props["logicalType"]) {
 		forth, back = false, false
 	}
@@ -235,8 +235,8 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 	c.compare(path, c.old.Read(a["type"], was), c.now.Read(b["type"], is))
 }
 
-// aliases compares the former names of a type or a field, by which new readers find what the
-// events that a topic keeps have under them. spared says that the field has a default.
+// aliases compares the former names of a type or a field, by which new readers find it in the
+// events that a topic keeps. spared says whether the field has a default.
 func (c *avroComparison) aliases(path string, a, b map[string]any, spared bool) {
 	was, _ := a["aliases"].([]any)
 	is, _ := b["aliases"].([]any)

@@ -7,15 +7,15 @@ import (
 	"github.com/eventbus-go/eventbus/internal/avroschema"
 )
 
-// unnamed reports whether the events of a schema name none.
+// unnamed reports whether a schema says that its events don't name it.
 func unnamed(schema any) bool {
 	props, _ := schema.(map[string]any)
 	return props[avroschema.Unnamed] == true
 }
 
-// unnamedLayout compares the layout of data whose events name no schema: readers have
-// nothing but their own to take it by, so that no default and no promotion helps. known is
-// how many changes were found before the type.
+// unnamedLayout compares the layout of data whose events name no schema. Readers have only their
+// own schema to read it with, so defaults and promotions don't help. known is the number of
+// changes found before this type.
 func (c *avroComparison) unnamedLayout(path string, was, is avroschema.Type, known int) {
 	a, b := layout{schema: c.old, met: make(map[string]int)}, layout{schema: c.now, met: make(map[string]int)}
 	a.write(was)
@@ -25,20 +25,21 @@ func (c *avroComparison) unnamedLayout(path string, was, is avroschema.Type, kno
 	}
 	for _, change := range c.changes[known:] {
 		if change.Level == Breaking {
-			return // it says more
+			return // the other change says more
 		}
 	}
 	c.add(path, "layout-changed", Breaking, "", "", "events name no schema, so that readers take the data by their own, with which its bytes mean something else", "Name the schema by the framing Header or Prefix, or declare a new version of the topic")
 }
 
-// layout writes down what decides which bytes a value has.
+// layout is a text of everything that decides how a value is encoded.
 type layout struct {
 	strings.Builder
 	schema *avroschema.Schema
-	met    map[string]int // by full name, the number of a type
+	met    map[string]int // numbers of types, by full name
 }
 
-// write adds a type. One that was met is written as its number: types may hold themselves.
+// write adds a type. A type that was added before is written as its number, since types may
+// contain themselves.
 func (l *layout) write(t avroschema.Type) {
 	if t.Name != "" {
 		if n, ok := l.met[t.Name]; ok {

@@ -40,7 +40,7 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		// Whether a field is required says nothing about its type: both are compared.
 		s.compare(place, x, y)
 	}
-	// A schema may ask for a field that it says nothing else about.
+	// A schema may require a field without describing it.
 	for _, name := range slices.Sorted(maps.Keys(both(mustWas, mustIs))) {
 		if place := path + "/required/" + name; mustWas[name] == mustIs[name] || was[name] != nil || is[name] != nil {
 			continue
@@ -80,7 +80,7 @@ func successor(was, is map[string]any, name string, mustWas, mustIs map[string]b
 	return ""
 }
 
-// both returns what is in either of two sets.
+// both returns the union of two sets.
 func both(a, b map[string]bool) map[string]bool {
 	all := maps.Clone(a)
 	maps.Copy(all, b)

@@ -161,8 +161,8 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	case nullA && !nullB:
 		s.add(path, "null-removed", Dangerous, "null", "", readerNew+" still meets null", "Take null for an empty value when reading")
 	}
-	// Only pairs of references can recur, with what is written beside them. A schema without
-	// one is a part of a finite text.
+	// Only pairs of references, with the keywords beside them, can recur. A schema without
+	// references is finite.
 	if refA, refB = cmp.Or(choiceA, refA), cmp.Or(choiceB, refB); refA != "" && refB != "" {
 		pair := [2]string{refA, refB}
 		if s.seen[pair] {
@@ -288,7 +288,7 @@ var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "i
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {
-		// A format that is no number's, or none, has the width 0.
+		// The width is 0 for formats that are not of numbers, and without a format.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
 		case x > 0 && y == x:
@@ -359,7 +359,7 @@ func (s *schemaComparison) values(path string, a, b map[string]any) {
 	}
 }
 
-// lists reports whether a list has a value, which may be a list or an object.
+// lists reports whether a list contains a value, which may itself be a list or an object.
 func lists(all []any, value any) bool {
 	return slices.ContainsFunc(all, func(v any) bool { return reflect.DeepEqual(v, value) })
 }

@@ -14,13 +14,13 @@ import (
 
 // Field is a field of the data of an event, in words for people.
 type Field struct {
-	// Path names it from the top of the data, as lines[].sku.
+	// Path is the path from the top of the data, such as lines[].sku.
 	Path string
-	// Type is what people call the type.
+	// Type is the type in words for people.
 	Type string
-	// Presence says whether it is always there: yes, no, may be null.
+	// Presence says whether the field is always there: yes, no, may be null.
 	Presence string
-	// Doc is what the schema says of it.
+	// Doc is the schema's description of the field.
 	Doc string
 	// Personal marks personal data.
 	Personal bool
@@ -31,8 +31,8 @@ type Field struct {
 const deepestField = 3
 
 // Fields returns the fields of the data, if its schema is a JSON Schema, an Avro schema, or
-// one of package schema/protobuf. There may be very many where wide types contain each
-// other: they are made one by one, for as long as they are asked for.
+// one of package schema/protobuf. Wide types that contain each other may have very many, so
+// Fields makes them one by one, on demand.
 func (e *Event) Fields() iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		d := new(schemaDocument)
@@ -49,8 +49,8 @@ func (e *Event) Fields() iter.Seq[Field] {
 	}
 }
 
-// fields yields the fields of an object, by name, those of a field's own fields behind it.
-// It reports whether more are asked for, as the other two do.
+// fields yields the fields of an object, sorted by name, each followed by its own fields. It
+// reports whether more are wanted, as items does.
 func (d *schemaDocument) fields(s map[string]any, outer string, depth int, yield func(Field) bool) bool {
 	properties, _ := s["properties"].(map[string]any)
 	required := names(s["required"])
@@ -92,9 +92,9 @@ func (d *schemaDocument) items(s map[string]any, path string, depth int, yield f
 	return d.fields(items, path+"[].", depth, yield)
 }
 
-// typeName returns the type of a field in the shortest words that are exact.
+// typeName returns the type of a field in the shortest exact words.
 func typeName(p map[string]any) string {
-	// The values say more than the type that they have.
+	// The values say more than their type.
 	if values, ok := p["enum"].([]any); ok {
 		return oneOf(values)
 	}
@@ -110,7 +110,7 @@ func typeName(p map[string]any) string {
 
 func oneOf(values []any) string { return "one of " + strings.Trim(fmt.Sprint(values), "[]") }
 
-// avroFields yields the fields of an Avro record, those of records inside it by a path.
+// avroFields yields the fields of an Avro record, with those of nested records under a path.
 func avroFields(root any, yield func(Field) bool) {
 	s, whole := avroschema.New(root)
 	// A union with null is how Avro says that a value may be missing, so the list shows
@@ -148,7 +148,7 @@ func avroFields(root any, yield func(Field) bool) {
 	list(whole, "", 0)
 }
 
-// avroWord is what people call a type.
+// avroWord returns the name of a type for people.
 func avroWord(t avroschema.Type) string {
 	if logical, ok := t.Props["logicalType"].(string); ok {
 		return logical
@@ -160,15 +160,15 @@ func avroWord(t avroschema.Type) string {
 	return t.Kind
 }
 
-// protobufFields yields the fields of a message, those of messages inside it by a path.
+// protobufFields yields the fields of a message, with those of nested messages under a path.
 func protobufFields(text json.RawMessage, yield func(Field) bool) {
 	s := new(protobufSchema)
 	if json.Unmarshal(text, s) != nil {
 		return
 	}
 	s.index()
-	// proto3 can't tell an empty value from none but for messages, for choices and for
-	// fields that are marked as optional.
+	// proto3 can tell an empty value from none only for messages, for oneofs, and for fields
+	// marked as optional.
 	var list func(message, outer string, depth int) bool
 	list = func(message, outer string, depth int) bool {
 		fields := s.messages[message].Field

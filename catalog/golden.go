@@ -102,8 +102,8 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 // allowFile returns the name of the file of allowances beside a catalogue file.
 func allowFile(file string) string { return strings.TrimSuffix(file, ".json") + ".allow" }
 
-// allow applies the allowances beside file to changes, and returns those that cover some.
-// No file means none.
+// allow applies the allowances beside file to changes, and returns those that cover any. A
+// missing file means none.
 func allow(t TB, file string, changes []Change) (used []Allowance) {
 	t.Helper()
 	f, err := os.Open(allowFile(file))
@@ -114,7 +114,7 @@ func allow(t TB, file string, changes []Change) (used []Allowance) {
 		// Read only, so an error of Close loses nothing.
 		defer f.Close()
 		if used, err = ReadAllowances(f); err == nil {
-			// A left-over line is logged and does not fail.
+			// A leftover line is logged and does not fail the test.
 			for _, a := range Allow(changes, used) {
 				t.Logf("%s: the line for %s %s covers nothing any more", allowFile(file), a.Path, a.Rule)
 				used = slices.DeleteFunc(used, func(u Allowance) bool { return u == a })
@@ -127,8 +127,8 @@ func allow(t TB, file string, changes []Change) (used []Allowance) {
 	return used
 }
 
-// spend makes comments of the lines of allowances that were used: the change that they were
-// for is a part of the catalogue now, and they would cover the next one of its kind too.
+// spend turns the lines of used allowances into comments: their changes are part of the
+// catalogue now, and they would also cover the next change of the same kind.
 func spend(t TB, file string, used []Allowance) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -146,7 +146,7 @@ func spend(t TB, file string, used []Allowance) {
 	write(t, file, []byte(strings.Join(lines, "")))
 }
 
-// write rewrites a file. Git keeps it, so its mode is that of sources.
+// write rewrites a file. Git keeps the file, so its mode is that of source files.
 func write(t TB, file string, text []byte) {
 	t.Helper()
 	if err := os.WriteFile(file, text, 0o644); err != nil {

@@ -60,7 +60,7 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	same(differ, "owner", &t.Owner, o.Owner)
 	t.Compacted = t.Compacted || o.Compacted
 	t.mergeConfigs(differ, o.Configs)
-	// An empty one of these is the default, and no silence.
+	// If one of these is empty it means the default, not that nothing was declared.
 	for _, word := range [...]struct{ what, own, other string }{
 		{"address", t.Address, o.Address}, {"format", t.Format, o.Format}, {"partitioner", t.Partitioner, o.Partitioner},
 	} {
@@ -103,7 +103,7 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	return wrong
 }
 
-// mergeConfigs takes over configurations that only the other has.
+// mergeConfigs adds configurations that only the other document has.
 func (t *Topic) mergeConfigs(differ func(string, any, any), other map[string]string) {
 	t.Configs = maps.Clone(t.Configs)
 	for _, name := range slices.Sorted(maps.Keys(other)) {

@@ -72,8 +72,8 @@ type Config struct {
 	Title string
 	// Location is the time zone of displayed times. Default time.Local.
 	Location *time.Location
-	// Logger receives every order with who gave it and why, and failed logins. Nil is that
-	// of the bus; where there is none they are discarded.
+	// Logger receives every order with who gave it and why, and failed logins. Nil means the
+	// bus's logger; without a Bus they are discarded.
 	Logger *slog.Logger
 }
 
@@ -180,7 +180,7 @@ func (c Config) withDefaults() Config {
 	if c.Location == nil {
 		c.Location = time.Local
 	}
-	// The bus has been told these already: a console beside it needs none again.
+	// The bus has these already, so a console beside it needs none.
 	if c.Bus != nil {
 		declared := c.Bus.Operator().Declarations()
 		if c.Logger == nil {

@@ -34,7 +34,7 @@ type topicView struct {
 }
 
 // typeView is a type of event.
-// Text is a schema whose fields are not known; it and Fields are empty for a type without a
+// Text is the schema if its fields are not known. Text and Fields are empty for a type without a
 // schema.
 type typeView struct {
 	*catalog.Event
@@ -136,7 +136,7 @@ func typeNames(t *catalog.Topic) string {
 // may describe any number.
 const maxFields = 200
 
-// newTypeView lists the fields of a type. Without any the type itself is still worth a row.
+// newTypeView lists the fields of a type. A type without any is still worth a row.
 func newTypeView(e *catalog.Event, publishers []string) typeView {
 	v := typeView{Event: e, Publishers: publishers}
 	for f := range e.Fields() {
@@ -145,7 +145,7 @@ func newTypeView(e *catalog.Event, publishers []string) typeView {
 		}
 		v.Fields = append(v.Fields, f)
 	}
-	// It stays empty for a schema that is no text.
+	// It stays empty if the schema is not a JSON string.
 	_ = json.Unmarshal(e.Schema, &v.Text)
 	return v
 }

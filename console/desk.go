@@ -70,7 +70,7 @@ func wrong(text string) error { return &fault{http.StatusBadRequest, text} }
 const maxScans = 2
 
 // scan waits for its turn to read the log. The caller calls done at the end.
-// It waits as long as ctx lasts.
+// It waits until ctx ends.
 func (d *desk) scan(ctx context.Context) (done func(), err error) {
 	select {
 	case d.scans <- struct{}{}:

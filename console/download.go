@@ -36,7 +36,7 @@ const maxRows = 10_000
 // table returns a download of rows, whose first one names the columns.
 // The first row is there in any case, so that an empty list has its columns too. The end of
 // the name chooses the format.
-// A file that is not whole says so by its name.
+// The name of an incomplete file says so.
 func (d *desk) table(name string, rows func(context.Context, *http.Request) (all [][]string, whole bool, err error)) file {
 	return func(ctx context.Context, r *http.Request) (string, string, []byte, error) {
 		all, whole, err := rows(ctx, r)

@@ -37,7 +37,7 @@ type gate struct {
 // that finds nothing needs no case of its own.
 type session struct {
 	who   string
-	token [32]byte // the hash of the one that it was begun with
+	token [32]byte // hash of the token that began the session
 	until time.Time
 }
 
@@ -175,7 +175,7 @@ func (g *gate) who(r *http.Request) string {
 	if time.Now().After(s.until) {
 		return ""
 	}
-	// A token that was replaced lets nobody in, by a session that it began either.
+	// A token that was replaced admits nobody, not even through a session that it began.
 	for _, named := range g.config.Tokens {
 		if named.Name == s.who {
 			if is, err := named.Value.Reveal(); err == nil && sha256.Sum256([]byte(is)) == s.token {

@@ -207,7 +207,7 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	return o, nil
 }
 
-// untilText returns the ends of partitions as a form has them.
+// untilText returns the ends of partitions in the form's format.
 func untilText(until map[int32]int64) string {
 	var all []string
 	for _, partition := range slices.Sorted(maps.Keys(until)) {

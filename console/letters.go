@@ -24,8 +24,8 @@ const (
 	maxCauses   = 200
 	maxLetters  = 100
 	maxJobsSeen = 50
-	// maxKept bounds the keys and texts that a page or a file keeps of what was read, in
-	// bytes. Each of them may be as large as a record.
+	// maxKept bounds the keys and texts that a page or a file keeps while reading, in bytes.
+	// Each of them may be as large as a record.
 	maxKept = 16 << 20
 )
 
@@ -257,7 +257,7 @@ func newLetterRow(l *letter.Letter) letterRow {
 type letterView struct {
 	letterRow
 	State, Reason, Stack, Cause, Foreign string
-	Listed                               redrive.State // of the list that it is in
+	Listed                               redrive.State // state of the list that it is in
 	First                                time.Time
 	Source, Origin                       string
 	Event                                eventView

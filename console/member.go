@@ -48,7 +48,7 @@ func (l local) order(_ context.Context, o *order) error {
 	return fmt.Errorf("there is no order %q", o.Do)
 }
 
-// replay handles what it has counted, which may be Most events.
+// replay handles the events that it has counted, at most Most of them.
 func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
 	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
 		all := make(map[transport.Partition]int64, len(offsets))
@@ -152,14 +152,14 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	give := func() error {
 		text, err := json.Marshal(body)
 		if err == nil {
-			// Names of groups may have slashes in them. What the handler answers is not shown.
+			// Group names may contain slashes. The handler's answer is not shown.
 			_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
 		}
 		return err
 	}
 	err := give()
-	// A member of version 0.1 refuses what it does not know, and has done nothing. This
-	// console's log has both.
+	// A member of version 0.1 refuses fields that it doesn't know, and has done nothing. This
+	// console's log has both fields.
 	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
 		delete(body, "who")
 		delete(body, "why")
@@ -235,16 +235,16 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	return text, err
 }
 
-// unansweredError is the error of a request that may have arrived. What it ordered may have
-// been done.
+// unansweredError is the error of a request that may have arrived, so that its order may have
+// been carried out.
 type unansweredError struct{ error }
 
 // Unwrap returns why there is no answer.
 func (e *unansweredError) Unwrap() error { return e.error }
 
 // refusal returns the error that an answer other than 200 stands for: the admin
-// handler's own words, if it has any. Without them one of 500 and more is a proxy's, which
-// stopped waiting.
+// handler's own words, if there are any. Without them, a status of 500 or more comes from a
+// proxy that stopped waiting.
 func refusal(answer *http.Response) error {
 	switch {
 	case answer.StatusCode == http.StatusUnauthorized:

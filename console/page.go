@@ -118,14 +118,14 @@ var templates = func() map[string]*template.Template {
 	return all
 }()
 
-// Bounds of an answer: of making it, waits for other searches included, and of writing it.
+// Bounds of an answer: of making it, including the wait for other searches, and of writing it.
 const (
 	makeTime  = 90 * time.Second
 	writeTime = 30 * time.Second
 )
 
-// patient returns the context in which an answer is made. A server's own bound is for what
-// is answered at once: it would cut a page that reads the log off without a word.
+// patient returns the context in which an answer is made. A server's own bounds are meant for
+// immediate answers: they would silently cut off a page that reads the log.
 func patient(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(makeTime + writeTime)) // some writers have none
 	return context.WithTimeout(r.Context(), makeTime)

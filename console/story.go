@@ -255,8 +255,8 @@ func (s *search) run(ctx context.Context, q *question) error {
 	})
 }
 
-// partition returns the partition of a key, and false where no catalogue says how writers
-// choose it: it may be any then.
+// partition returns the partition of a key. It returns false if no catalogue says how writers
+// choose it: then it may be any.
 func (c *cluster) partition(info *transport.TopicInfo, key []byte) (int32, bool) {
 	for _, document := range c.catalogs() {
 		for i := range document.Topics {

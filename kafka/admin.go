@@ -68,7 +68,7 @@ func (a *Admin) describe(ctx context.Context, names []string) ([]transport.Topic
 			continue
 		}
 		t := cluster.NewTopicMeta(&resp.Topics[i], asked)
-		// A broker that is late does not know all partitions of the topic.
+		// A broker with old metadata doesn't know all partitions of the topic.
 		if known := a.client.KnownTopic(t.Name); known != nil && known.Err == nil && t.Err == nil && known.ID == t.ID {
 			t = known
 		}

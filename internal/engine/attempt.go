@@ -12,22 +12,21 @@ import (
 // attemptContext is the context of one attempt. It ends at its Timeout, at the drain deadline, and
 // when the attempt ends.
 //
-// Most handlers never look at Done, so the channel and the timer are made when
-// one does: an attempt costs no timer, and no allocation of its own. It implements the
-// AfterFunc that package context looks for in a parent, so that contexts
-// derived from it cost no goroutine.
+// Most handlers never use Done, so its channel and the timer are made on demand: an attempt
+// costs no timer, and no allocation of its own. It implements the AfterFunc that package context
+// looks for in a parent, so that contexts derived from it cost no goroutine.
 type attemptContext struct {
 	// These fields are set before the attempt begins and not changed afterwards.
 	values  context.Context
 	started time.Time
 	timeout time.Duration // zero for none
 
-	// ticket is the worker's until ticked is ticketHeld, and from then on belongs to the
-	// goroutine that changes ticked to ticketDone.
+	// ticket belongs to the worker until ticked is ticketHeld, and then to the goroutine that
+	// changes ticked to ticketDone.
 	ticket resilience.Ticket
 	ticked atomic.Int32
 
-	// mu guards what follows. err is set once, and never back to nil.
+	// mu guards the fields below. err is set once and never reset.
 	mu    sync.Mutex
 	err   error
 	cut   time.Time // when a drain ended it; zero if none did
@@ -36,22 +35,22 @@ type attemptContext struct {
 	after map[*func()]struct{}
 }
 
-// These are the states of the breaker's ticket of an attempt.
-// A ticket may come after the attempt was cut off, so ticketDone can come first.
+// The states of an attempt's breaker ticket. A ticket may come after the attempt was cut off, so
+// ticketDone can come first.
 const (
 	ticketNone int32 = iota
 	ticketHeld
 	ticketDone // or no longer wanted
 )
 
-// set makes c, which is new, the context of an attempt that begins now. A timeout of zero
-// sets no deadline: the context then ends with the attempt, or with a drain.
+// set makes a new c the context of an attempt that begins now. With a timeout of zero there is
+// no deadline: the context ends with the attempt, or with a drain.
 func (c *attemptContext) set(values context.Context, now time.Time, timeout time.Duration) {
 	c.values, c.started, c.timeout = values, now, max(timeout, 0)
 }
 
-// Deadline is when the attempt's timeout ends. A drain may end it earlier, which no
-// handler can know beforehand.
+// Deadline returns when the attempt's timeout ends. A drain may end it earlier, which can't be
+// known in advance.
 func (c *attemptContext) Deadline() (deadline time.Time, ok bool) {
 	if c.timeout == 0 {
 		return time.Time{}, false
@@ -173,7 +172,7 @@ func (c *attemptContext) wasCutOff() bool {
 // admit gives the breaker's ticket to the attempt.
 func (c *attemptContext) admit(t resilience.Ticket) {
 	c.ticket = t
-	// A drain may have cut the attempt off since it began.
+	// A drain may have cut the attempt off between begin and here.
 	if !c.ticked.CompareAndSwap(ticketNone, ticketHeld) {
 		t.Done(resilience.Ignored)
 	}
@@ -191,7 +190,7 @@ func (c *attemptContext) report(o resilience.Outcome) {
 func (c *attemptContext) ignored(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A timeout of zero and no drain: nothing has ended that it could ignore.
+	// Without a timeout and a drain there is no end to ignore.
 	ended, _ := c.Deadline()
 	if !c.cut.IsZero() {
 		ended = c.cut

@@ -107,7 +107,7 @@ func crossed(now, n, limit int64) bool { return now <= limit && now+n > limit }
 func (p *pool) resumeRecords() int64 { return threeQuarters(int64(p.bounds.Records)) }
 func (p *pool) resumeBytes() int64   { return threeQuarters(p.bounds.Bytes) }
 
-// threeQuarters rounds down, and takes numbers of any size.
+// threeQuarters returns three quarters of n, rounded down, without overflow.
 func threeQuarters(n int64) int64 { return n - n/4 - min(n%4, 1) }
 
 // full reports whether a bound on fetched records is reached.

@@ -32,8 +32,8 @@ func (p *partition) progressOf() *progress {
 	// Records that an earlier owner tried, and that are not at the front or not fetched yet.
 	for offset, b := range p.budgets {
 		switch {
-		// Compaction or retention has removed it since, or it is skipped by now: nobody
-		// finishes it, and no distance from the base is negative.
+		// Compaction or retention has removed the record, or it was skipped: nobody will finish
+		// it, and its distance from the base would be negative.
 		case offset < done.base:
 			delete(p.budgets, offset)
 		case !carried[offset]:

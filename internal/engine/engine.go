@@ -66,11 +66,11 @@ type Engine struct {
 	partitions map[transport.Partition]*partition
 	subs       map[*Subscription]struct{}
 
-	flowMu          sync.Mutex // one balance at a time, so that an older pause never lands last
+	flowMu          sync.Mutex // held by balance, so that an older pause never lands last
 	flowWake        chan struct{}
-	committing      chan struct{} // likewise for commits: held by the goroutine that could send to it
+	committing      chan struct{} // held, by a value in it, by the one commit in flight
 	abandoned       atomic.Int64
-	stop, stopDrain context.CancelFunc // what goes on while the engine drains, the second
+	stop, stopDrain context.CancelFunc // stopDrain ends the loops that run on during a drain
 	loops           sync.WaitGroup
 	drain           sync.Once
 	drained         error
@@ -138,8 +138,8 @@ func (e *Engine) Start(consumer transport.Consumer) {
 	e.loops.Go(func() { e.poll(ctx) })
 	e.loops.Go(func() { e.flow(ctx) })
 	e.loops.Go(func() { every(ctx, e.config.CommitInterval, e.commitOwned) })
-	// Apart from the other loops: a drain waits for dead letters, which are still written, and
-	// for handlers, which may get stuck.
+	// Separate from the other loops: a drain waits for dead letters, which are still written
+	// meanwhile, and for handlers, which may get stuck.
 	drainCtx, drained := context.WithCancel(context.Background())
 	e.stopDrain = drained
 	e.loops.Go(func() { every(drainCtx, lookEvery, e.lookAfter) })
@@ -218,7 +218,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 		// Close calls Revoked for all partitions, which does the draining: a shutdown is a
 		// rebalance that takes everything.
 		e.drained = e.consumer.Close(ctx)
-		e.abandon(e.owned()) // of a consumer that could not wait for Revoked
+		e.abandon(e.owned()) // if the consumer could not wait for Revoked
 		e.stopDrain()
 		e.letters.close()
 		e.loops.Wait()

@@ -112,12 +112,12 @@ func (b *batch) drop(size int64) {
 	}
 }
 
-// keep leaves the batch's memory to the garbage collector. What waits is read by those who
-// are told of it, and who write its dead letter, and not under the partition's lock.
+// keep leaves the batch's memory to the garbage collector. A waiting item is read without the
+// partition's lock, by observers and by the writer of its dead letter.
 func (b *batch) keep() { b.release = nil }
 
-// largeItem is from how many bytes on an item is not copied for the sake of the rest of
-// its batch, if that is less than the item: the batch is kept instead.
+// largeItem is the size in bytes from which on an item is not copied for the sake of the rest of
+// its batch, if the rest is smaller.
 const largeItem = 1 << 20
 
 // isMostly reports whether one large item takes most of the batch's memory. A copy would take
@@ -140,11 +140,11 @@ type retryState struct {
 	err         error         // of the last attempt, or why the end was decided
 	reason      string        // of the dead letter
 	stack       []byte        // of a panic
-	end         End           // DeadEnd, Hold or await once that is decided
-	then        End           // what follows await once nobody handles the type
-	foreign     *foreignType  // of await
-	spent       *budget       // by an earlier owner, of what is held
-	notBefore   time.Time     // for which the handler of a batch has asked; zero if it has not
+	end         End           // DeadEnd, Hold or await once decided
+	then        End           // what replaces await once nobody handles the type
+	foreign     *foreignType  // for await
+	spent       *budget       // by an earlier owner; of a held item
+	notBefore   time.Time     // set by a batch's handler with RetryAfter; zero if not
 	writes      int           // attempts to write the dead letter
 	refused     error         // of the last attempt to write it
 	counted     bool          // the breaker was told of a failure, the first time at mark

@@ -93,11 +93,10 @@ func (l *lane) pop() *item {
 	return it
 }
 
-// own copies what waits in the lane out of fetched batches: all of it, or what
-// keeps a sparse one alive. What the attempt under way has stays where it is. With all,
-// nobody overwrites what waits any more, even if its partition goes.
-// A handler may be reading what the attempt has. The item itself is replaced by the copy,
-// so the chain is linked again, and its tail with it.
+// own copies waiting items of the lane out of fetched batches: all of them, or only those that
+// keep a sparse batch alive. Items of the running attempt stay where they are, since a handler
+// may be reading them. After own with all, nobody overwrites waiting items any more, even if the
+// partition goes. The copy replaces the item itself, so the chain and its tail are linked again.
 func (l *lane) own(all bool) {
 	n := 0
 	for at := &l.head; *at != nil; at = &(*at).next {

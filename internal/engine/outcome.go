@@ -64,8 +64,8 @@ func judged(judge func(error) Verdict, err error) Verdict {
 	return judge(err)
 }
 
-// succeeded ends an attempt that did not fail. It returns the attempt that follows at
-// once, nil if none does.
+// succeeded ends an attempt that did not fail. It returns the attempt that follows at once, or
+// nil.
 func (w *worker) succeeded(p *partition, now time.Time) (next *underway) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,11 +158,12 @@ func (p *partition) finishRun(l *lane, items []*item, now time.Time, err func(i 
 			}
 			// It has a history now, though no attempt, so it runs alone next time.
 			it.retry.err = failure
-			// Others of its batch worked, so to the breaker it is a retry from here on.
+			// Others of its batch worked, so the breaker takes it for a retry from here on.
 			if f.verdict.Breaker == resilience.Success && v.Breaker == resilience.Failure {
 				it.retry.counted, it.retry.mark = true, it.sub.Breaker.Mark()
 			}
-			// A time that the policy does not reach is for the attempt that spends it.
+			// A wait beyond the end of the policy is left to the attempt that uses the policy
+			// up.
 			if v.After > 0 && v.After <= it.sub.Retry.Left(0, 0) {
 				it.retry.notBefore = now.Add(v.After)
 			}

@@ -61,10 +61,10 @@ type PartitionSnapshot struct {
 	Uncarried    int     // failed events whose budget or decision did not fit into the last commit
 	OldestAge    time.Duration
 	OldestType   string    // the type for which the lowest unfinished offset is held for another member
-	OldestLive   bool      // which is there
-	OldestHeld   bool      // the lowest unfinished offset waits for a subscription that an operator holds
-	OldestPaced  bool      // it waits for its turn within the Limit of its subscription
-	Oldest       time.Time // record time of the lowest unfinished offset, zero if there is none
+	OldestLive   bool      // which exists
+	OldestHeld   bool      // the lowest unfinished offset waits for a subscription held by an operator
+	OldestPaced  bool      // it waits for its turn under its subscription's Limit
+	Oldest       time.Time // record time of the lowest unfinished offset; zero if there is none
 	LastIntake   time.Time // zero if nothing was fetched yet
 	LastProgress time.Time
 }
@@ -177,7 +177,7 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 	for _, g := range p.gathering {
 		s.Gathered += len(g.lanes)
 	}
-	// The lowest offset in hand is what the watermark waits for.
+	// The watermark waits for the lowest offset here.
 	first, of := int64(-1), (*Subscription)(nil)
 	for l := range p.lanes.all() {
 		if l.state >= laneParked {
@@ -199,9 +199,9 @@ func (p *partition) snapshot(held map[*foreignType]*HeldSnapshot) PartitionSnaps
 			}
 		}
 	}
-	// Both take the subscription's lock, once and not for every lane.
+	// Both acquire the subscription's lock: call them once, not for every lane.
 	s.OldestHeld, s.OldestPaced = of != nil && of.Held(), of != nil && of.paced()
-	// Sorted before it is cut: the ones that wait longest are those to look at.
+	// Sort before cutting: the ones that wait longest matter.
 	sort.Slice(s.Parked, func(i, k int) bool { return s.Parked[i].Waiting > s.Parked[k].Waiting })
 	s.Parked = s.Parked[:min(len(s.Parked), maxParkedShown)]
 	return s
@@ -277,8 +277,9 @@ func (s *Subscription) Held() bool {
 	return s.held
 }
 
-// paced reports whether a Limit is why lanes are ready and wait: none of them is starved.
-// Between two of its waits there is a moment without one, so it is not asked itself.
+// paced reports whether lanes that are ready wait only because of a Limit: none of them is
+// starved. The Limit itself can't tell, since between two of its waits there is a moment without
+// one.
 func (s *Subscription) paced() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -326,7 +326,7 @@ func (s *Subscription) close() {
 	<-s.gone
 }
 
-// attempts calls f for every attempt under way, which may end meanwhile.
+// attempts calls f for every running attempt, which may end meanwhile.
 func (s *Subscription) attempts(f func(*worker, *underway)) {
 	s.mu.Lock()
 	workers := slices.Collect(maps.Keys(s.workers))
@@ -354,7 +354,7 @@ func (s *Subscription) replaceStuck(now time.Time) {
 		return
 	}
 	for w, a := range stuck {
-		// Without the subscription's lock: giveUp takes the partition's, which comes first.
+		// Without the subscription's lock: giveUp acquires the partition's, which comes first.
 		w.giveUp(a)
 	}
 	s.mu.Lock()

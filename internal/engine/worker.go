@@ -9,38 +9,36 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// worker runs attempts of one subscription, one at a time.
-// The slices are its own, and are used again from one attempt to the next so that an
-// attempt costs little.
+// worker runs attempts of one subscription, one at a time. The slices are its own, and are
+// reused from attempt to attempt.
 type worker struct {
 	sub *Subscription
 
-	// current is the attempt under way, nil between attempts. It is all that a worker
-	// shows to others.
+	// current is the running attempt, nil between attempts. It is all that a worker shows to
+	// others.
 	current atomic.Pointer[underway]
 	isStuck bool // the partition counts the attempt as stuck; its lock guards this
 
 	turn    turn
 	lanes   []*lane
 	items   []*item
-	runs    []int // how many of items are of lanes[i]
+	runs    []int // how many of items belong to lanes[i]
 	attempt Attempt
-	next    []underway // for attempts to come
+	next    []underway // for future attempts
 }
 
-// underway is an attempt under way: its context, and the partition whose records it
-// handles.
+// underway is a running attempt: its context, and the partition whose records it handles.
 type underway struct {
 	attemptContext
 	partition *partition
 }
 
-// attemptsAtOnce is how many attempts are made at once, about 3 KiB: that costs less
-// than to make each. None is used a second time, since a handler's goroutine may have
-// kept its context, which keeps its neighbours too.
+// attemptsAtOnce is the number of attempts in one allocation: about 3 KiB. Making several at
+// once costs less. None is reused, since a handler's goroutine may keep its context, which also
+// keeps the others of its allocation.
 const attemptsAtOnce = 16
 
-// newAttempt returns an attempt at records of p that begins now.
+// newAttempt returns an attempt that begins now at records of p.
 func (w *worker) newAttempt(p *partition, now time.Time) *underway {
 	if len(w.next) == 0 {
 		w.next = make([]underway, attemptsAtOnce)
@@ -88,11 +86,10 @@ func (w *worker) run() {
 	}
 }
 
-// call runs the handler and concludes the attempt, however the handler ends: by
-// returning, by a panic, or by runtime.Goexit, which a test's FailNow calls. A
-// Goexit ends this goroutine as soon as the deferred function is done, so another
-// worker takes the place of this one. It returns the attempt that follows at once, nil
-// if none does.
+// call runs the handler and concludes the attempt, however the handler ends: by returning, by a
+// panic, or by runtime.Goexit, which a test's FailNow calls. A Goexit ends this goroutine once
+// the deferred function is done, so another worker takes its place. call returns the attempt
+// that follows at once, or nil.
 func (w *worker) call(a *underway, ticket resilience.Ticket) (next *underway) {
 	var err error
 	returned := false
@@ -119,8 +116,7 @@ func (w *worker) call(a *underway, ticket resilience.Ticket) (next *underway) {
 	return nil
 }
 
-// begin begins an attempt at the lanes that were taken, unless their partition is
-// going: then it returns nil.
+// begin begins an attempt at the taken lanes. It returns nil if their partition is going.
 func (w *worker) begin(p *partition, now time.Time) *underway {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,9 +126,9 @@ func (w *worker) begin(p *partition, now time.Time) *underway {
 	return w.beginAttempt(p, now)
 }
 
-// follow begins an attempt at the lane of the same partition that is ready next, as take
-// and begin would, but without giving the locks back in between. It returns nil if there
-// is none. Those of w.lanes become ready first. The caller holds p.mu.
+// follow begins an attempt at the partition's next ready lane, as take and begin would, but
+// without releasing the locks in between. It returns nil if there is none. It first makes
+// w.lanes ready. The caller holds p.mu.
 func (w *worker) follow(p *partition, now time.Time) *underway {
 	if p.state != partitionActive {
 		return nil
@@ -166,10 +162,9 @@ func (w *worker) mayFollow(now time.Time) bool {
 	return s.BatchSize == 1 && s.Limit == nil && s.Gatherer == nil && now.Sub(w.turn.since) < turnTime
 }
 
-// beginAttempt takes the items of the attempt from the lanes' heads. From then on a
-// drain finds the attempt. The caller holds p.mu.
-// The lanes that do not fit go back to the queue: a batch may be full before all of its
-// lanes had their turn.
+// beginAttempt takes the attempt's items from the lanes' heads. From then on a drain finds the
+// attempt. Lanes that don't fit go back to the queue: a batch may be full before all of its
+// lanes had their turn. The caller holds p.mu.
 func (w *worker) beginAttempt(p *partition, now time.Time) *underway {
 	s := w.sub
 	a := w.newAttempt(p, now)
@@ -246,8 +241,8 @@ func (w *worker) giveBack(p *partition) {
 	clear(w.attempt.Records)
 }
 
-// conclude turns the outcome of an attempt into each lane's next step. It returns the
-// attempt that follows at once, nil if none does.
+// conclude turns the outcome of an attempt into each lane's next step. It returns the attempt
+// that follows at once, or nil.
 func (w *worker) conclude(a *underway, took time.Duration, ticket resilience.Ticket, err error) (next *underway) {
 	r, s, p, now := w.sub.shared, w.sub, a.partition, a.started.Add(took)
 	switch {
@@ -290,10 +285,9 @@ func (w *worker) evidence(o resilience.Outcome, t resilience.Ticket) resilience.
 // suspected reports whether the breaker has seen the item's key fail while others worked.
 func (w *worker) suspected(it *item) bool { return w.sub.Breaker.Suspected(keyHash(it.record)) }
 
-// giveUp notes for a drain that the worker's attempt a is stuck, unless it has
-// ended meanwhile.
-// An attempt's end is counted under the partition's lock, so one that is current under it
-// is not counted yet.
+// giveUp tells a drain that the worker's attempt a is stuck, unless it has ended meanwhile. An
+// attempt's end is counted under the partition's lock, so one that is still current under that
+// lock has not been counted.
 func (w *worker) giveUp(a *underway) {
 	p := a.partition
 	p.mu.Lock()

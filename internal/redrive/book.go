@@ -78,7 +78,7 @@ func (b *book) refresh(ctx context.Context) error {
 		return err
 	}
 	to := end[ledgerPartition]
-	// An election took records back that were read, and others take their offsets.
+	// An election removed records that were read, and others take their offsets.
 	if to < b.next {
 		*b = book{cluster: b.cluster, id: b.id, exists: true, boxes: make(map[string]*entries)}
 	}
@@ -96,8 +96,8 @@ func (b *book) refresh(ctx context.Context) error {
 	return nil
 }
 
-// edges returns the bounds of the log of Topic, which exists: where it was just created, not
-// all metadata has it yet.
+// edges returns the first and the next offset of the log of Topic, which exists. If it was just
+// created, some brokers may not know it yet, so edges waits for a while.
 func (b *book) edges(ctx context.Context) (first, end map[transport.Partition]int64, err error) {
 	for began := time.Now(); ; {
 		if first, err = b.cluster.Admin().Offsets(ctx, transport.Earliest(), ledgerPartition); err == nil {

@@ -116,7 +116,7 @@ func (b *Box) read(ctx context.Context, from *book) error {
 	return nil
 }
 
-// kept reports whether a book has the ledgers of all partitions.
+// kept reports whether from has the ledgers of all partitions of the box.
 func (b *Box) kept(from *book) (bool, error) {
 	e, err := from.of(b.Topic)
 	if err != nil {
@@ -186,8 +186,8 @@ func (b *Box) Count(s State) (n int64) {
 	return n
 }
 
-// State returns the decision about a letter. What was decided about letters
-// before the first that is open or in quarantine is not kept apart: they are Decided.
+// State returns the decision about a letter. Decisions about letters before the first one that
+// is open or in quarantine are not stored individually: State returns Decided for them.
 func (b *Box) State(p transport.Partition, offset int64) State {
 	if l := b.ledgers[p]; l != nil {
 		return l.State(offset)
@@ -240,8 +240,7 @@ type Purgeable struct {
 	before map[transport.Partition]int64
 }
 
-// Purgeable returns what a Purge would delete from the log. With includingOpen
-// that is everything.
+// Purgeable returns what a Purge would delete from the log: with includingOpen, everything.
 func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.Bounds()) }
 
 // purgeable is Purgeable for the letters before most in each partition.

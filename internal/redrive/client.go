@@ -31,14 +31,15 @@ type Client struct {
 	books turn // guards book, also while it is read
 	book  book
 
-	orders turn // one at a time: a second transaction would fence the first
+	orders turn // one order at a time: a second transaction would fence the first
 }
 
-// turn is a lock that nobody waits for beyond a context: who has it may be waiting for a
-// broker that is gone.
+// turn is a lock whose waiters give up when their context ends: its holder may be waiting for a
+// broker that is gone. Its capacity is one.
 type turn chan struct{}
 
-// take waits for the turn, which give ends.
+// take acquires the lock. It returns the context's error if ctx ends first; otherwise the caller
+// must call give.
 func (t turn) take(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
@@ -156,8 +157,8 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	}
 	read := func(from *book) (bool, error) { return true, b.read(ctx, from) }
 	if _, err = c.glancing(ctx, read); errors.Is(err, ErrLost) {
-		// Another process may have decided for the first time since the book was read. The
-		// marker comes after the ledgers: who has seen it finds them.
+		// Another process may have made its first decision since the book was read. The marker
+		// is written after the ledgers, so a reader that has seen the marker finds them.
 		_, err = c.reading(ctx, read)
 	}
 	if err != nil {
@@ -169,9 +170,9 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 // Preview is what a dry run finds. Names are sorted.
 type Preview struct {
 	Tally Tally
-	// Until has an order mean the letters that were counted, and none that came later.
+	// Until restricts an order to the letters that were counted, for Order.Until.
 	Until map[int32]int64
-	// Through are the retry topics that a Replay would use, for Order.Through.
+	// Through lists the retry topics that a Replay would use, for Order.Through.
 	Through []string
 	// Alone lists up to a hundred retry topics that letters name but can't come back
 	// through: they do not exist, have too few partitions, or may not be used.
@@ -246,7 +247,7 @@ func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 	return Job{}, err
 }
 
-// Bounds returns the ends of the partitions by their numbers, for Order.Until.
+// Bounds returns the end of each partition by its number, for Order.Until.
 func (b *Box) Bounds() map[int32]int64 {
 	end := make(map[int32]int64, len(b.End))
 	for p, e := range b.End {
@@ -255,7 +256,7 @@ func (b *Box) Bounds() map[int32]int64 {
 	return end
 }
 
-// store stores a job without claiming its box, under a transactional id of the process.
+// store stores a job without claiming its box, under a transactional id of this process.
 func (c *Client) store(ctx context.Context, r transport.Record) error {
 	if err := c.orders.take(ctx); err != nil {
 		return err

@@ -108,10 +108,10 @@ func (f *Filter) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// Takes reports whether the filter chooses a letter that is in state s; foreign is why the
-// record is no dead letter. The conditions that cost little are looked at first.
+// Takes reports whether the filter chooses a letter that is in state s. foreign says why the
+// record is not a dead letter, and is nil if it is one. Takes checks the cheap conditions first.
 func (f *Filter) Takes(l *letter.Letter, s State, foreign error) bool {
-	// An empty list is no condition.
+	// An empty list means no condition.
 	among := func(values []string, is string) bool { return len(values) == 0 || slices.Contains(values, is) }
 	if len(f.States) > 0 && !slices.ContainsFunc(f.States, s.Is) || !among(f.Reasons, l.Reason) || !among(f.Groups, l.Group) {
 		return false

@@ -38,13 +38,13 @@ func Gist(l *letter.Letter) string {
 // foreignReason is the Reason of the cause of records that are not dead letters.
 const foreignReason = "(foreign)"
 
-// CauseOf returns the cause that a letter is counted under and chosen by: its fingerprint,
-// reason and gist. Foreign is why the record is no dead letter, nil if it is one.
+// CauseOf returns the cause by which a letter is counted and chosen: its fingerprint, reason and
+// gist. foreign says why the record is not a dead letter, and is nil if it is one.
 //
-// The fingerprint is eight hexadecimal characters, the same for letters with the same
-// reason, gist and handler. The handler is the type of the event, since all letters of a
-// topic are of one group, which has one subscription for a type. It is stable between
-// versions as long as accidents is, since scripts and stored jobs contain it.
+// The fingerprint consists of eight hexadecimal characters, which are the same for letters with
+// the same reason, gist and handler. The handler is the type of the event, since all letters of
+// a topic are of one group, which has one subscription for a type. A fingerprint is stable
+// between versions as long as accidents is, since scripts and stored jobs contain it.
 func CauseOf(l *letter.Letter, foreign error) (cause, reason, gist string) {
 	reason, gist = l.Reason, Gist(l)
 	if foreign != nil {

@@ -53,9 +53,9 @@ type Order struct {
 	Why string `json:"why,omitempty"`
 	// Expected is how many letters a dry run counted, to show progress; 0 if unknown.
 	Expected int64 `json:"expected,omitzero"`
-	// Until bounds the letters, [0, Until) of each partition, as a Preview has it: a letter
-	// that nobody has counted is not skipped or deleted. Nil means those that are there when
-	// the order is given. It becomes the job's End.
+	// Until bounds the letters, [0, Until) of each partition, as in Preview.Until: a letter that
+	// nobody has counted is not skipped or deleted. Nil means the letters that exist when the
+	// order is given. It becomes the job's End.
 	Until map[int32]int64 `json:"-"`
 }
 
@@ -155,9 +155,9 @@ type Job struct {
 	By     string    `json:"by,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	Error  string    `json:"error,omitempty"`
-	// End bounds the letters that the job is about, [0, End) of each partition:
-	// those that were counted, or there when the order was given. An event that it brings
-	// back and that fails again is a new letter, which is not the job's.
+	// End bounds the letters of the job, [0, End) of each partition: those that were counted, or
+	// that existed when the order was given. An event that the job brings back and that fails
+	// again is a new letter, which does not belong to it.
 	End map[int32]int64 `json:"end,omitempty"`
 	// Box is the id of Topic, in hexadecimal: a topic that is created again has other
 	// letters.

@@ -42,7 +42,7 @@ func (p *page) set(i int64, s State) {
 }
 
 // State returns the decision about a letter. For a letter before base it
-// returns Decided: which of the two ways it was done is not kept.
+// returns Decided: whether it was replayed or skipped is not kept.
 func (l *ledger) State(offset int64) State {
 	if offset < l.base {
 		return Decided

@@ -26,8 +26,8 @@ type Run struct {
 	// is stopped, as an operator means who interrupts a command.
 	HandOver bool
 
-	// seen is the job as a watching process saw it: its holder gave no sign of life,
-	// whatever that one's clock says.
+	// seen is the job as a watching process saw it, nil without one. Its holder gave no sign of
+	// life, whatever that process's clock says.
 	seen *Job
 }
 
@@ -85,7 +85,7 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 			return nil, noJob(id)
 		case j.State == Done:
 			return nil, fmt.Errorf("job %s is done", id)
-		// An operator may have stopped it meanwhile, or another process run it.
+		// An operator may have stopped the job meanwhile, or another process may run it.
 		case how.seen != nil && (j.State != how.seen.State || j.Holder != how.seen.Holder):
 			return nil, fmt.Errorf("%w: job %s is %s now", ErrTakenOver, id, j.State)
 		}
@@ -94,7 +94,7 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 	})
 }
 
-// about returns an error if a job is about another topic of the box's name.
+// about returns an error if a job is about an earlier topic with the name of the box's.
 func (s *session) about(j *Job) error {
 	if j.Box == s.box.identity() {
 		return nil
@@ -242,7 +242,7 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		return nil, ErrTakenOver
 	}
 	*j = *is
-	// The order was about letters that are gone: nobody chose those of another topic.
+	// The order may be about letters that are gone: nobody chose those of the new topic.
 	return s, s.about(j)
 }
 

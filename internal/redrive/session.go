@@ -42,8 +42,8 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 	return c.claimBox(ctx, box)
 }
 
-// claimJobs is claim for what ends a job, which outlives its dead-letter topic: of one that
-// was deleted the box is empty.
+// claimJobs is like claim, but also claims the box of a topic that was deleted, which is empty:
+// a job outlives its dead-letter topic, and must be ended all the same.
 func (c *Client) claimJobs(ctx context.Context, topic string) (*session, error) {
 	box, err := c.openLog(ctx, topic)
 	if errors.Is(err, transport.ErrTopicMissing) {
@@ -55,7 +55,7 @@ func (c *Client) claimJobs(ctx context.Context, topic string) (*session, error) 
 	return c.claimBox(ctx, box)
 }
 
-// claimBox is claim for a box that has no ledgers yet.
+// claimBox claims a box whose ledgers have not been read yet.
 func (c *Client) claimBox(ctx context.Context, box *Box) (*session, error) {
 	if err := c.provide(ctx, &box.info); err != nil {
 		return nil, err
@@ -223,9 +223,9 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 	return err
 }
 
-// mark puts the markers into GroupKept, for earlier versions and against loss. It
-// comes once the ledgers can be read: a marker without them says that they are lost.
-// Where an open transaction, of any box, hides them for long, a later commit marks.
+// mark puts the markers into GroupKept, for earlier versions and against loss. It does so once
+// the ledgers can be read: a marker without them says that they are lost. If an open
+// transaction, of any box, hides them for long, a later commit puts the markers.
 func (s *session) mark(ctx context.Context) error {
 	if !s.unmarked || !s.client.sees(ctx, s.box.kept) {
 		return nil

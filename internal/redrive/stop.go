@@ -41,11 +41,12 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	return c.quit(ctx, j, state, cause)
 }
 
-// unbegun returns the job of an order that failed as it began. It may be stored all the
-// same: left as it is, another process would run what its operator was told has failed.
+// unbegun ends the job of an order that failed as it began, and returns it. The job may be
+// stored all the same: left alone, it would be run by another process after its operator was
+// told that it failed.
 func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, error) {
 	if errors.Is(err, transport.ErrFenced) {
-		return Job{}, err // a claim would fence the one that was faster
+		return Job{}, err // a claim would fence the process that was faster
 	}
 	state, cause := Failed, err
 	if ctx.Err() != nil {
@@ -62,7 +63,8 @@ func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, 
 	return *j, err
 }
 
-// quit stores, under a claim, that this process does not run a job, if it is said to.
+// quit stores, under a claim, that this process does not run a job, if the job says that it
+// does.
 func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
@@ -115,7 +117,7 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	return *j, nil
 }
 
-// fail ends a job that nobody runs and that can't be run: its letters are gone.
+// fail ends a job that nobody runs, and that can't be run since its letters are gone.
 func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
@@ -134,7 +136,7 @@ func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 	return nil
 }
 
-// settling bounds how long sees waits.
+// settling bounds how long sees and edges wait.
 const settling = 2 * time.Second
 
 // settle waits until a job is seen as it was committed: brokers show a transaction
@@ -153,8 +155,7 @@ func (c *Client) settle(ctx context.Context, j *Job) {
 	})
 }
 
-// sees reads until what looks for something finds it, for settling at most, and reports
-// whether it did.
+// sees reads the book until looks reports true, for up to settling, and reports whether it did.
 func (c *Client) sees(ctx context.Context, looks func(*book) (bool, error)) bool {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()

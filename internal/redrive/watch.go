@@ -115,9 +115,9 @@ func (w *watch) take(ctx context.Context, j Job) {
 	}()
 	_, err := w.client.Resume(ctx, j.Topic, j.ID, Run{HandOver: true, seen: &j})
 	if errors.Is(err, transport.ErrTopicMissing) && ctx.Err() == nil {
-		err = errors.Join(err, w.client.fail(ctx, &j, err)) // else it would be tried for good
+		err = errors.Join(err, w.client.fail(ctx, &j, err)) // otherwise it would be tried endlessly
 	}
-	// That another process has the job is no failure: it goes on there.
+	// That another process has the job is not a failure: it goes on there.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
 		w.client.cfg.Logger.Error("dead-letter job interrupted", "job", j.ID, "topic", j.Topic, "error", err)

@@ -40,13 +40,13 @@ func bounded(ctx context.Context, limit time.Duration, do func(context.Context) 
 	return err
 }
 
-// await waits for what is sent on a channel, and keeps the lease meanwhile. Of a large
-// backlog the first window can take longer than the lease, and so can a batch in Kafka:
-// without renewal two relays would take the lead from each other before either has sent
-// anything. The error is that of a lease that is lost. What fails before is tried again,
-// and nothing is once ctx has ended: what is waited for ends then, and says why.
+// await receives from a channel, and keeps the lease meanwhile. With a large backlog the first
+// window can take longer than the lease, and so can a batch in Kafka: without renewal two relays
+// would take the lead from each other before either has sent anything. The error is that of a
+// lost lease. Earlier failures to renew are retried. Once ctx has ended await only receives: the
+// sender ends too, and its value says why.
 func await[T any](ctx context.Context, r *Relay, l *lease, from <-chan T) (value T, err error) {
-	// By what is left of the lease: waits that follow each other may be short ones.
+	// Use what is left of the lease: several short waits may follow one another.
 	renewal := time.NewTimer(l.due(r.config.Lease))
 	defer renewal.Stop()
 	for {
@@ -72,10 +72,10 @@ func await[T any](ctx context.Context, r *Relay, l *lease, from <-chan T) (value
 	}
 }
 
-// sending runs do, which sends, and bounds it or lets the sender bound each of its
-// transactions: of a batch that is refused, what can be sent takes many of them. Without
-// transactions the lease covers what is sent, and is left alone: a batch that was cut off
-// may still be under way when another process leads.
+// sending runs do, which sends a batch. With transactions the sender bounds each of them, since
+// a refused batch takes many to send what can be sent. Without transactions DeliveryTimeout
+// bounds do, the lease covers it and is not renewed: a batch that was cut off may still be on
+// its way when another process leads.
 func (r *Relay) sending(ctx context.Context, l *lease, do func(context.Context) error) error {
 	if !r.config.Unfenced {
 		return r.keeping(ctx, l, do)
@@ -97,16 +97,16 @@ func (r *Relay) keeping(ctx context.Context, l *lease, do func(context.Context) 
 		return err
 	}
 	cancel()
-	// What do has met itself comes first: health names Kafka where Kafka is away. Where
-	// another process leads, nothing that follows is to be done.
+	// The error of do comes first, so that health names Kafka if Kafka is down. If another
+	// process leads, nothing more is to be done.
 	if err := <-done; !errors.Is(lost, errNotLeading) && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return lost
 }
 
-// chore runs statements, and keeps the lease meanwhile. On a busy server one may take
-// longer than the lease: otherwise no relay would get as far as to send anything.
+// chore runs statements, and keeps the lease meanwhile. On a busy server a statement may take
+// longer than the lease; without renewal no relay would get to send anything.
 func (r *Relay) chore(ctx context.Context, l *lease, do func(context.Context) error) error {
 	return r.keeping(ctx, l, func(ctx context.Context) error { return bounded(ctx, maxAnswer, do) })
 }

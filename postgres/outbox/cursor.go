@@ -30,9 +30,9 @@ const sessionSettings = `SELECT set_config('enable_seqscan', 'off', true), set_c
 	set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), set_config('statement_timeout', '0', true),
 	set_config('synchronous_commit', $1, true)`
 
-// advance stores the cursor behind rows, of which so many were sent and others were
-// parked, and extends the lease. It fails with errNotLeading if another epoch has begun, or
-// another run of the server: its transactions are not those of the cursor.
+// advance stores the cursor behind rows, of which sent were sent and the others parked, and
+// extends the lease. It fails with errNotLeading if another epoch has begun, or if this is
+// another run of the server, whose transactions are not those of the cursor.
 func (r *Relay) advance(ctx context.Context, l *lease, c cursor, rows []row, sent int, parked []parkedRow) error {
 	return r.within(ctx, func(ctx context.Context) error { return r.store(ctx, l, c, rows, sent, parked) })
 }
@@ -67,10 +67,10 @@ func (r *Relay) store(ctx context.Context, l *lease, c cursor, rows []row, sent 
 		UPDATE {relay} SET from_snapshot = $4::text::pg_snapshot, to_snapshot = $5::text::pg_snapshot, last_id = $6, published = published + $7,
 			moved_at = clock_timestamp(), expires_at = clock_timestamp() + $8::float8 * interval '1 second'`+set+`
 		WHERE name = $1 AND epoch = $3 AND `+sameRun), args...)
-	// A refused row is tried again after RetryInterval. One that only follows it was not tried,
-	// and has no time of its own. A batch that is repeated after a crash may find its rows
-	// parked already. One statement for all: a topic that is gone parks all that a batch has
-	// of it.
+	// A refused row is retried after RetryInterval. A row that only follows it was not tried,
+	// and has no time of its own. When a batch is repeated after a crash its rows may already be
+	// parked. Use one statement for all: if a topic is gone, all of its rows in the batch are
+	// parked.
 	if len(parked) > 0 {
 		ids, faults := make([]int64, len(parked)), make([]*string, len(parked))
 		for i, p := range parked {

@@ -40,8 +40,8 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// checkBytes refuses a setting under which pgx does not read keys and values where it
-// gets them as text.
+// checkBytes refuses a setting of bytea_output that pgx can't read if it gets keys and values as
+// text.
 func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
 	if pool.Config().ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
 		return nil

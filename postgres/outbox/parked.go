@@ -119,8 +119,8 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	}); err != nil {
 		return err
 	}
-	// Of a topic that is still gone one event is tried, whatever it has: each would take a
-	// transaction, and new events of other topics wait meanwhile.
+	// If a topic is still gone, try only one of its events, whatever the topic has: each try
+	// takes a transaction, and meanwhile new events of other topics wait.
 	gone := make(map[string]bool)
 	for _, x := range due {
 		if gone[x.topic] {
@@ -142,7 +142,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	return nil
 }
 
-// postpone lets what is parked of a topic wait for RetryInterval.
+// postpone makes the parked events of a topic wait for RetryInterval.
 func (r *Relay) postpone(ctx context.Context, l *lease, topic string) error {
 	return r.chore(ctx, l, func(ctx context.Context) error {
 		_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {parked} SET next_at = clock_timestamp() + $5::float8 * interval '1 second'
@@ -151,9 +151,9 @@ func (r *Relay) postpone(ctx context.Context, l *lease, topic string) error {
 	})
 }
 
-// retryKey sends the parked rows of one key, or the one row of an event without key, and
-// returns why it did not send all. of has the topic and the key, and an id only for an event
-// without key.
+// retryKey sends the parked rows of one key, or the single row of an event without a key.
+// refusal says why it did not send all of them. of has the topic and the key, and an id only for
+// an event without a key.
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err error) {
 	var rows []row
 	if err := r.chore(ctx, l, func(ctx context.Context) error {

@@ -46,8 +46,9 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 		if epoch != l.epoch {
 			return errNotLeading
 		}
-		// Transactions of this cluster have written to the table since it was made here. The
-		// catalogue's row of a system column never changes, so its transaction made the table.
+		// Transactions of this cluster have written to the table only since it was created here.
+		// The catalogue's row of a system column never changes, so its transaction is the one
+		// that created the table.
 		var made string
 		if err := tx.QueryRow(ctx, `SELECT (pg_current_xact_id()::text::numeric - age(xmin))::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'xmin'`, r.names.outbox).Scan(&made); err != nil {
 			return err

@@ -23,27 +23,27 @@ type sender struct {
 	tx      *eventbus.Transactor
 }
 
-// refused reports whether an error is the cluster's judgement of an event, which
-// sending it again would not change soon, and not the lack of an answer.
-// An unknown outcome is never a refusal: the event may have been written.
+// refused reports whether an error is the cluster's verdict on an event, which sending it again
+// would not change soon, rather than a missing answer. An unknown outcome is never a refusal:
+// the event may have been written.
 func refused(err error) bool {
 	return !errors.Is(err, transport.ErrOutcomeUnknown) && (ofTopic(err) || errors.Is(err, transport.ErrTooLarge) ||
 		errors.Is(err, transport.ErrRejected) || errors.Is(err, eventbus.ErrSerialization))
 }
 
-// ofTopic reports whether a refusal is of a topic, and so of each event of it. A client
-// whose credentials are refused, or its transactional id, is no matter of a topic.
+// ofTopic reports whether a refusal concerns a topic, and so all of its events. A refusal of the
+// client's credentials, or of its transactional id, does not.
 func ofTopic(err error) bool {
 	if !errors.Is(err, transport.ErrUnauthorized) {
 		return errors.Is(err, transport.ErrTopicMissing)
 	}
-	var code interface{ Name() string } // of Kafka's protocol, where the transport has codes
+	var code interface{ Name() string } // of Kafka's protocol, if the transport has codes
 	return !errors.As(err, &code) || code.Name() == "TOPIC_AUTHORIZATION_FAILED"
 }
 
-// open fences every other sender of the id, and then confirms that this process leads: one
-// that was replaced would fence its successor, and send old events behind those of that. A
-// successor that comes later fences this one. Its error is never that of an event.
+// open fences every other sender of the id, and then confirms that this process leads. A process
+// that was replaced would fence its successor, and send old events behind the successor's. A
+// later successor fences this process. The error never concerns an event.
 func (s *sender) open(ctx context.Context) error {
 	if s.id == "" || s.tx != nil {
 		return nil
@@ -79,8 +79,8 @@ func (s *sender) send(ctx context.Context, envelopes []*eventbus.Envelope) (refu
 	return refusals, s.divide(ctx, &d, d.byTopic(), refusal)
 }
 
-// sendUnfenced sends envelopes without a transaction. With one error that is not a
-// refusal the whole batch is sent again, with what was acknowledged of it.
+// sendUnfenced sends envelopes without a transaction. If any error is not a refusal, the whole
+// batch is sent again, including the acknowledged events.
 func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelope, refusals map[int]error) error {
 	err := s.bus.PublishEnvelopes(ctx, envelopes)
 	var failed *eventbus.PublishBatchError
@@ -96,8 +96,8 @@ func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelop
 	return nil
 }
 
-// transact sends envelopes in one transaction, within its timeout. A refusal is of at
-// least one of them, and then none was sent. Any other error says nothing of them.
+// transact sends envelopes in one transaction, within its timeout. A refusal concerns at least
+// one of them, and then none was sent. Any other error says nothing about them.
 func (s *sender) transact(ctx context.Context, envelopes []*eventbus.Envelope) (refusal, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -115,16 +115,16 @@ func (s *sender) transact(ctx context.Context, envelopes []*eventbus.Envelope) (
 	return nil, err
 }
 
-// division is a batch that was refused as a whole, while it is divided into what is sent
-// and what is not.
+// division is a batch that was refused as a whole, while it is divided into events that are sent
+// and events that are refused.
 type division struct {
 	envelopes []*eventbus.Envelope
 	refusals  map[int]error   // by index
-	held      map[string]bool // keys of which an event was refused
+	held      map[string]bool // keys with a refused event
 }
 
-// byTopic returns the indexes of all envelopes, topic by topic. Only within a topic do
-// events have an order.
+// byTopic returns the indexes of all envelopes, grouped by topic. Events have an order only
+// within their topic.
 func (d *division) byTopic() []int {
 	all := make([]int, len(d.envelopes))
 	for i := range all {
@@ -143,7 +143,7 @@ func (d *division) key(i int) (string, bool) {
 	return keyID(e.Topic, e.Key), e.Key != nil
 }
 
-// refuse notes that an event is not sent. One that follows a refused one of its key has no
+// refuse records that an event is not sent. An event behind a refused one of its key gets no
 // cause of its own.
 func (d *division) refuse(i int, cause error) {
 	key, keyed := d.key(i)
@@ -155,7 +155,7 @@ func (d *division) refuse(i int, cause error) {
 	}
 }
 
-// free returns part without what follows a refused event of its key, which is not sent.
+// free returns part without the events behind a refused one of their key, and refuses those.
 func (d *division) free(part []int) []int {
 	return slices.DeleteFunc(part, func(i int) bool {
 		key, keyed := d.key(i)
@@ -167,8 +167,8 @@ func (d *division) free(part []int) []int {
 	})
 }
 
-// half returns where to divide a part: between two topics, as near to its middle as that
-// can be, and in its middle if it is of one.
+// half returns the index at which to divide a part: between two topics, as close to the middle
+// as possible, or in the middle if there is only one topic.
 func (d *division) half(part []int) int {
 	middle := len(part) / 2
 	for n := range middle {
@@ -181,9 +181,9 @@ func (d *division) half(part []int) int {
 	return middle
 }
 
-// divide sends what can be sent of a part of a batch that was refused. It halves the part
-// until it knows which event is to blame, or which topic: what holds for a topic is not
-// asked once for each of its events.
+// divide sends as much as possible of a part of a batch that was refused. It halves the part
+// until it knows which event, or which topic, is to blame: a refusal of a topic need not be
+// repeated for each of its events.
 func (s *sender) divide(ctx context.Context, d *division, part []int, refusal error) error {
 	if len(part) == 1 || ofTopic(refusal) && d.topic(part[0]) == d.topic(part[len(part)-1]) {
 		for _, i := range part {
@@ -191,7 +191,7 @@ func (s *sender) divide(ctx context.Context, d *division, part []int, refusal er
 		}
 		return nil
 	}
-	// The halves are transactions of their own, one after the other, so the order holds.
+	// Each half is a transaction of its own, one after the other, so the order holds.
 	half := d.half(part)
 	for _, part := range [...][]int{part[:half], part[half:]} {
 		if part = d.free(part); len(part) == 0 {
@@ -218,8 +218,8 @@ func backoff(failures int) time.Duration {
 	return min(100*time.Millisecond<<min(failures, 10), 5*time.Second)
 }
 
-// steady is how long something must have worked for what fails next to be the first
-// failure of a row.
+// steady is how long something must have worked before the next failure counts as the first in a
+// row.
 const steady = time.Minute
 
 // wait waits, and reports whether ctx lasted.

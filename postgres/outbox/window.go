@@ -187,10 +187,10 @@ func (r *Relay) read(ctx context.Context, run, statement string, args ...any) (r
 	return collect(found, cancel)
 }
 
-// collect reads rows up to maxBatchBytes, and closes found. cut reports that there were
-// more. Closing reads the rest, so that the connection can be used again: cancel, which
-// ends the statement and the connection with it, is called where the rest is large. With
-// large events it would take longer than a statement may, at each attempt.
+// collect reads rows up to maxBatchBytes, and closes found. cut reports whether there were more.
+// Closing reads the rest, so that the connection can be used again. If the rest is large,
+// collect calls cancel instead, which ends the statement and the connection: reading many large
+// events would exceed the statement's limit, at every attempt.
 func collect(found pgx.Rows, cancel context.CancelFunc) (rows []row, cut bool, err error) {
 	defer found.Close()
 	size := 0

@@ -7,16 +7,16 @@ import (
 	"github.com/twmb/avro"
 )
 
-// unitOf has the units of the logical types that are numbers of times.
+// unitOf has the units of the logical types that represent times as numbers.
 var unitOf = map[string]string{
 	"date": "days", "time-millis": "milliseconds", "time-micros": "microseconds",
 	"timestamp-millis": "milliseconds", "timestamp-micros": "microseconds", "timestamp-nanos": "nanoseconds",
 	"local-timestamp-millis": "milliseconds", "local-timestamp-micros": "microseconds", "local-timestamp-nanos": "nanoseconds",
 }
 
-// units compares two schemas for times that are counted in different units. Readers take a
-// number as it is: the rules of resolution ignore logical types, and a time would come out
-// wrong by a factor of a thousand, without a word.
+// units finds times that two schemas count in different units. Schema resolution ignores logical
+// types, so a reader would take the number as it is, and the time would silently be wrong by a
+// factor of a thousand.
 type units struct {
 	writer, reader map[string]*avro.SchemaNode // by full name
 	seen           map[[2]*avro.SchemaNode]bool
@@ -29,7 +29,7 @@ func checkUnits(writer, reader *avro.Schema) error {
 	return u.check("", w, r)
 }
 
-// named adds the declarations of a schema to all, by the names that others refer to them by.
+// named adds the declarations of a schema to all, under the names by which others refer to them.
 func named(n *avro.SchemaNode, all map[string]*avro.SchemaNode) map[string]*avro.SchemaNode {
 	if all == nil {
 		all = make(map[string]*avro.SchemaNode)
@@ -54,8 +54,8 @@ func named(n *avro.SchemaNode, all map[string]*avro.SchemaNode) map[string]*avro
 	return named(n.Values, all)
 }
 
-// check goes through what readers resolve: fields by their names and aliases, and the
-// branches of unions that are of one type.
+// check compares what readers resolve: fields by their names and aliases, and branches of unions
+// of the same type.
 func (u *units) check(path string, w, r *avro.SchemaNode) error {
 	if w == nil || r == nil {
 		return nil
@@ -92,7 +92,7 @@ func (u *units) check(path string, w, r *avro.SchemaNode) error {
 	return u.check(path+"{}", w.Values, r.Values)
 }
 
-// branches compares the branches of two types, of which at least one is a union.
+// branches compares the branches of two types, at least one of which is a union.
 func (u *units) branches(path string, w, r *avro.SchemaNode) error {
 	of := func(n *avro.SchemaNode) []avro.SchemaNode {
 		if n.Branches != nil {

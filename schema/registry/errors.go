@@ -44,7 +44,7 @@ func classify(doing string, err error) error {
 	words := clip(answer.Message)
 	switch status := answer.StatusCode; {
 	case status == http.StatusNotFound && !aboutSchemas(answer):
-		return eventbus.Unavailable(fmt.Errorf("%s: what answers is no schema registry (%d %s): see that URLs has the whole address, with its path", doing, status, words))
+		return eventbus.Unavailable(fmt.Errorf("%s: the server is not a schema registry (%d %s): check that URLs has the whole address, with its path", doing, status, words))
 	case status == http.StatusNotFound:
 		return fmt.Errorf("%s: %w (%d %s)", doing, ErrUnknown, status, words)
 	case answer.ErrorCode == codeReadOnly:
@@ -64,20 +64,20 @@ func classify(doing string, err error) error {
 	}
 }
 
-// aboutSchemas reports whether an answer 404 is of a registry that lacks a schema. A proxy
-// whose registry is away, or a server at whose address there is none, says it too: without
-// an error code, or with one and words that say nothing of schemas.
+// aboutSchemas reports whether a 404 answer means that the registry lacks a schema. A proxy
+// whose registry is down, or a server that is not a registry, answers 404 too: without an error
+// code, or with one and a text that says nothing about schemas.
 func aboutSchemas(answer *sr.ResponseError) bool {
 	return answer.ErrorCode != 0 && answer.Message != "HTTP 404 Not Found"
 }
 
-// elsewhere is the error of an answer that is none of a registry, where a server says 200
-// to everything: what it gives would be kept, and written by.
+// elsewhere returns the error for an answer that is not a registry's, from a server that says
+// 200 to everything. Otherwise its answer would be cached, and used to write.
 func elsewhere(doing string) error {
-	return eventbus.Unavailable(fmt.Errorf("%s: what answers is no schema registry, it gives no schema: see that URLs has the whole address, with its path", doing))
+	return eventbus.Unavailable(fmt.Errorf("%s: the server is not a schema registry, as its answer has no schema: check that URLs has the whole address, with its path", doing))
 }
 
-// known returns what a registry says of a schema of a subject.
+// known returns the schema in a registry's answer about a subject.
 func known(doing string, answer *sr.SubjectSchema, err error) (*Schema, error) {
 	switch {
 	case err != nil:

@@ -187,8 +187,8 @@ func (r *Registry) Version(ctx context.Context, subject string, version int) (*S
 	if s.client == nil {
 		return nil, fmt.Errorf("%s: %w (offline)", doing, ErrUnknown)
 	}
-	// A version that is asked for by its number is wanted also where it was deleted and is not
-	// forgotten: other schemas refer to it, and events are kept longer.
+	// A version requested by its number is wanted even if it was deleted, as long as it can be
+	// restored: other schemas refer to it, and events are kept longer.
 	if version > 0 {
 		ctx = sr.WithParams(ctx, sr.ShowDeleted)
 	}

@@ -150,9 +150,9 @@ func (c *Client) patience(req kmsg.Request) time.Duration {
 	case *kmsg.JoinGroupRequest:
 		asked = max(r.RebalanceTimeoutMillis, r.SessionTimeoutMillis)
 	case *kmsg.SyncGroupRequest:
-		// The broker answers when the leader has sent its assignment or was
-		// expelled for not doing so. A member that asks again meanwhile changes nothing,
-		// and finds out whether its connection is alive.
+		// The broker answers once the leader has sent its assignment, or was expelled for not
+		// sending it. Asking again in the meantime changes nothing, and shows whether the
+		// connection is alive.
 	case kmsg.TimeoutRequest:
 		asked = r.Timeout()
 	}

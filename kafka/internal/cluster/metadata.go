@@ -81,7 +81,7 @@ func (c *Client) Topic(ctx context.Context, name string) (*TopicMeta, error) {
 	m := &c.metadata
 	m.mu.Lock()
 	t, usable := m.topics[name], m.usableLocked(name)
-	// What is known is good enough to go on with while newer is fetched.
+	// Old metadata is good enough while newer is fetched.
 	if usable && time.Since(t.Asked) > MetadataAge {
 		m.joinLocked(name)
 	}
@@ -99,8 +99,8 @@ func (m *metadata) usableLocked(name string) bool {
 	return t != nil && !m.stale[name] && (t.Err == nil || time.Since(t.Asked) < missingAge)
 }
 
-// Prepare asks by one request for what Topic would ask for topic by topic. Who needs many
-// topics calls it first: with a request for each, the last of a thousand would come half a
+// Prepare asks for the topics that Topic would have to ask for, in one request. Call it before
+// Topic for many topics: with a request for each, the last of a thousand would come half a
 // minute later. The error is that of the request.
 func (c *Client) Prepare(ctx context.Context, names ...string) error {
 	c.metadata.mu.Lock()
@@ -124,8 +124,7 @@ func (c *Client) Prepared(ctx context.Context, name string, failed error) (*Topi
 	return c.Topic(ctx, name)
 }
 
-// FreshTopic returns the metadata of a topic from a request that begins after the
-// call.
+// FreshTopic returns the metadata of a topic from a request sent after the call.
 func (c *Client) FreshTopic(ctx context.Context, name string) (*TopicMeta, error) {
 	if err := c.Refresh(ctx, name); err != nil {
 		return nil, err

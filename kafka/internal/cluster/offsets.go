@@ -107,7 +107,7 @@ func (c *Client) leadersOf(ctx context.Context, partitions []transport.Partition
 	for topic := range byTopic {
 		topics = append(topics, topic)
 	}
-	_ = c.Prepare(ctx, topics...) // or each is asked for by itself, and has an error of its own
+	_ = c.Prepare(ctx, topics...) // if it fails, each topic is asked for alone, with its own error
 	for topic, ps := range byTopic {
 		t, err := c.Topic(ctx, topic)
 		if err == nil && slices.ContainsFunc(ps, func(p transport.Partition) bool { return t.leader(p.Partition) < 0 }) {
@@ -181,9 +181,9 @@ func (c *Client) Committed(ctx context.Context, group string, topics []string) (
 	return c.committed(ctx, offsetFetch(group, nil), topics, nil)
 }
 
-// CommittedOn is Committed for partitions. In a group that has many, of which each member
-// has few, the answer is as much smaller. The error is a *PartitionError unless the answer
-// says of each of them what is committed, or that nothing is.
+// CommittedOn is like Committed, but for partitions. In a group with many partitions, of which
+// each member has few, the answer is much smaller. The error is a *PartitionError unless the
+// answer has, for each partition, an offset or the information that there is none.
 func (c *Client) CommittedOn(ctx context.Context, group string, partitions []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	// Without any, the request would ask for all.
 	if len(partitions) == 0 {
@@ -192,8 +192,7 @@ func (c *Client) CommittedOn(ctx context.Context, group string, partitions []tra
 	return c.committed(ctx, offsetFetch(group, partitions), nil, partitions)
 }
 
-// PartitionError is an error that concerns one partition of several, and says nothing of
-// the others.
+// PartitionError is the error of one partition of several. It says nothing about the others.
 type PartitionError struct {
 	Partition transport.Partition
 	Err       error
@@ -229,8 +228,8 @@ func offsetFetch(group string, partitions []transport.Partition) *kmsg.OffsetFet
 	return req
 }
 
-// committed sends the request to the coordinator and reads the answer, which must speak of
-// the asked partitions.
+// committed sends the request to the coordinator and reads the answer, which must mention all
+// asked partitions.
 func (c *Client) committed(ctx context.Context, req *kmsg.OffsetFetchRequest, topics []string, asked []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	var commits map[transport.Partition]transport.Commit
 	err := c.AtCoordinator(ctx, req.Group, func(broker int32) error {
@@ -243,9 +242,9 @@ func (c *Client) committed(ctx context.Context, req *kmsg.OffsetFetchRequest, to
 	return commits, err
 }
 
-// committedIn are the offsets in a coordinator's answer, on those topics or on all. What
-// the answer leaves out of what was asked is no sign that nothing is committed there: a
-// group would start again where it has been.
+// committedIn returns the offsets in a coordinator's answer, on topics or, if there are none, on
+// all. If the answer leaves out an asked partition, that doesn't mean that nothing is committed
+// there: the group would read the partition again.
 func committedIn(resp *kmsg.OffsetFetchResponse, topics []string, asked []transport.Partition) (map[transport.Partition]transport.Commit, error) {
 	if resp.Version < 8 {
 		resp.Groups = []kmsg.OffsetFetchResponseGroup{groupOf(resp)}
@@ -272,8 +271,9 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string, asked []transp
 			}
 			for _, part := range t.Partitions {
 				p := transport.Partition{Topic: t.Topic, Partition: part.Partition}
-				// Nor is a topic that may not be seen, or that the coordinator does not know, one
-				// without commits. Of those that were not asked for only what is there counts.
+				// The same holds for a topic that the client may not see, or that the
+				// coordinator doesn't know. Of partitions that were not asked for, only those in
+				// the answer count.
 				switch code := kerr.Error(part.ErrorCode); {
 				case code == kerr.UnknownTopicOrPartition && len(asked) == 0:
 					continue

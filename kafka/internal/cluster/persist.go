@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// Controller returns the broker to send changes of topics to. With KRaft any broker
-// passes them on, and names itself the controller.
+// Controller returns the broker to which changes of topics are sent. With KRaft any broker
+// forwards them, and reports itself as the controller.
 func (c *Client) Controller(ctx context.Context) (int32, error) {
 	if err := c.Refresh(ctx); err != nil {
 		return -1, err

@@ -15,7 +15,7 @@ import (
 type TopicMeta struct {
 	Name       string
 	ID         transport.TopicID // zero from brokers before 2.8
-	Cluster    string            // the id of the topic's cluster
+	Cluster    string            // id of the topic's cluster
 	Partitions []PartitionMeta   // by index
 	Err        error             // why the cluster does not describe the topic
 	Asked      time.Time         // when the request was sent
@@ -23,13 +23,12 @@ type TopicMeta struct {
 
 // PartitionMeta is the metadata of one partition.
 type PartitionMeta struct {
-	Leader   int32 // a broker's id, −1 without a leader
-	Epoch    int32 // of the leader, −1 if unknown
-	Replicas int16 // their number
+	Leader   int32 // a broker's id; −1 if there is none
+	Epoch    int32 // of the leader; −1 if unknown
+	Replicas int16 // number of replicas
 }
 
-// NewTopicMeta returns the metadata in an answer to a request that was sent at the
-// time asked.
+// NewTopicMeta returns the metadata in the answer to a request that was sent at the time asked.
 func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta {
 	t := &TopicMeta{ID: topic.TopicID, Asked: asked}
 	if topic.Topic != nil {
@@ -39,7 +38,7 @@ func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta
 		t.Err = TopicError(t.Name, kerr.Error(topic.ErrorCode))
 		return t
 	}
-	// One that is named twice is one.
+	// Count a partition that is named twice once.
 	named := make(map[int32]struct{}, len(topic.Partitions))
 	for _, p := range topic.Partitions {
 		named[p.Partition] = struct{}{}
@@ -56,9 +55,10 @@ func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta
 	return t
 }
 
-// keepNewer keeps what was known of a topic of the same id and is newer: brokers learn of an
-// election, and of added partitions, one after another, and the one asked may be late or
-// cut off. Neither do leader epochs go back, nor are partitions taken away from a topic.
+// keepNewer keeps the newer parts of old, the previous metadata of the topic, if the ids are the
+// same. Brokers learn of elections and added partitions one after another, and the one asked may
+// be behind or cut off. Leader epochs never go back, and partitions are never removed from a
+// topic.
 func (t *TopicMeta) keepNewer(old *TopicMeta) {
 	if old == nil || old.ID != t.ID || t.Err != nil {
 		return
@@ -73,9 +73,9 @@ func (t *TopicMeta) keepNewer(old *TopicMeta) {
 	}
 }
 
-// TopicError returns the error for a code in place of a topic's metadata. There a
-// missing topic is definite, and the error is not retriable: unlike the same code
-// from a leader, which may not know a new topic yet.
+// TopicError returns the error for a code in place of a topic's metadata. In metadata a missing
+// topic is definite, and the error is not retriable. The same code from a leader is, since that
+// may not know a new topic yet.
 func TopicError(name string, code kerr.Error) error {
 	if code == kerr.UnknownTopicOrPartition {
 		return fmt.Errorf("topic %q: %w", name, transport.ErrTopicMissing)
@@ -83,8 +83,8 @@ func TopicError(name string, code kerr.Error) error {
 	return fmt.Errorf("topic %q: %w", name, code)
 }
 
-// leader returns the broker that leads a partition, −1 if none does or the topic
-// has no such partition.
+// leader returns the broker that leads a partition, or −1 if none does or the topic has no such
+// partition.
 func (t *TopicMeta) leader(partition int32) int32 {
 	if partition < 0 || int(partition) >= len(t.Partitions) {
 		return -1
@@ -114,6 +114,6 @@ func (t *TopicMeta) Led() bool {
 	return true
 }
 
-// ErrUnmentioned is the error of a topic that was asked for and of which the answer says
-// nothing, as of a name that is no valid UTF-8.
+// ErrUnmentioned is the error of a requested topic that the answer doesn't mention, for example
+// because its name is not valid UTF-8.
 var ErrUnmentioned = errors.New("the brokers' metadata does not mention it")

@@ -12,37 +12,38 @@ import (
 )
 
 const (
-	// unreadableTries is how many times in a row a reader finds a wrong checksum before
-	// it ends: the network may have damaged the records on the way. Of what is wrong
-	// under a right checksum, once is enough.
+	// unreadableTries is the number of wrong checksums in a row, at one place, after which a
+	// reader ends: the network may have damaged the records on the way. Any other damage ends it
+	// at once.
 	unreadableTries = 3
-	// unreadableWait is the longest wait in between, and between two lines in the log.
+	// unreadableWait is the longest wait between two tries, and the shortest time between two
+	// log lines.
 	unreadableWait = time.Minute
 )
 
 // damage is a part of a partition's log that can't be read.
 type damage struct {
 	fault  *batch.Fault
-	tries  int       // in which it was found, in a row
-	logged time.Time // zero if it was not yet
+	tries  int       // that found it, in a row
+	logged time.Time // zero if not yet
 }
 
-// unreadable returns the damage as a status shows it and Listener.Skipped gets it.
+// unreadable returns the damage in the form that a status shows and Listener.Skipped gets.
 func (d *damage) unreadable() *transport.Unreadable {
 	return &transport.Unreadable{From: d.fault.From, Next: d.fault.Next, Err: d.fault.Err}
 }
 
-// unreadable deals with batches that can't be read at p's position. They are fetched
-// again, the less often the longer it lasts: if the network damaged them, that helps,
-// and if they lie so in the log, nothing may be skipped. A reader ends with the error.
+// unreadable handles batches at p's position that can't be read. They are fetched again, with
+// growing waits: that helps if the network damaged them, and nothing may be skipped if the log
+// itself is damaged. A reader ends with the error. f.mu is held.
 func (f *Fetcher) unreadable(p *partition, err error, now time.Time) {
-	// Every error of package batch names the range; another is taken for one record's.
+	// Every error of package batch names its range. Take any other for one record's.
 	fault, ok := errors.AsType[*batch.Fault](err)
 	if !ok {
 		fault = &batch.Fault{From: p.next, Next: p.next + 1, Err: err}
 	}
 	d := p.damage
-	// The same place again is the same damage, whose tries go on counting.
+	// The same place is the same damage, so its tries go on counting.
 	if d == nil || d.fault.From != fault.From {
 		d = &damage{}
 	}
@@ -56,7 +57,7 @@ func (f *Fetcher) unreadable(p *partition, err error, now time.Time) {
 		f.log.Error("records can't be read: the partition stops here and nothing is skipped; an operator can pass them over (eventbus dlq skip --group, or Operator.Skip)",
 			"partition", p.String(), "from", fault.From, "next", fault.Next, "error", fault.Err)
 	}
-	// A consumer never gives up: what it skipped would be lost.
+	// A consumer never gives up: skipped records would be lost.
 	final := d.tries >= unreadableTries || !errors.Is(fault, kerr.CorruptMessage)
 	if f.Recreated == nil && final && f.fatal == nil {
 		f.fatal = fmt.Errorf("%s: %w", p.Partition, fault)
@@ -64,19 +65,19 @@ func (f *Fetcher) unreadable(p *partition, err error, now time.Time) {
 	Signal(f.ready)
 }
 
-// passed forgets the damage once the position is behind its begin: the records could be
-// read this time, or an operator has passed them over.
+// passed forgets the damage once the position is past its start: either the records could be
+// read this time, or an operator has skipped them.
 func (p *partition) passed() {
-	// p.err goes too, which succeed leaves while the damage stays.
+	// Clear p.err too: succeed keeps it while there is damage.
 	if p.damage != nil && p.next > p.damage.fault.From {
 		p.damage, p.err = nil, nil
 	}
 }
 
-// errNotUnreadable refuses to pass over records that may be read.
+// errNotUnreadable is the error of Pass for records that may be readable.
 var errNotUnreadable = errors.New("no records that can't be read lie there")
 
-// Pass moves a partition behind what can't be read, up to next. It is part of
+// Pass moves a partition past records that can't be read, to next. It implements
 // transport.Passer.
 func (f *Fetcher) Pass(ctx context.Context, id transport.Partition, next int64) error {
 	f.mu.Lock()
@@ -87,8 +88,8 @@ func (f *Fetcher) Pass(ctx context.Context, id transport.Partition, next int64) 
 	}
 	d, from := p.damage, p.next
 	f.mu.Unlock()
-	// Skipped is called before the position moves, so that nothing of what lies behind is
-	// handled first. skip does nothing if the partition has moved or was revoked since.
+	// Skipped is called before the position moves, so that no later record is handled first.
+	// skip does nothing if the partition has moved or was revoked since.
 	f.skip(ctx, p, from, next, d.unreadable())
 	f.mu.Lock()
 	defer f.mu.Unlock()

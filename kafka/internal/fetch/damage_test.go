@@ -21,7 +21,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// aBatch is a batch of one record with a value at an offset.
+// aBatch returns a batch with one record of a value at an offset.
 func aBatch(offset int64, value string) []byte {
 	r := &transport.Record{Value: []byte(value)}
 	b := batch.AppendRecord(make([]byte, batch.HeaderSize), r, batch.RecordSize(batch.ContentSize(r), 0, 0), 0, 0)
@@ -30,9 +30,9 @@ func aBatch(offset int64, value string) []byte {
 	return b
 }
 
-// serve answers fetches of partition 0 of "events" with what data returns for an offset.
-// The log ends at end. No answer is larger than was asked for. It counts the fetches that
-// brought something.
+// serve answers fetches of partition 0 of "events" with the result of data for the offset. The
+// log ends at end. No answer is larger than was asked for. serve counts the fetches that
+// returned data.
 func serve(b *bed.Bed, end int64, data func(offset int64) []byte) *atomic.Int64 {
 	brought := &atomic.Int64{}
 	b.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -57,7 +57,7 @@ func serve(b *bed.Bed, end int64, data func(offset int64) []byte) *atomic.Int64 
 	return brought
 }
 
-// skips notes what a Listener is told of moved positions.
+// skips records the moved positions that a Listener is told.
 type skips struct {
 	nobody
 	mu  sync.Mutex
@@ -70,8 +70,8 @@ func (s *skips) Skipped(_ transport.Partition, from, to int64, _ error) {
 	s.all = append(s.all, [2]int64{from, to})
 }
 
-// startMember starts the fetcher of a group's member that owns partition 0 of "events"
-// from offset 0 on.
+// startMember starts the fetcher of a group member that owns partition 0 of "events" from offset
+// 0.
 func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener, more ...transport.Assignment) *Fetcher {
 	b.T.Helper()
 	work := &sync.WaitGroup{}
@@ -91,8 +91,8 @@ func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener
 	return f
 }
 
-// damages are batches at offset 1 that can't be read. Each is found at another place: by
-// a response's look at it, or by Poll.
+// damages are unreadable batches at offset 1. Each is found in another place: when the response
+// is looked at, or by Poll.
 var damages = map[string]func() (data []byte, next int64){
 	"checksum": func() ([]byte, int64) {
 		b := aBatch(1, "damaged")
@@ -106,9 +106,8 @@ var damages = map[string]func() (data []byte, next int64){
 	},
 }
 
-// TestUnreadable: records that can't be read stop their partition, which is shown with
-// its lag for as long as it lasts, asked for less and less often and logged once a minute,
-// until an operator passes them over.
+// TestUnreadable: records that can't be read stop their partition until an operator skips them.
+// Until then it is shown with its lag, requested less and less often, and logged once a minute.
 func TestUnreadable(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
@@ -202,8 +201,8 @@ func TestUnreadableReader(t *testing.T) {
 	}
 }
 
-// TestEndBehindRecords: a broker notes the end of its log before it reads it, so that a
-// response may bring records from beyond.
+// TestEndBehindRecords: a broker notes the end of its log before it reads it, so a response may
+// return records from beyond that end.
 func TestEndBehindRecords(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		serve(b, 1, func(offset int64) []byte {
@@ -223,8 +222,8 @@ func TestEndBehindRecords(t *testing.T) {
 	})
 }
 
-// TestCutOffAlways: a broker that sends a part of a batch however much is asked for is asked
-// less and less often, the partition says so, and a whole batch ends it.
+// TestCutOffAlways: a broker that sends only a part of a batch, however much is requested, is
+// asked less and less often, and the status shows the error, until a whole batch comes.
 func TestCutOffAlways(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		var whole atomic.Bool
@@ -254,8 +253,8 @@ func TestCutOffAlways(t *testing.T) {
 	})
 }
 
-// TestCutOffBehindAnother: a batch that is cut off since the one before it comes too, which was
-// fetched already, is asked for together with that one.
+// TestCutOffBehindAnother: a batch that is cut off because the broker sends the one before it
+// again is requested together with that one.
 func TestCutOffBehindAnother(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		first, second := aBatch(0, strings.Repeat("a", 200_000)), aBatch(1, strings.Repeat("b", 200_000))
@@ -283,8 +282,8 @@ func TestCutOffBehindAnother(t *testing.T) {
 	})
 }
 
-// TestSilentReplica: a replica near by that freezes is left for the leader soon, and for
-// longer each time, though the leader goes on recommending it.
+// TestSilentReplica: a replica that freezes is soon left for the leader, for longer each time,
+// although the leader keeps recommending it.
 func TestSilentReplica(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		leader := b.LeaderFor("events", 0)

@@ -13,88 +13,88 @@ import (
 )
 
 const (
-	// fetchWait is how long a broker may hold a fetch until there is something.
+	// fetchWait is how long a broker may hold a fetch while there is no data.
 	fetchWait = 500 * time.Millisecond
-	// fetchPartitionBytes is what one fetch may bring of one partition.
+	// fetchPartitionBytes bounds one partition's data in a fetch response.
 	fetchPartitionBytes = 512 << 10
-	// fetchRequestBytes bounds what one fetch may bring in all, so that a little
-	// more fits a buffer of 2 MiB: its memory is free again only when all that
-	// came in it is handled.
+	// fetchRequestBytes bounds a fetch response. With its overhead the response fits into a
+	// buffer of 2 MiB, whose memory is not free until all of its data is handled.
 	fetchRequestBytes = 2<<20 - 32<<10
-	// fetchesPerBroker is how many fetches one broker may hold at a time. A
-	// partition that becomes fetchable while one waits at the broker for others
-	// goes with the next, so that an idle partition never delays a busy one.
+	// fetchesPerBroker is the number of fetches that one broker may hold at a time. A partition
+	// that becomes fetchable while the broker holds a fetch of others goes with the next fetch,
+	// so that an idle partition never delays a busy one.
 	fetchesPerBroker = 4
-	// SilentAfter is the wait for an answer after which the fetcher begins to ask
-	// who leads the partitions now: a frozen broker never answers, and the cluster
-	// takes seconds to replace it.
+	// SilentAfter is how long the fetcher waits for an answer before it begins to ask who leads
+	// the partitions now: a frozen broker never answers, and the cluster takes seconds to
+	// replace it.
 	SilentAfter = 2 * time.Second
 )
 
-// Fetcher fetches the partitions of a consumer or a reader ahead of Poll: one
-// request at a time per partition, and one for many partitions per leader, into
-// pooled buffers.
+// Fetcher fetches the partitions of a consumer or a reader ahead of Poll, into pooled buffers.
+// There is one request at a time per partition, and a request asks one broker for many
+// partitions.
 //
-// One goroutine decides what to fetch (run); each request is on a goroutine of
-// its own, and so is whatever waits for a cluster's answer about leaders and
-// positions. The responses are decoded by Poll.
+// One goroutine decides what to fetch (Run). Each request runs on its own goroutine, and so does
+// everything that waits for the cluster's answers about leaders and positions. Poll decodes the
+// responses.
 type Fetcher struct {
 	// These fields are set before Run and not changed afterwards.
 	client    *cluster.Client
 	log       *slog.Logger
-	rack      string // in which to prefer replicas; empty for leaders
-	isolation int8   // 1: committed records alone, 0: all
-	limit     int    // bytes of responses that are fetched and not polled
-	// Topics has the policy of each topic for offsets that its log does not have.
+	rack      string // whose replicas are preferred; empty to fetch from leaders
+	isolation int8   // 1: committed records only; 0: all
+	limit     int    // on the bytes of responses that are fetched but not polled
+	// Topics has each topic's policy for offsets that are not in its log.
 	Topics map[string]transport.TopicStart
-	// Listener is called when a position moves that is not in the log. A group uses the
-	// same one for its assignments, so that no two calls overlap.
+	// Listener is called when a position that is not in the log moves. A group uses the same
+	// Listener for its assignments, so that no two calls overlap.
 	Listener *Listener
-	// Recreated is called when a topic was deleted and created again since its
-	// partitions were assigned. It must not block, nor call the Fetcher. It is nil
-	// in a reader, which ends then, as it does when a topic is missing.
+	// Recreated is called when a topic was deleted and created again since its partitions were
+	// assigned. It must neither block nor call the Fetcher. It is nil in a reader, which ends
+	// instead, as it does when a topic is missing.
 	Recreated func(topic string)
 
-	// Ctx ends fetching. Like the fields above it is set before Run.
+	// Ctx ends fetching. Like the fields above, it is set before Run.
 	Ctx  context.Context
 	work *sync.WaitGroup
 	// Both channels have a capacity of one: see Signal.
-	wake  chan struct{} // something changed that run should look at
+	wake  chan struct{} // something changed that Run should look at
 	ready chan struct{} // something changed that Poll should look at
 
-	// mu guards what follows. It is never held while the Listener is called, a broker is
-	// waited for, or records are decoded.
+	// mu guards the fields below, except keys. It is never held while the Listener is called,
+	// while a broker is waited for, or while records are decoded.
 	mu         sync.Mutex
 	partitions map[transport.Partition]*partition
-	// order has the same partitions by topic and number. turn is where in it the next
-	// round begins, and pollTurn where the next poll does, so that none is always last.
+	// order has the same partitions, sorted by topic and number. The next round begins at turn
+	// and the next poll at pollTurn, so that no partition is always last.
 	order    []*partition
 	turn     int
 	pollTurn int
-	// sources has the brokers that were ever fetched from, so that one that fails is left
-	// alone for a while, whichever of its partitions come next.
+	// sources has all brokers that were ever fetched from. After a failure a broker is left
+	// alone for a while, whatever partitions it is needed for next.
 	sources map[int32]*fetchSource // by node id
-	leaders int                    // how many brokers lead the partitions
-	// held counts the bytes of responses that are not polled, reserved those that the
-	// requests under way may bring. Together they stay below limit, but for one request.
+	leaders int                    // number of brokers that lead the partitions
+	// held is the number of bytes of responses that are not polled, and reserved the number that
+	// running requests may add. Their sum stays within limit, except that one request is always
+	// allowed.
 	held, reserved int
-	resolving      bool  // a goroutine asks for leaders
+	resolving      bool  // a goroutine runs resolve
 	fatal          error // why a reader ends
 
-	keys batch.HeaderKeys // Poll's alone, without mu
+	keys batch.HeaderKeys // used by Poll only, without mu
 }
 
 // fetchSource is a broker that is fetched from.
 type fetchSource struct {
 	// Guarded by Fetcher.mu.
-	requests  int       // under way
+	requests  int       // in flight
 	notBefore time.Time // after a failure, or when throttled
 	failures  int       // in a row
 }
 
-// NewFetcher returns a fetcher without partitions. The caller sets Ctx, Listener,
-// Topics and, for a group, Recreated before Run. limit bounds the bytes that are
-// fetched and not polled; work counts its goroutines.
+// NewFetcher returns a fetcher without partitions. The caller sets Ctx, Listener, Topics and,
+// for a group, Recreated before Run. limit bounds the bytes that are fetched but not polled;
+// work counts the fetcher's goroutines.
 func NewFetcher(c *cluster.Client, log *slog.Logger, rack string, limit int, uncommitted bool, work *sync.WaitGroup) *Fetcher {
 	f := &Fetcher{
 		client: c, log: log, rack: rack, limit: limit,
@@ -107,8 +107,8 @@ func NewFetcher(c *cluster.Client, log *slog.Logger, rack string, limit int, unc
 	return f
 }
 
-// Signal wakes the goroutine that waits on c, which has a capacity of one: a signal
-// that nobody has received yet counts for both.
+// Signal wakes the goroutine that waits on c, which has a capacity of one: signals that were not
+// received yet count as one.
 func Signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -116,9 +116,8 @@ func Signal(c chan struct{}) {
 	}
 }
 
-// Run starts requests until Ctx ends.
-// It is the only goroutine that starts requests. All that changes what may be fetched
-// signals wake, so that the timer is for what time alone brings about: the end of a wait.
+// Run starts requests until Ctx ends. It is the only goroutine that starts them. Whatever
+// changes what may be fetched signals wake, so the timer is needed only for the ends of waits.
 func (f *Fetcher) Run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -132,21 +131,21 @@ func (f *Fetcher) Run() {
 	}
 }
 
-// round starts what can be started now, and returns when to look again if
-// nothing happens.
+// round starts the requests that can start now. It returns when to look again if nothing happens
+// before.
 func (f *Fetcher) round(now time.Time) (again time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// Nothing is sent in this loop: partitions are gathered by broker first, so that one
-	// request asks for all that a broker leads and that can be fetched now.
+	// Send nothing in this loop: it groups partitions by broker, so that one request asks for
+	// everything that can be fetched from that broker now.
 	again = time.Hour
 	later := func(t time.Time) { again = min(again, max(t.Sub(now), time.Millisecond)) }
 	fetches, unchecked := make(map[int32][]*partition), make(map[int32][]*partition)
 	unknown := false
 	for i := range f.order {
 		p := f.order[(f.turn+i)%len(f.order)]
-		// A replica near by that is silent is given up at once. A leader that is silent may be
-		// waited for, but who leads the partition is asked for meanwhile.
+		// Leave a silent replica at once. Go on waiting for a silent leader, but ask meanwhile
+		// who leads the partition.
 		if p.silent(now) {
 			p.request.cancel()
 			p.request = nil
@@ -183,7 +182,7 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 			fetches[broker] = append(fetches[broker], p)
 		}
 	}
-	// The next round begins with another partition, so that none is always behind the bound
+	// Begin the next round with another partition, so that none is always cut off by the bound
 	// of a broker's requests or of the memory.
 	f.turn++
 	if unknown && !f.resolving {
@@ -194,7 +193,7 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 		f.checkPositions(leader, ps)
 	}
 	for broker, ps := range fetches {
-		// The partitions stay fetchable, and Poll wakes Run when it has made room.
+		// The partitions stay fetchable, and Poll wakes Run once it has made room.
 		if !f.hasRoom() {
 			break
 		}
@@ -206,7 +205,7 @@ func (f *Fetcher) round(now time.Time) (again time.Duration) {
 	return again
 }
 
-// source returns what is known of a broker, the zero value at first. f.mu is held.
+// source returns the state of a broker, creating it if needed. f.mu is held.
 func (f *Fetcher) source(broker int32) *fetchSource {
 	s := f.sources[broker]
 	if s == nil {
@@ -216,19 +215,19 @@ func (f *Fetcher) source(broker int32) *fetchSource {
 	return s
 }
 
-// share is what one request may bring: little enough that every broker can hold
-// one for as long as nothing comes, and another bring something.
+// share returns how many bytes one request may return: few enough that every broker can hold one
+// request while it has no data, and another request can still return some.
 func (f *Fetcher) share() int {
 	return max(min(f.limit/(2*max(f.leaders, 1)+2), fetchRequestBytes), 1)
 }
 
-// partitionBytes is what one fetch may bring of one partition, unless a larger batch is
-// known to come.
+// partitionBytes returns how many bytes one fetch may return for a partition, unless a larger
+// batch is known to be next.
 func (f *Fetcher) partitionBytes() int32 { return int32(min(fetchPartitionBytes, f.share())) }
 
-// hasRoom reports whether the bound leaves room for another request. If not, what
-// was fetched of paused partitions goes, to be fetched again when they are
-// resumed: they must not keep the others from being fetched.
+// hasRoom reports whether the limit leaves room for another request. If it doesn't, hasRoom
+// first drops the data of paused partitions, which is fetched again after they resume: they must
+// not keep the others from being fetched.
 func (f *Fetcher) hasRoom() bool {
 	fits := func() bool {
 		used := f.held + f.reserved
@@ -245,7 +244,7 @@ func (f *Fetcher) hasRoom() bool {
 	return fits()
 }
 
-// Add starts to fetch partitions. Poll returns nothing of them before Announce.
+// Add starts fetching partitions. Poll does not return their records before Announce.
 func (f *Fetcher) Add(assigned []transport.Assignment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -255,13 +254,13 @@ func (f *Fetcher) Add(assigned []transport.Assignment) {
 		f.partitions[a.Partition] = p
 		f.order = append(f.order, p)
 	}
-	// find searches by this order.
+	// find depends on this order.
 	slices.SortFunc(f.order, func(a, b *partition) int { return a.Compare(b.Partition) })
 	Signal(f.wake)
 }
 
-// bound ends the fetching of partitions at an offset.
-// A reader's alone: a consumer's partitions have no end.
+// bound sets the offsets at which partitions end. Only readers use it: a consumer's partitions
+// have no end.
 func (f *Fetcher) bound(ends map[transport.Partition]int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -284,16 +283,16 @@ func (f *Fetcher) Announce(assigned []transport.Assignment) {
 	Signal(f.ready)
 }
 
-// withdraw has nothing more fetched or returned of p. f.mu is held.
+// withdraw stops fetching p and returning its records. f.mu is held.
 func (f *Fetcher) withdraw(p *partition) {
-	// The queue is emptied now, so that its memory serves the other partitions.
+	// Empty the queue now, so that the other partitions can use its memory.
 	p.revoked = true
 	f.moveTo(p, p.next)
 }
 
-// Stop stops fetching partitions, of which Poll returns nothing from now on. They
-// still count as assigned, for commits, until Remove.
-// It is called while the Listener's Revoked runs, before the last commit.
+// Stop stops fetching partitions. From now on Poll does not return their records. They still
+// count as assigned, for commits, until Remove. Stop is called while the Listener's Revoked
+// runs, before the last commit.
 func (f *Fetcher) Stop(partitions []transport.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -305,8 +304,7 @@ func (f *Fetcher) Stop(partitions []transport.Partition) {
 	Signal(f.wake)
 }
 
-// Remove removes partitions.
-// What a request under way still brings of them is dropped when it comes.
+// Remove removes partitions. Data of theirs that a running request still returns is dropped.
 func (f *Fetcher) Remove(partitions []transport.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -319,8 +317,7 @@ func (f *Fetcher) Remove(partitions []transport.Partition) {
 	f.order = slices.DeleteFunc(f.order, func(p *partition) bool { return f.partitions[p.Partition] != p })
 }
 
-// Owned returns the assigned partitions, sorted.
-// It includes those that are being revoked.
+// Owned returns the assigned partitions, sorted, including those that are being revoked.
 func (f *Fetcher) Owned() []transport.Partition {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -352,8 +349,8 @@ func (f *Fetcher) Pause(partitions []transport.Partition, paused bool) {
 	Signal(f.ready)
 }
 
-// Buffered returns the bytes of responses that are fetched and not polled, and those
-// that requests under way may bring: what counts against the limit of NewFetcher.
+// Buffered returns the number of bytes of responses that are fetched but not polled, and the
+// number that running requests may add. Both count against the limit of NewFetcher.
 func (f *Fetcher) Buffered() (held, reserved int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -12,20 +12,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Codes that a fetch is refused with, beside those of errors.go.
+// Error codes of fetches, in addition to those of package kerr.
 const (
-	// ReplicaNotAvailable means that a replica in the rack of the client does not
-	// serve the partition any more.
+	// ReplicaNotAvailable means that a replica in the client's rack no longer serves the
+	// partition.
 	ReplicaNotAvailable kerr.Error = 9
 	// The broker's topic of that name has another ID: it is being replaced.
 	inconsistentTopicID kerr.Error = 103
-	// The broker's own log begins behind the offset, whose records are in tiered storage
-	// alone (KIP-405).
+	// The broker's local log begins after the offset, whose records are only in tiered storage
+	// (KIP-405).
 	offsetMovedToTiering kerr.Error = 109
 )
 
-// refused deals with a partition that a fetch was refused for. A replica's refusal says
-// nothing of the partition: the leader is asked then. f.mu is held.
+// refused handles the error code of a partition in a fetch response. A replica's refusal says
+// nothing about the partition, so the leader is asked next. f.mu is held.
 func (f *Fetcher) refused(p *partition, r *fetchRequest, part *kmsg.FetchResponseTopicPartition, now time.Time) {
 	code := kerr.Error(part.ErrorCode)
 	err := fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, code)
@@ -51,12 +51,12 @@ func (f *Fetcher) refused(p *partition, r *fetchRequest, part *kmsg.FetchRespons
 	}
 }
 
-// missingAnswers is how many answers in a row say to a reader that there is no such
-// partition before it believes them: a broker may not know a new one yet.
+// missingAnswers is the number of answers in a row saying that a partition does not exist after
+// which a reader believes them: a broker may not know a new partition yet.
 const missingAnswers = 3
 
-// endReader ends a reader that is refused a partition for good. A consumer goes on
-// asking: its group may have been given the rights, or the topic, by then.
+// endReader ends a reader if a partition is refused for good. A consumer keeps asking: its group
+// may get the permission, or the topic, later.
 func (f *Fetcher) endReader(p *partition, err error) {
 	if f.Recreated != nil || f.fatal != nil {
 		return
@@ -67,16 +67,16 @@ func (f *Fetcher) endReader(p *partition, err error) {
 	}
 }
 
-// resolve finds out who leads the partitions that need it, until none does. One request
-// asks for all of their topics: a broker that is lost may have led partitions of a
-// thousand. At most one goroutine runs it: see Fetcher.resolving.
+// resolve looks up leaders until no partition needs one. One request asks about all their
+// topics, since a lost broker may have led partitions of a thousand topics. At most one
+// goroutine runs it: see Fetcher.resolving.
 func (f *Fetcher) resolve() {
 	for {
 		topics, stale := f.unresolved(time.Now())
 		if len(topics) == 0 {
 			return
 		}
-		// What the client knows is what the request waits by: only the cluster can say more.
+		// The client's metadata sent the request there, so only the cluster can say more.
 		for _, topic := range stale {
 			f.client.Invalidate(topic)
 		}
@@ -89,9 +89,9 @@ func (f *Fetcher) resolve() {
 	}
 }
 
-// unresolved returns the topics of which leaders are to be found out, and those of them of
-// which what is known may be stale. If there are none, it ends resolve by clearing resolving
-// under the same lock, so that a partition that needs a leader next starts it again.
+// unresolved returns the topics whose leaders are needed, and those among them for which the
+// client's metadata may be stale. If there are none, it clears resolving under the same lock,
+// which ends resolve: the next partition that needs a leader starts it again.
 func (f *Fetcher) unresolved(now time.Time) (topics, stale []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,8 +103,8 @@ func (f *Fetcher) unresolved(now time.Time) (topics, stale []string) {
 		return append(topics, p.Topic)
 	}
 	for _, p := range f.order {
-		// A topic whose leaders may have moved is asked for again, one that is not known may be
-		// taken from what the client has.
+		// On a recheck the leader may have moved, so ask the cluster. Otherwise the client's
+		// metadata will do.
 		if p.recheck {
 			topics, stale = add(topics, p), add(stale, p)
 		} else if p.leader < 0 && !p.revoked && p.stuck == nil && !now.Before(p.notBefore) {
@@ -118,12 +118,12 @@ func (f *Fetcher) unresolved(now time.Time) (topics, stale []string) {
 	return topics, stale
 }
 
-// learn takes over what the cluster said of a topic's leaders, or why it said nothing.
+// learn applies the cluster's answer about a topic's leaders: t, or the error err.
 func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// Their number decides what one request may bring: see share.
+	// The number of leaders decides how much one request may return: see share.
 	leaders := make(map[int32]struct{})
 	for _, p := range f.order {
 		if p.Topic == topic {
@@ -136,9 +136,9 @@ func (f *Fetcher) learn(topic string, t *cluster.TopicMeta, err error) {
 	f.leaders = len(leaders)
 }
 
-// learnPartition takes over what the cluster said of one partition's leader. A new leader
-// of a later epoch may lack the end of the old one's log, so the position is checked
-// before the next fetch. f.mu is held.
+// learnPartition applies the cluster's answer to one partition. A new leader with a later epoch
+// may lack the end of the old leader's log, so the position is checked before the next fetch.
+// f.mu is held.
 func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, now time.Time) {
 	recheck := p.recheck
 	p.recheck = false
@@ -153,8 +153,9 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 		err = fmt.Errorf("partition %s has no leader: %w", p.Partition, kerr.LeaderNotAvailable)
 	}
 	switch _, answered := errors.AsType[kerr.Error](err); {
-	// A reader believes a missing topic after several answers in a row. What is no answer
-	// of the cluster, such as a lost connection, neither counts nor ends the row.
+	// A reader believes that a topic is missing after several such answers in a row. A failure
+	// that is not the cluster's answer, such as a lost connection, neither counts nor ends the
+	// row.
 	case errors.Is(err, transport.ErrTopicMissing):
 		p.missing++
 	case err == nil, answered:
@@ -174,8 +175,8 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 	p.topicID = t.ID
 	meta := t.Partitions[index]
 	if r := p.request; r != nil && r.source == p.leader && r.source != meta.Leader {
-		// The answer of a broker that was deposed would not come, or come too
-		// late. Its other partitions are asked for again too.
+		// A deposed broker's answer would come too late, or never. Its other partitions are
+		// requested again too.
 		p.request = nil
 		r.cancel()
 	}
@@ -191,16 +192,15 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 	}
 }
 
-// outdated reports whether p was assigned of an earlier topic than t, of the same
-// name. If so it stops fetching p, and drops what was fetched, until the member has
-// given it up. f.mu is held.
+// outdated reports whether p was assigned from an earlier topic with the name of t. If so, it
+// stops fetching p, and drops the fetched data, until the member has given p up. f.mu is held.
 func (f *Fetcher) outdated(p *partition, t *cluster.TopicMeta) bool {
 	if !DifferentTopic(p.topicID, t.ID) {
 		return false
 	}
 	p.stuck = ErrRecreated
 	p.err = ErrRecreated
-	// What was fetched belongs to the topic that is gone.
+	// The fetched data belongs to the topic that is gone.
 	f.moveTo(p, p.next)
 	if f.Recreated != nil {
 		f.Recreated(p.Topic)

@@ -11,72 +11,71 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// partition is a partition for the time that it is assigned, with its position in
-// the log. It is guarded by Fetcher.mu.
+// partition is an assigned partition, with its position in the log. It lives as long as the
+// assignment. Fetcher.mu guards it.
 type partition struct {
 	transport.Partition
-	// epoch tells apart two assignments of the partition, for commits and for Announce.
-	// topicID is the topic's when it was assigned, or first seen; zero from old brokers.
+	// epoch distinguishes assignments of the partition, for commits and for Announce. topicID is
+	// the topic's ID when the partition was assigned, or when the ID was first seen; it is zero
+	// with old brokers.
 	epoch   uint64 // of the assignment
 	topicID transport.TopicID
 
-	// next is where Poll goes on, ahead where fetching does. Between them lies
-	// the queue.
+	// Poll continues at next, and fetching at ahead. The queue holds what is between them.
 	next, ahead int64
 	// end is where a reader stops; math.MaxInt64 in a consumer.
 	end int64 // of what a reader reads
-	// queue has what was fetched, in order of offsets. Poll takes from its head.
+	// queue holds the fetched data, in order of offsets. Poll takes from its head.
 	queue []*fetched
-	// lastEpoch is the leader epoch of what lies before ahead, −1 if unknown.
-	// When a leader of a later epoch takes over, it reports whether its log has
-	// that.
+	// lastEpoch is the leader epoch of the record before ahead, or −1 if unknown. When a leader
+	// with a later epoch takes over, it is asked whether its log still has that record.
 	lastEpoch int32
 
-	// leader is the node id of the partition's leader, −1 if it is to be found out.
+	// leader is the node id of the partition's leader, or −1 if it has to be looked up.
 	// leaderEpoch goes with it into requests, so that a deposed leader refuses them.
 	leader, leaderEpoch int32
-	replica             int32 // to fetch from instead of the leader (KIP-392), −1: none
-	// A recommendation is good for cluster.MetadataAge, as long as metadata is.
+	replica             int32 // to fetch from instead of the leader (KIP-392); −1 if none
+	// A recommended replica is used for cluster.MetadataAge, as long as metadata is.
 	replicaUntil time.Time
-	leaderUntil  time.Time     // no replica until then
-	replicaLeft  int           // how many times in a row a replica was left
-	request      *fetchRequest // that is in flight, nil if none
-	maxBytes     int32         // that one fetch may bring; more once a larger batch was cut off
+	leaderUntil  time.Time     // use no replica until then
+	replicaLeft  int           // number of times in a row that a replica was left
+	request      *fetchRequest // in flight; nil if none
+	maxBytes     int32         // that one fetch may return; raised when a larger batch was cut off
 	bytes        int32         // the same without regard to large batches: see nextBytes
-	trip         time.Duration // of the quickest of the last answers: see nextBytes
+	trip         time.Duration // time of the quickest recent answer: see nextBytes
 
 	announced bool // Assigned has returned
 	revoked   bool // Revoked or Lost is being called: nothing more is returned
-	// paused keeps what is queued, unless others need the memory, and fetches no more.
+	// A paused partition keeps its queue, unless others need the memory, and is not fetched.
 	paused bool
-	// recheck asks who leads the partition though a leader is known: the request
-	// takes long. rechecked is when that was asked for last.
+	// recheck requests a lookup of the leader although one is known, since the request takes
+	// long. rechecked is when that was last done.
 	recheck   bool
 	rechecked time.Time
-	// place says whether the position is in the leader's log: truncated if
-	// the log may end before it, outOfRange if the leader says that it is not
-	// there. Nothing is fetched until the position has been checked.
+	// place says whether the position is in the leader's log: truncated if the log may end
+	// before it, outOfRange if the leader has said that it isn't there. Nothing is fetched until
+	// the position has been checked.
 	place    place
-	checking bool  // a goroutine does so
-	stuck    error // why the partition is not fetched any more, nil if it is
+	checking bool  // a goroutine is checking it
+	stuck    error // why the partition is no longer fetched; nil if it is
 
 	notBefore time.Time // earliest next try after a failure
 	failures  int       // in a row, of this partition
-	cutOff    int       // in a row: fetches that cut off a batch which was to fit
-	missing   int       // how many times in a row the cluster said that it is not there
-	err       error     // the last failure, nil once a fetch has succeeded: Status shows it
-	// damage is what can't be read at next, nil if nothing was found. It stays until
-	// the position has passed it: that the log is fetched again is no news.
+	cutOff    int       // number of fetches in a row that cut off a batch that should have fit
+	missing   int       // number of answers in a row that it does not exist
+	err       error     // last failure, which Status shows; nil once a fetch has succeeded
+	// damage describes records at next that can't be read; nil if there are none. It stays until
+	// the position has passed it, even if fetches of the log succeed meanwhile.
 	damage *damage
 
-	// lastStable and highWatermark are the ends of the log as a broker said last, −1 at
-	// first. lastFetch is when a fetch succeeded; lastAsked when the ends were asked for
-	// because none had for long.
+	// lastStable and highWatermark are the ends of the log as a broker last reported them, −1 at
+	// first. lastFetch is the time of the last successful fetch. lastAsked is when askEnds last
+	// asked for the ends.
 	lastStable, highWatermark int64
 	lastFetch, lastAsked      time.Time
 }
 
-// place says where a position may lie, beside in the leader's log.
+// place says where a position is relative to the leader's log.
 type place int8
 
 const (
@@ -85,7 +84,7 @@ const (
 	outOfRange
 )
 
-// newFetchPartition returns a partition whose leader has yet to be found out.
+// newFetchPartition returns a partition whose leader is not known yet.
 func newFetchPartition(a *transport.Assignment, maxBytes int32) *partition {
 	return &partition{
 		Partition: a.Partition, epoch: a.Epoch, topicID: a.TopicID,
@@ -95,19 +94,19 @@ func newFetchPartition(a *transport.Assignment, maxBytes int32) *partition {
 	}
 }
 
-// queueLength bounds the fetched pieces that wait of one partition. More than
-// one lets fetching go on while the caller works.
+// queueLength bounds the queued pieces of one partition. More than one lets fetching go on while
+// the caller works.
 const queueLength = 8
 
-// fetchable reports whether the partition is to be fetched, once it is known where. What is
-// queued counts as it came, compressed: it is the bound of what is fetched ahead.
+// fetchable reports whether the partition should be fetched, once its leader is known. Queued
+// data counts by its compressed size, which bounds how far fetching goes ahead.
 func (p *partition) fetchable() bool {
 	if p.revoked || p.paused || p.ahead >= p.end || p.checking || p.stuck != nil || p.request != nil || len(p.queue) >= queueLength {
 		return false
 	}
-	// What lies behind records that can't be read would be fetched again and again.
+	// Records behind unreadable ones would be fetched over and over.
 	if p.damage != nil && len(p.queue) > 0 {
-		return false // Poll is likely to find it again, and to drop what comes behind
+		return false // Poll will probably find the damage again, and drop the rest
 	}
 	queued := 0
 	for _, piece := range p.queue {
@@ -116,15 +115,15 @@ func (p *partition) fetchable() bool {
 	return queued <= int(p.maxBytes)
 }
 
-// pollable reports whether Poll may return something of the partition.
+// pollable reports whether Poll may return records of the partition.
 func (p *partition) pollable() bool {
 	return len(p.queue) > 0 && p.announced && !p.revoked && !p.paused
 }
 
-// source returns the broker to fetch from: the replica that the leader recommended, for as
-// long as such advice is good, or the leader.
+// source returns the broker to fetch from: the replica that the leader recommended, until that
+// recommendation expires, or the leader.
 func (p *partition) source(now time.Time) int32 {
-	// Then the leader is asked, whose answer may recommend one again (KIP-392).
+	// Then ask the leader, whose answer may recommend one again (KIP-392).
 	if p.replica >= 0 && now.After(p.replicaUntil) {
 		p.replica = -1
 	}
@@ -134,26 +133,26 @@ func (p *partition) source(now time.Time) int32 {
 	return p.leader
 }
 
-// leaveReplica goes back from a replica near by to the leader, which knows better. The leader
-// goes on recommending a replica that is frozen for as long as it counts as in sync, so
-// each time in a row the partition stays with the leader for longer.
+// leaveReplica goes back from a replica to the leader. A leader keeps recommending a frozen
+// replica as long as it counts as in sync, so each time in a row the partition stays with the
+// leader for longer.
 func (p *partition) leaveReplica(now time.Time) {
 	p.replica = -1
 	p.leaderUntil = now.Add(10 * time.Second << min(p.replicaLeft, 5))
 	p.replicaLeft++
 }
 
-// silent reports whether a replica near by owes an answer for too long, though its
-// partition has a leader: it is not waited for then as a leader is.
+// silent reports whether the partition's request waits too long for a replica's answer while the
+// partition has a leader. A replica is not waited for as a leader is.
 func (p *partition) silent(now time.Time) bool {
 	r := p.request
 	return r != nil && p.leader >= 0 && r.source != p.leader && now.Sub(r.sent) >= SilentAfter
 }
 
-// recheckDue is when to find out, the next time, whether the broker that the
-// partition's request waits for still leads it: soon, if the request before was
-// waited for without an answer. Leaders move one by one, so a request may go to the silent
-// broker once more, because of the partitions that it still led then.
+// recheckDue returns when to look up next whether the broker that the partition's request waits
+// for still leads it. It is soon if the previous request got no answer. Leaders move one by one,
+// so a request may have gone to the silent broker again for the partitions that it still led
+// then.
 func (p *partition) recheckDue() time.Time {
 	patience := SilentAfter
 	if p.request.sent.Sub(p.rechecked) < SilentAfter {
@@ -166,8 +165,8 @@ func (p *partition) recheckDue() time.Time {
 	return due
 }
 
-// fail puts the next try off, the longer the more often it has failed. Who leads
-// a partition is asked for at a steady pace: it moves when the cluster says so.
+// fail puts off the next try, for longer after each failure. The leader is looked up at a steady
+// pace instead, since it may move at any time.
 func (p *partition) fail(err error, now time.Time) {
 	p.err = err
 	wait := cluster.Backoff(p.failures)
@@ -179,7 +178,7 @@ func (p *partition) fail(err error, now time.Time) {
 	p.failures++
 }
 
-// succeed ends a failure. What was damaged in the log still is.
+// succeed ends a failure, but not damage, which is still in the log.
 func (p *partition) succeed() {
 	p.err, p.failures = nil, 0
 	if p.damage != nil {
@@ -187,8 +186,8 @@ func (p *partition) succeed() {
 	}
 }
 
-// moveTo drops what was fetched and goes on at an offset. What a request in
-// flight brings is dropped too.
+// moveTo drops the fetched data and continues at an offset. Data from a request in flight is
+// dropped too. f.mu is held.
 func (f *Fetcher) moveTo(p *partition, offset int64) {
 	for _, piece := range p.queue {
 		f.drop(piece)
@@ -198,28 +197,28 @@ func (f *Fetcher) moveTo(p *partition, offset int64) {
 	p.request = nil
 }
 
-// fetched is one partition's share of a fetch response, or what is left of it.
+// fetched is one partition's part of a fetch response, or the rest of it.
 type fetched struct {
-	reader   batch.Reader // Poll's alone while reading is set
+	reader   batch.Reader // used by Poll only while reading is set
 	reading  bool
-	left     int // bytes that reader has not read
-	retained int // bytes of memory that reader retained to go on
+	left     int // number of bytes that reader has not read
+	retained int // bytes of memory that reader keeps between reads
 	memory   *fetchMemory
-	// unreturned is what was decoded and then not returned, since the partition
-	// was paused meanwhile.
+	// unreturned holds decoded records that were not returned, since the partition was paused
+	// meanwhile.
 	unreturned                *batch.Decoded
 	lastStable, highWatermark int64
 }
 
-// fetchMemory is a fetch response in memory. Its size counts against the bound
-// until all its pieces are polled or dropped.
+// fetchMemory is the memory of a fetch response. Its size counts against the limit until all its
+// pieces are polled or dropped.
 type fetchMemory struct {
 	buffer *batch.Buffer
 	pieces int
 }
 
-// drop gives a piece up. The memory of batches that Poll returned stays until
-// they are released.
+// drop releases a piece. The memory of batches that Poll returned stays until they are released.
+// f.mu is held.
 func (f *Fetcher) drop(piece *fetched) {
 	if piece.unreturned != nil {
 		piece.unreturned.Release()
@@ -235,15 +234,15 @@ func (f *Fetcher) drop(piece *fetched) {
 	m.buffer.Release()
 }
 
-// distance is how long a fetch takes at least that is answered from afar.
+// distance is the response time from which on a broker counts as far away.
 const distance = 12 * time.Millisecond
 
-// nextBytes is what the next fetch may bring of a partition, of which one has just been
-// answered, within took. One fetch of a partition is under way at a time, so what it
-// brings over a slow network decides how fast the partition is read: it doubles, up to
-// all that a request may bring, for as long as there is more in the log and Poll has
-// used up what came before. The quickest of the last answers says how far the broker is:
-// one that is busy takes as long now and then, and larger pieces would only cost memory.
+// nextBytes returns how many bytes the next fetch of a partition may return, given that the
+// previous one took the time took. A partition has one fetch in flight at a time, so over a slow
+// network the size of a fetch decides how fast the partition is read. The size doubles, up to
+// all that a request may return, as long as the log has more and Poll has used up the data. The
+// quickest recent answer shows how far away the broker is: a busy broker is also slow at times,
+// and larger pieces would then only cost memory.
 func (f *Fetcher) nextBytes(p *partition, more bool, took time.Duration) int32 {
 	usual := f.partitionBytes()
 	if p.trip == 0 || took < p.trip {

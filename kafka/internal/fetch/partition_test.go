@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// What succeeds around a damaged stretch ends other failures and not that one: the
-// partition's health must not change with every fetch.
+// Successful fetches around damage end other failures, but not the damage: the partition's
+// health must not change with every fetch.
 func TestSuccessLeavesDamage(t *testing.T) {
 	down, damaged := errors.New("down"), new(batch.Fault)
 	p := newFetchPartition(&transport.Assignment{Partition: transport.Partition{Topic: "events"}}, 1<<20)
@@ -32,8 +32,8 @@ func TestSuccessLeavesDamage(t *testing.T) {
 	}
 }
 
-// What a fetch may bring grows while the broker is far away and Poll is faster, up to what
-// a request may bring, and shrinks when the broker answers quickly again.
+// The size of a fetch grows while the broker is far away and Poll is faster, up to all that a
+// request may return. It shrinks when the broker answers quickly again.
 func TestFetchGrowsWithDistance(t *testing.T) {
 	f := &Fetcher{limit: 64 << 20}
 	p := newFetchPartition(&transport.Assignment{Partition: transport.Partition{Topic: "events"}}, f.partitionBytes())
@@ -58,9 +58,8 @@ func TestFetchGrowsWithDistance(t *testing.T) {
 	step("near and busy", true, far, fetchPartitionBytes)
 }
 
-// TestCrowded: once the batches that are half decompressed keep more memory than is
-// theirs, only those go on, and paused partitions give theirs back, so that something
-// always does.
+// TestCrowded: once partly decompressed batches keep more memory than their share, only those go
+// on, and paused partitions give theirs back, so that at least one always does.
 func TestCrowded(t *testing.T) {
 	half := func(name string, retained int, paused bool) *partition {
 		p := newFetchPartition(&transport.Assignment{Partition: transport.Partition{Topic: name}}, 1<<20)

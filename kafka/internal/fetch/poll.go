@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	// pollPartitionBytes and pollBytes are about how much, decompressed, one
-	// Poll returns of one partition, and of all.
+	// pollPartitionBytes and pollBytes bound, roughly, the decompressed size of what one Poll
+	// returns: per partition, and in total.
 	pollPartitionBytes = 256 << 10
 	pollBytes          = 1 << 20
 )
 
-// pick is a piece that Poll decodes from, and what came of it. It holds the piece's memory
-// from picks to the end of poll, whatever becomes of the partition in between.
+// pick is a piece that Poll decodes from, with the result. It retains the piece's memory from
+// picks to the end of poll, whatever happens to the partition meanwhile.
 type pick struct {
 	partition *partition
 	piece     *fetched
-	done      bool // decoded, or err, is there
+	done      bool // decoded or err is set
 	decoded   batch.Decoded
 	err       error // a *batch.Fault: the next records can't be read
 }
 
-// Await returns what was fetched, and waits for it until ctx ends or closing is
-// closed. The error is ctx's, transport.ErrClosed, or of a reader what readerEnd returns; a
-// consumer waits out everything else. Only one goroutine at a time may call it. The
-// caller owns the batches until it calls their Release.
+// Await returns fetched batches. It waits until there are some, ctx ends, or closing is closed.
+// It returns ctx's error, transport.ErrClosed or, in a reader, the error of readerEnd; a
+// consumer waits out everything else. Only one goroutine at a time may call it. The caller owns
+// the batches until it calls their Release.
 func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transport.Batch, error) {
 	for {
 		select {
@@ -44,7 +44,7 @@ func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transpo
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		// What is fetched is returned before an end or an error of a reader is.
+		// Return fetched batches before a reader's end or error.
 		if batches := f.poll(); len(batches) > 0 {
 			return batches, nil
 		}
@@ -52,7 +52,7 @@ func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transpo
 			return nil, err
 		}
 		select {
-		// A signal may come for what poll has returned already: then the loop waits again.
+		// The signal may be for batches that poll has already returned: then wait again.
 		case <-f.ready:
 		case <-ctx.Done():
 		case <-closing:
@@ -60,8 +60,8 @@ func (f *Fetcher) Await(ctx context.Context, closing <-chan struct{}) ([]transpo
 	}
 }
 
-// readerEnd is why a reader has nothing more to wait for: a partition can't be read, or
-// all have been, to their ends. It is nil in a consumer.
+// readerEnd returns why a reader has nothing more to wait for: the error of a partition that
+// can't be read, or io.EOF once all have been read to their ends. It returns nil in a consumer.
 func (f *Fetcher) readerEnd() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,18 +74,18 @@ func (f *Fetcher) readerEnd() error {
 	return io.EOF
 }
 
-// poll returns what was fetched, at most a chunk per partition, without waiting. It may
-// return nothing though there was something, if that can't be read or was revoked.
+// poll returns fetched batches, at most one per partition, without waiting. It may return none
+// although some were queued, if they can't be read or were revoked.
 func (f *Fetcher) poll() []transport.Batch {
 	picks := f.picks()
 	if len(picks) == 0 {
 		return nil
 	}
-	// Decoding is the most of the work, and done without the mutex: only Poll
-	// touches the readers, and a piece that is dropped meanwhile retained its
-	// memory for as long as it is held here.
-	// size counts the memory that this poll takes, of which the first piece gets its whole part:
-	// a poll returns at least one batch.
+	// Decode without the mutex, since that is most of the work. Only Poll uses the readers, and
+	// a piece that is dropped meanwhile keeps the memory that is retained here.
+	//
+	// size counts the memory that this poll takes. The first piece always gets its whole part,
+	// so that a poll returns at least one batch.
 	size := 0
 	for i := range picks {
 		c := &picks[i]
@@ -107,7 +107,7 @@ func (f *Fetcher) poll() []transport.Batch {
 			}
 		}
 		if p := picks[i].partition; len(p.queue) == 0 || p.queue[0] != piece {
-			piece.reader.Close() // dropped while it was read, or just now
+			piece.reader.Close() // dropped during the read, or just now
 		}
 		piece.memory.buffer.Release()
 	}
@@ -115,20 +115,20 @@ func (f *Fetcher) poll() []transport.Batch {
 	return batches
 }
 
-// picks takes the first piece of every partition that has one, and holds its
-// memory. Partitions take turns in being first.
+// picks takes the first piece of every partition that has one, and retains its memory.
+// Partitions take turns in being first.
 func (f *Fetcher) picks() []pick {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var picks []pick
-	// The partition after the first that is picked now is the first next time.
+	// The next poll begins after the first partition picked now.
 	begin := f.pollTurn
 	full := f.crowded()
 	for i := range f.order {
 		at := (begin + i) % len(f.order)
 		p := f.order[at]
-		// While too many batches are half decompressed only those go on: each that is read to
-		// its end gives its memory back.
+		// While too many batches are partly decompressed, continue only those: each one gives
+		// its memory back at its end.
 		if !p.pollable() || full && p.queue[0].retained == 0 {
 			continue
 		}
@@ -138,7 +138,7 @@ func (f *Fetcher) picks() []pick {
 		c := pick{partition: p, piece: p.queue[0]}
 		c.piece.reading = true
 		c.piece.memory.buffer.Retain()
-		// The partition was paused after an earlier poll had decoded this.
+		// An earlier poll decoded this, and then the partition was paused.
 		if d := c.piece.unreturned; d != nil {
 			c.decoded, c.done, c.piece.unreturned = *d, true, nil
 		}
@@ -147,9 +147,9 @@ func (f *Fetcher) picks() []pick {
 	return picks
 }
 
-// crowded reports whether the batches that are being decompressed keep so much memory
-// that they must be read to their ends before another is begun. Those of paused
-// partitions give theirs back first, and are decompressed again later.
+// crowded reports whether partly decompressed batches keep so much memory that they must be read
+// to their ends before another is begun. Those of paused partitions give their memory back
+// first, and are decompressed again later. f.mu is held.
 func (f *Fetcher) crowded() bool {
 	retained, going := 0, false
 	for _, p := range f.order {
@@ -170,8 +170,8 @@ func (f *Fetcher) crowded() bool {
 	return going
 }
 
-// batchOf makes a batch of what was decoded, unless the partition was revoked,
-// moved or paused meanwhile.
+// batchOf returns the decoded records as a batch. It returns false if the partition was revoked,
+// moved or paused meanwhile. f.mu is held.
 func (f *Fetcher) batchOf(c *pick) (transport.Batch, bool) {
 	p, piece, d := c.partition, c.piece, &c.decoded
 	switch {
@@ -208,11 +208,11 @@ func (f *Fetcher) batchOf(c *pick) (transport.Batch, bool) {
 	return b, b.From < b.Next
 }
 
-// releaseOf returns the Release of a batch, which gives up the memory of a response, of what
-// was decompressed from it, and of the records.
+// releaseOf returns the Release of a batch. It releases the memory of the response, of the
+// decompressed data, and of the records.
 func releaseOf(response *batch.Buffer, d *batch.Decoded) func() {
 	response.Retain()
-	// A copy, as d lies in the slice of picks, which is not kept.
+	// Copy d: it points into the slice of picks, which is not kept.
 	lent := *d
 	return func() {
 		lent.Release()
@@ -220,7 +220,7 @@ func releaseOf(response *batch.Buffer, d *batch.Decoded) func() {
 	}
 }
 
-// abortedIn are the aborted transactions of a response, by where they begin.
+// abortedIn returns the aborted transactions of a response, sorted by their first offsets.
 func abortedIn(part *kmsg.FetchResponseTopicPartition) []batch.AbortedTransaction {
 	if len(part.AbortedTransactions) == 0 {
 		return nil
@@ -229,7 +229,7 @@ func abortedIn(part *kmsg.FetchResponseTopicPartition) []batch.AbortedTransactio
 	for i, t := range part.AbortedTransactions {
 		aborted[i] = batch.AbortedTransaction{Producer: t.ProducerID, First: t.FirstOffset}
 	}
-	// Not slices.SortFunc: of that a program links several kB for each type.
+	// Not slices.SortFunc, which would link several more kB for this type.
 	sort.Slice(aborted, func(i, k int) bool { return aborted[i].First < aborted[k].First })
 	return aborted
 }

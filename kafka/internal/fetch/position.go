@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Why a position moved, as Listener.Skipped gets it.
+// Reasons for which a position moves. Listener.Skipped gets them.
 var (
 	errRemoved   = errors.New("retention removed the records from the log")
 	errBeyond    = errors.New("the offset lies beyond the end of the log")
@@ -21,11 +21,11 @@ var (
 	ErrRecreated = errors.New("the topic was created again")
 )
 
-// untilWritten is a reader's policy: an offset that the log does not have yet is
-// waited for.
+// untilWritten is a reader's policy: wait until the offset is written.
 const untilWritten transport.OutOfRange = -1
 
-// checkPositions starts to find out where partitions of one leader really are.
+// checkPositions starts a check of the positions of partitions with the same leader. f.mu is
+// held.
 func (f *Fetcher) checkPositions(leader int32, partitions []*partition) {
 	var cut, out []*partition
 	for _, p := range partitions {
@@ -36,8 +36,8 @@ func (f *Fetcher) checkPositions(leader int32, partitions []*partition) {
 			out = append(out, p)
 		}
 	}
-	// In the background, since it waits for brokers. checking keeps the partitions from
-	// being fetched until it has ended.
+	// Check in the background, since it waits for brokers. Meanwhile checking keeps the
+	// partitions from being fetched.
 	f.work.Go(func() {
 		if len(cut) > 0 {
 			f.checkTruncated(leader, cut)
@@ -54,16 +54,17 @@ func (f *Fetcher) checkPositions(leader int32, partitions []*partition) {
 	})
 }
 
-// checkTruncated asks a new leader whether its log holds what was read up to a
-// position: where the epoch that was read last ends in its log (KIP-320).
+// checkTruncated asks a new leader whether its log has everything before the positions of
+// partitions. It compares each position with the end of its last epoch in the leader's log
+// (KIP-320).
 func (f *Fetcher) checkTruncated(leader int32, partitions []*partition) {
-	// Answers come without mu, so each partition is looked at again under it: it may have
+	// The answers come while mu is not held, so check each partition again under it: it may have
 	// been revoked, or moved, meanwhile.
 	ends, failed := f.epochEnds(leader, partitions)
 	logs, unbounded := f.boundedEnds(partitions)
 	for _, p := range partitions {
 		f.mu.Lock()
-		// An error puts the check off: the leader is found out again, and asked.
+		// After an error, look up the leader again and check with it later.
 		end := ends[p.Partition]
 		err := cmp.Or(failed[p.Partition], unbounded[p.Partition])
 		move := false
@@ -77,7 +78,7 @@ func (f *Fetcher) checkTruncated(leader int32, partitions []*partition) {
 		case end < 0 || end >= p.ahead: // nothing is missing, or nobody knows
 			p.place = inLog
 		default:
-			// Of what was fetched, nothing more may be returned.
+			// None of the fetched data may be returned any more.
 			f.moveTo(p, p.next)
 			p.place = inLog
 			move = end < p.next
@@ -90,9 +91,9 @@ func (f *Fetcher) checkTruncated(leader int32, partitions []*partition) {
 	}
 }
 
-// epochEnds asks a leader where the last epoch of each partition's position
-// ends in its log, −1 if it doesn't know. A partition that it refuses is in failed
-// instead, with its own error: one that has moved on says nothing of the others.
+// epochEnds asks a leader where the last epoch of each partition's position ends in its log. The
+// end is −1 if the leader doesn't know. Partitions that the leader refuses are in failed, each
+// with its own error: a partition that has moved says nothing about the others.
 func (f *Fetcher) epochEnds(leader int32, partitions []*partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	// A consumer is no replica.
@@ -139,8 +140,7 @@ func (f *Fetcher) epochEnds(leader int32, partitions []*partition) (ends map[tra
 	return ends, failed
 }
 
-// boundedEnds asks how far the logs go of which a reader has seen that they go as
-// far as it reads.
+// boundedEnds asks for the ends of logs that once reached the end of what their reader reads.
 func (f *Fetcher) boundedEnds(partitions []*partition) (ends map[transport.Partition]int64, failed map[transport.Partition]error) {
 	var bounded []transport.Partition
 	f.mu.Lock()
@@ -156,10 +156,10 @@ func (f *Fetcher) boundedEnds(partitions []*partition) (ends map[transport.Parti
 	return f.client.TryOffsets(f.Ctx, transport.Latest(), bounded)
 }
 
-// cutShort ends a reader of which a partition's log went as far as it reads, and
-// does not any more: what is missing may never come again, or as other records.
-// Without truncation the last stable offset never goes back: a new leader does not
-// tell it before its high watermark has reached what its log began with (KIP-207).
+// cutShort ends the reader, and reports true, if a partition's log reached the reader's end
+// before and no longer does: the missing records may never come again, or come as other records.
+// Without truncation the last stable offset never goes back: a new leader doesn't report it
+// before its high watermark has reached what its log began with (KIP-207). f.mu is held.
 func (f *Fetcher) cutShort(p *partition, ends map[transport.Partition]int64) bool {
 	end, known := ends[p.Partition]
 	if !known || end >= p.end || p.lastStable < p.end {
@@ -172,15 +172,16 @@ func (f *Fetcher) cutShort(p *partition, ends map[transport.Partition]int64) boo
 	return true
 }
 
-// checkOutOfRange moves positions that are not in the log. Before the log's start there is
-// one way to go; past its end the epochs show whether the log was truncated or a policy applies.
+// checkOutOfRange moves positions that are not in the log. A position before the log's start can
+// only move there. For one past its end, the epochs show whether the log was truncated;
+// otherwise the policy applies.
 func (f *Fetcher) checkOutOfRange(leader int32, partitions []*partition) {
 	ids := make([]transport.Partition, len(partitions))
 	for i, p := range partitions {
 		ids[i] = p.Partition
 	}
-	// Three answers of the cluster are needed, in any order: where the log begins, where it
-	// ends, and how far the last epoch that was read goes in it.
+	// Three answers are needed, in any order: where the log begins, where it ends, and where the
+	// last epoch that was read ends in it.
 	starts, noStart := f.client.TryOffsets(f.Ctx, transport.Earliest(), ids)
 	ends, noEnd := f.client.TryOffsets(f.Ctx, transport.Latest(), ids)
 	epochs, noEpoch := f.epochEnds(leader, partitions)
@@ -197,11 +198,11 @@ func (f *Fetcher) checkOutOfRange(leader int32, partitions []*partition) {
 			p.fail(err, time.Now())
 		case f.cutShort(p, ends):
 		case p.ahead >= starts[p.Partition] && p.ahead <= ends[p.Partition]:
-			// The broker did not know yet how far the log goes.
+			// The broker did not know the log's end yet.
 			p.place = inLog
 			p.fail(fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, kerr.OffsetOutOfRange), time.Now())
 		case p.ahead != p.next:
-			// Poll is behind, and what it returns next may be in the log.
+			// Poll is behind, and its own position may be in the log.
 			p.place = inLog
 			f.moveTo(p, p.next)
 		default:
@@ -214,17 +215,16 @@ func (f *Fetcher) checkOutOfRange(leader int32, partitions []*partition) {
 	}
 }
 
-// policy says where a position goes that is not in the log, and why. Without a
-// reason it stays: the partition is asked for again, or stuck. start and end are the log's,
-// epochs where the position's epoch ends in it. f.mu is held.
+// policy returns where a position that is not in the log moves, and why. Without a reason the
+// position stays: the partition is fetched again, or is stuck. start and end are the log's;
+// epochs has where the position's epoch ends in it. f.mu is held.
 func (f *Fetcher) policy(p *partition, start, end int64, epochs map[transport.Partition]int64) (to int64, reason error) {
-	// Retention, or an operator, removed the records: they can't be read any more, whatever
-	// the policy is.
+	// Retention, or an operator, removed the records. They can't be read any more, whatever the
+	// policy.
 	if p.next < start {
 		return start, errRemoved
 	}
-	// An epoch that ends earlier in the log than what was read of it shows that
-	// the log was truncated, and where.
+	// If the epoch ends in the log before the position, the log was truncated there.
 	if cut, known := epochs[p.Partition]; known && p.lastEpoch >= 0 && cut >= start && cut < p.next {
 		return cut, ErrTruncated
 	}
@@ -243,20 +243,17 @@ func (f *Fetcher) policy(p *partition, start, end int64, epochs map[transport.Pa
 	return 0, nil
 }
 
-// current reports whether p is still assigned. A caller that gives up f.mu and takes it again
-// asks first: a partition that was revoked and came back is another Partition. f.mu is held.
+// current reports whether p is still assigned. Call it after releasing and reacquiring f.mu: a
+// partition that was revoked and assigned again is another *partition. f.mu is held.
 func (f *Fetcher) current(p *partition) bool {
 	return f.partitions[p.Partition] == p && !p.revoked
 }
 
-// skip calls the Listener's Skipped, and then moves a position: a batch from
-// the new place never comes before.
-//
-// A position that is not in the log may be one of another log. Then it is for the
-// member to begin that one.
+// skip calls the Listener's Skipped and then moves a position, so that no batch from the new
+// position comes first. It does nothing if the topic was created again: a position that is not
+// in the log may belong to the old topic, and the member has to begin the new one.
 func (f *Fetcher) skip(ctx context.Context, p *partition, from, to int64, reason error) {
-	// The topic is asked for first: an offset that is not in the log may be one of a topic
-	// of this name that was deleted.
+	// Ask about the topic first: the offset may belong to a deleted topic of this name.
 	known, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if t, err := f.client.FreshTopic(known, p.Topic); err == nil {
@@ -278,13 +275,13 @@ func (f *Fetcher) skip(ctx context.Context, p *partition, from, to int64, reason
 	if !current {
 		return
 	}
-	// Without mu, as Skipped is user code; Enter keeps other calls of the Listener out, and
-	// with them the end of the assignment.
+	// Not under mu, since Skipped is user code. Enter keeps out other calls of the Listener, and
+	// so the end of the assignment.
 	f.Listener.Skipped(p.Partition, from, to, reason)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.moveTo(p, to)
-	// Nothing is known of the epoch of what lies before the new position.
+	// The epoch of the record before the new position is unknown.
 	p.place, p.lastEpoch = inLog, -1
 	p.err, p.failures, p.damage = nil, 0, nil
 	p.notBefore = time.Time{}

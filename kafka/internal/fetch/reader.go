@@ -11,15 +11,15 @@ import (
 
 // Reader reads partitions outside any group. It implements transport.Reader.
 type Reader struct {
-	// fetch has no group behind it: its Recreated is nil.
+	// fetch belongs to no group, so its Recreated is nil.
 	fetch *Fetcher
-	// work counts the fetcher's goroutines, which end with stop.
+	// work counts the fetcher's goroutines. stop ends them.
 	work sync.WaitGroup
 	stop context.CancelFunc
 }
 
-// NewReader returns a reader, which connects in the background. An error names every
-// wrong field of cfg. The caller closes the reader before client.
+// NewReader returns a reader, which connects in the background. Its error names every invalid
+// field of cfg. The caller must close the reader before client.
 func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) (*Reader, error) {
 	if err := validateReader(&cfg); err != nil {
 		return nil, err
@@ -34,8 +34,8 @@ func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) 
 		r.fetch.Topics[p.Topic] = transport.TopicStart{Topic: p.Topic, OutOfRange: untilWritten}
 		positions = append(positions, transport.Assignment{Partition: p, Offset: max(from, 0), LeaderEpoch: -1})
 	}
-	// All of this comes before Run: no request goes beyond an end, and the first Poll
-	// may return records. A reader's assignment has no Listener that has to know it first.
+	// Do all of this before Run, so that no request goes past an end, and the first Poll may
+	// return records. A reader's assignments needn't be announced to a Listener first.
 	r.fetch.Add(positions)
 	r.fetch.bound(cfg.To)
 	r.fetch.Announce(positions)
@@ -43,7 +43,7 @@ func NewReader(client *cluster.Client, cfg transport.ReaderConfig, rack string) 
 	return r, nil
 }
 
-// validateReader fills in defaults and returns an error that names every wrong field.
+// validateReader fills in defaults and returns an error that names every invalid field.
 func validateReader(cfg *transport.ReaderConfig) error {
 	var wrong kerr.Faults
 	if len(cfg.From) == 0 {
@@ -61,27 +61,27 @@ func validateReader(cfg *transport.ReaderConfig) error {
 	return wrong.Err("transport.ReaderConfig")
 }
 
-// Poll returns what was fetched, and waits for it. It implements transport.Reader.
+// Poll returns fetched batches, and waits until there are some. It implements transport.Reader.
 func (r *Reader) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return r.fetch.Await(ctx, r.fetch.Ctx.Done())
 }
 
-// Pause stops reading partitions; what was fetched of them is kept.
+// Pause stops reading partitions. Data that was fetched is kept.
 func (r *Reader) Pause(partitions ...transport.Partition) { r.fetch.Pause(partitions, true) }
 
-// Resume lets them go on.
+// Resume continues reading partitions after Pause.
 func (r *Reader) Resume(partitions ...transport.Partition) { r.fetch.Pause(partitions, false) }
 
-// Close ends every goroutine. They wait for nothing but answers that the end of
-// fetching gives up, so they end whatever ctx says.
+// Close stops all goroutines and waits for them. It ignores its context: they wait only for
+// answers, and give those up when fetching ends.
 func (r *Reader) Close(context.Context) error {
 	r.stop()
 	r.work.Wait()
 	return nil
 }
 
-// nobody listens to a reader: of its partitions nothing is ever given or taken,
-// and that a position moved shows in the batches.
+// nobody is the Listener of a reader, which ignores all calls: a reader's partitions are never
+// assigned or revoked, and its batches show when a position has moved.
 type nobody struct{}
 
 func (nobody) Assigned([]transport.Assignment) {}

@@ -36,7 +36,7 @@ func startLogReader(b *bed.Bed, cfg transport.ReaderConfig) transport.Reader {
 	return r
 }
 
-// pollOne polls what comes next, of one partition.
+// pollOne polls the next batch, of one partition.
 func pollOne(t *testing.T, r transport.Reader) (records int, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -51,8 +51,8 @@ func pollOne(t *testing.T, r transport.Reader) (records int, err error) {
 	return records, err
 }
 
-// TestReaderMissing: a reader takes the cluster's word that a topic is not there
-// when it hears nothing else three times in a row.
+// TestReaderMissing: a reader believes that a topic is missing after hearing so three times in a
+// row.
 func TestReaderMissing(t *testing.T) {
 	const missing, electing = kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable
 	for _, c := range []struct {
@@ -90,8 +90,8 @@ func TestReaderMissing(t *testing.T) {
 	}
 }
 
-// TestReaderTruncated: a reader ends with an error when the log has lost what it
-// was to read, and goes on when it has not.
+// TestReaderTruncated: a reader ends with an error if the log has lost records that it was to
+// read, and otherwise goes on.
 func TestReaderTruncated(t *testing.T) {
 	const written, silent = 10, -1
 	for _, c := range []struct {
@@ -114,7 +114,7 @@ func TestReaderTruncated(t *testing.T) {
 				for range written {
 					b.Delivered(b.Publish(p, 0, strings.Repeat("x", 1000)))
 				}
-				// So little that the next record is fetched once one is polled.
+				// Small enough that the next record is fetched only after one is polled.
 				r := startLogReader(b, transport.ReaderConfig{FetchBytes: 2000, To: map[transport.Partition]int64{{Topic: "events"}: c.to}})
 				records, err := pollOne(t, r)
 				if records != 1 || err != nil {
@@ -139,8 +139,8 @@ func TestReaderTruncated(t *testing.T) {
 	}
 }
 
-// truncate lets leaders tell where the log ends, unless that is negative, and
-// refuse to read it if outOfRange.
+// truncate makes leaders report where the log ends, unless that is negative, and refuse to read
+// it if outOfRange is set.
 func truncate(b *bed.Bed, epochEnd, logEnd int64, outOfRange bool) {
 	b.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		b.KeepControl()

@@ -12,20 +12,20 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// maxCutOff is how often in a row a batch may be cut off that was to fit, before that is a
-// failure: turns of other partitions explain no more.
+// maxCutOff is the number of times in a row after which it is a failure that a batch which should
+// have fit was cut off: other partitions that take turns no longer explain it.
 const maxCutOff = 16
 
-// fetchRequest is a fetch that is in flight.
+// fetchRequest is a fetch in flight.
 type fetchRequest struct {
 	source   int32     // node id
-	sent     time.Time // by which a silent broker is recognised
+	sent     time.Time // shows whether the broker is silent
 	cancel   context.CancelFunc
-	maxBytes int // reserved of the Fetcher's bound
+	maxBytes int // reserved of the Fetcher's limit
 }
 
-// send starts a fetch of partitions, which are all led by that broker or have a replica
-// there. f.mu is held.
+// send starts a fetch of partitions from a broker, which leads them or has a replica of them.
+// f.mu is held.
 func (f *Fetcher) send(broker int32, partitions []*partition, now time.Time) {
 	ctx, cancel := context.WithCancel(f.Ctx)
 	r := &fetchRequest{source: broker, sent: now, cancel: cancel, maxBytes: f.share()}
@@ -42,14 +42,14 @@ func (f *Fetcher) send(broker int32, partitions []*partition, now time.Time) {
 		part.CurrentLeaderEpoch = p.leaderEpoch
 		part.FetchOffset = p.ahead
 		part.PartitionMaxBytes = p.maxBytes
-		// One record larger than the bounds still comes: brokers answer with at
-		// least one batch. Of a batch that was cut off the size is known, so that
-		// the bound of its partition is raised, and here that of the request.
+		// A record larger than these bounds still arrives, since brokers return at least one
+		// batch. Once a batch was cut off, its size is known. Then the bound of its partition is
+		// raised, and here that of the request.
 		req.MaxBytes = max(req.MaxBytes, p.maxBytes)
 		t := topicOf(req, p.Topic)
 		t.Partitions = append(t.Partitions, part)
 	}
-	// Reserved before the answer is there: memory must not be promised twice.
+	// Reserve before the answer is there: memory must not be promised twice.
 	r.maxBytes = int(req.MaxBytes)
 	f.reserved += r.maxBytes
 	f.source(broker).requests++
@@ -59,8 +59,8 @@ func (f *Fetcher) send(broker int32, partitions []*partition, now time.Time) {
 	})
 }
 
-// topicOf is the request's part about a topic. Partitions come by topic, but the
-// first topic may come again last.
+// topicOf returns the request's entry for a topic, which it adds if needed. Partitions come
+// sorted by topic, except that the first topic may come again at the end.
 func topicOf(req *kmsg.FetchRequest, name string) *kmsg.FetchRequestTopic {
 	if n := len(req.Topics); n > 0 && req.Topics[n-1].Topic == name {
 		return &req.Topics[n-1]
@@ -74,8 +74,8 @@ func topicOf(req *kmsg.FetchRequest, name string) *kmsg.FetchRequestTopic {
 	return &req.Topics[len(req.Topics)-1]
 }
 
-// fetch waits for the answer to a request and takes it in. The answer is read into a
-// pooled buffer whose size a broker said: cluster bounds it before it is allocated.
+// fetch waits for the answer to a request and takes it in. The answer is read into a pooled
+// buffer. The broker states its size, which package cluster bounds before it is allocated.
 func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchRequest, partitions []*partition) {
 	var buffer *batch.Buffer
 	body, version, err := f.client.Exchange(ctx, r.source, req, func(size int) []byte {
@@ -103,7 +103,7 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 			f.client.Throttled.Add(int64(wait))
 		}
 		f.handleResponse(r, &resp, buffer, now)
-	// A request that was cancelled says nothing about its broker.
+	// A canceled request says nothing about its broker.
 	case ctx.Err() == nil:
 		source.notBefore = now.Add(min(cluster.Backoff(source.failures), cluster.LookAgainAfter))
 		source.failures++
@@ -116,14 +116,14 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 	}
 	f.mu.Unlock()
 	if buffer != nil {
-		buffer.Release() // what was taken in holds it by itself
+		buffer.Release() // queued pieces retain it themselves
 	}
 	Signal(f.wake)
 	Signal(f.ready)
 }
 
-// unreachable deals with a broker that did not answer: what it leads may be led
-// by another now. The partitions themselves don't back off, as only their broker failed.
+// unreachable handles a broker that did not answer: its partitions may have another leader now.
+// They don't back off themselves, since only the broker failed. f.mu is held.
 func (f *Fetcher) unreachable(r *fetchRequest, partitions []*partition, err error, now time.Time) {
 	for _, p := range partitions {
 		if p.request != r {
@@ -139,8 +139,8 @@ func (f *Fetcher) unreachable(r *fetchRequest, partitions []*partition, err erro
 	}
 }
 
-// handleResponse takes a response in. A response counts against the bound as a whole, until the
-// last of its pieces is polled or dropped. f.mu is held.
+// handleResponse takes in a response. The whole response counts against the limit until the last
+// of its pieces is polled or dropped. f.mu is held.
 func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buffer *batch.Buffer, now time.Time) {
 	memory := &fetchMemory{buffer: buffer}
 	for i := range resp.Topics {
@@ -158,7 +158,7 @@ func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buff
 			}
 			p.lastFetch = now
 			p.lastStable, p.highWatermark = part.LastStableOffset, part.HighWatermark
-			// A replica that answers is good again: the next time that it is left counts as first.
+			// The replica works again: the next time it is left counts as the first.
 			if r.source != p.leader {
 				p.replicaLeft = 0
 			}
@@ -173,31 +173,31 @@ func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buff
 	}
 }
 
-// queueBatches queues what a response brought of one partition. Only the headers of batches
-// are read here; Poll decodes them, so that fetching never waits for decoding. f.mu is held.
+// queueBatches queues one partition's data in a response. It reads only the headers of batches;
+// Poll decodes them, so that fetching never waits for decoding. f.mu is held.
 func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartition, memory *fetchMemory, sent, now time.Time) {
-	// Three cases: whole batches came; one that is larger than was asked for was cut off,
-	// and more is asked for; or nothing came before the wait was over.
+	// There are three cases: whole batches came; a batch larger than requested was cut off, so
+	// request more; or nothing came before the wait was over.
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
-		// What comes before it, and was fetched already, comes again.
+		// A broker may send batches again that come before it and were fetched already.
 		need := span.Size + span.Need
 		switch {
 		case err != nil && p.ahead > p.next:
-			// It may be passed over once what lies before it is polled.
+			// An operator may skip it once the records before it are polled.
 			p.notBefore = now.Add(time.Second)
 			return
 		case err != nil:
 			f.unreadable(p, err, now)
 			return
-		// The batch was to fit. Others may have come before it; a broker that never sends it
-		// whole is asked more slowly.
+		// The batch should have fit. Data of others may have come before it, but a broker that
+		// never sends it whole is asked more slowly.
 		case span.Need > 0 && need <= int(p.maxBytes):
 			if p.cutOff++; p.cutOff >= maxCutOff {
-				p.fail(fmt.Errorf("fetching %s at offset %d: of a batch of %d bytes a part comes, though %d are asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
+				p.fail(fmt.Errorf("fetching %s at offset %d: the broker sends only a part of a batch of %d bytes, though %d were asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
 				return
 			}
-		// At least twice as much as before, and what the batch's header says it takes.
+		// Request what the batch's header says it needs, but at least twice as much as before.
 		case span.Need > 0:
 			p.maxBytes = int32(min(max(need, 2*int(p.maxBytes)), cluster.MaxResponse))
 		case len(part.RecordBatches) > 0: // cut off before its size
@@ -209,12 +209,12 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 		p.succeed()
 		return
 	}
-	// If there is an error, it belongs to what the next fetch begins with.
+	// Any error is about what the next fetch begins with.
 	p.succeed()
 	p.cutOff = 0
 	p.maxBytes = f.nextBytes(p, part.HighWatermark > span.Next, now.Sub(sent))
-	// A broker notes the ends before it reads its log, which may have grown meanwhile. The
-	// last stable offset bounds what is read of committed records alone.
+	// A broker notes the ends before it reads its log, which may have grown meanwhile. Committed
+	// records are never past the last stable offset.
 	p.highWatermark = max(p.highWatermark, span.Next)
 	if f.isolation == 1 {
 		p.lastStable = max(p.lastStable, span.Next)
@@ -238,8 +238,8 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	p.ahead, p.lastEpoch = span.Next, span.LeaderEpoch
 }
 
-// find looks a partition up by a name that may lie in a fetch buffer.
-// It returns nil for a partition that is not assigned any more. f.mu is held.
+// find returns a partition, or nil if it is no longer assigned. topic may alias a fetch buffer.
+// f.mu is held.
 func (f *Fetcher) find(topic string, partition int32) *partition {
 	for lo, hi := 0, len(f.order); lo < hi; {
 		mid := (lo + hi) / 2

@@ -8,11 +8,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// By its name alone a topic can't be distinguished from one that was deleted and created again,
-// whose offsets mean other records (KIP-516).
+// A name alone can't distinguish a topic from one that was deleted and created again, where the
+// same offsets mean other records (KIP-516).
 
-// TopicID returns the ID that the topic of a partition had when it was assigned;
-// zero if it is not.
+// TopicID returns the ID of a partition's topic when the partition was assigned. It returns the
+// zero ID for a partition that is not assigned.
 func (f *Fetcher) TopicID(id transport.Partition) transport.TopicID {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -22,15 +22,15 @@ func (f *Fetcher) TopicID(id transport.Partition) transport.TopicID {
 	return transport.TopicID{}
 }
 
-// DifferentTopic reports whether two IDs are of different topics. A zero ID, from brokers
-// before 2.8, may be any.
+// DifferentTopic reports whether two IDs belong to different topics. A zero ID, which brokers
+// before 2.8 give, matches any topic.
 func DifferentTopic(before, now transport.TopicID) bool {
 	none := transport.TopicID{}
 	return before != now && before != none && now != none
 }
 
-// Outdated returns the assigned partitions of an earlier topic than t, of the same
-// name. Partitions that were stopped by mistake, and are of t, are fetched again.
+// Outdated returns the partitions that were assigned from an earlier topic with the name of t.
+// Partitions of t that were stopped by mistake are fetched again.
 func (f *Fetcher) Outdated(t *cluster.TopicMeta) (partitions []transport.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,7 +39,7 @@ func (f *Fetcher) Outdated(t *cluster.TopicMeta) (partitions []transport.Partiti
 		case p.Topic != t.Name:
 		case DifferentTopic(p.topicID, t.ID):
 			partitions = append(partitions, p.Partition)
-		// A broker that was late had named another ID, and now the cluster agrees on this one.
+		// A broker with old metadata named another ID, but the cluster agrees on this one.
 		case p.topicID == t.ID && errors.Is(p.stuck, ErrRecreated):
 			p.stuck, p.err = nil, nil
 			Signal(f.wake)
@@ -48,8 +48,8 @@ func (f *Fetcher) Outdated(t *cluster.TopicMeta) (partitions []transport.Partiti
 	return partitions
 }
 
-// TopicIDs returns the IDs that the topics of commits had when their partitions
-// were assigned, and the names of the topics of which partitions are being revoked.
+// TopicIDs returns the topic IDs with which the partitions of commits were assigned, and the
+// names of the topics with partitions that are being revoked.
 func (f *Fetcher) TopicIDs(commits []transport.Commit) (ids map[transport.Partition]transport.TopicID, revoked []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

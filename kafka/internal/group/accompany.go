@@ -224,7 +224,7 @@ func (m *membership) lookWhoReads() error {
 // members asks the coordinator for the members of the group. It fails while the group
 // rebalances, since subscriptions are not shown then.
 func (m *membership) members(ctx context.Context) ([]groupMember, error) {
-	// Both protocols show the same things by two requests.
+	// Both protocols show the same things, by two requests.
 	d, err := describeGroup(ctx, m.ask, m.refusedBy, m.cfg.Group, m.epochs != nil)
 	if err != nil {
 		return nil, fmt.Errorf("describing group %q: %w", m.cfg.Group, err)
@@ -239,7 +239,7 @@ func (m *membership) members(ctx context.Context) ([]groupMember, error) {
 		// share, or shows types.
 		g.ours = shown.clientID == m.client.Options.ClientID || len(ClientTypes(shown.clientID)) > 0
 		if !d.epochs {
-			// What can't be read is another library's, of which nothing is known.
+			// Unreadable data is another library's, about which nothing is known.
 			g.topics = balance.SubscribedTopics(shown.subscription)
 			g.assigned, _ = balance.DecodeAssignment(shown.assignment)
 			if _, ok := balance.DecodeTypes(shown.subscription); ok {

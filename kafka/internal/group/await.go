@@ -73,7 +73,8 @@ func (m *membership) watchStarts(b *beginning) {
 		b.mu.Unlock()
 		commits, err := m.client.CommittedOn(b.ctx, m.cfg.Group, firsts)
 		if _, one := errors.AsType[*cluster.PartitionError](err); one {
-			// One that may not be seen, say, does not keep what is known of the others.
+			// A partition that fails, because its topic may not be seen for example, must not
+			// hide the others.
 			commits = make(map[transport.Partition]transport.Commit)
 			for _, first := range firsts {
 				one, alone := m.client.CommittedOn(b.ctx, m.cfg.Group, []transport.Partition{first})

@@ -148,7 +148,8 @@ func (m *membership) beginAll(b *beginning, added, assigned []transport.Partitio
 			return
 		}
 		if _, alone := errors.AsType[*cluster.PartitionError](err); alone {
-			// One that may not be seen, say, does not hold up the others.
+			// A topic that fails, because it may not be seen for example, must not hold up the
+			// others.
 			for _, topic := range names {
 				b.work.Go(func() { m.beginAlone(b, topic, topics[topic], assigned, nil) })
 			}

@@ -45,8 +45,9 @@ func newDescribe(group string, epochs bool) kmsg.Request {
 }
 
 // describeGroup asks for the description of a group, by the protocol of the member. While
-// members go over to KIP-848 one by one, the group is one of that protocol to its
-// coordinator, which calls it dead in the classic one: then that of KIP-848 is asked for.
+// members move to KIP-848 one by one, the coordinator treats the group as one of that protocol,
+// and reports it as dead to requests of the classic one. Then the description of KIP-848 is
+// asked for.
 func describeGroup(ctx context.Context, ask func(context.Context, kmsg.Request) (kmsg.Response, error), refused func(int16) error, group string, epochs bool) (*described, error) {
 	answer, err := ask(ctx, newDescribe(group, epochs))
 	if err != nil {
@@ -64,8 +65,8 @@ func describeGroup(ctx context.Context, ask func(context.Context, kmsg.Request) 
 	return d, nil
 }
 
-// Key, MaxVersion and the methods that follow implement kmsg.Request. The version is
-// fixed, since every broker of the protocol has it.
+// Key, MaxVersion and the methods below implement kmsg.Request. The version is fixed, since
+// every broker with the protocol has it.
 func (d *describe) Key() int16 {
 	if d.epochs {
 		return int16(kmsg.ConsumerGroupDescribe)

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// inconsistentGroupProtocol is a code of group membership, beside those of errors.go.
+// inconsistentGroupProtocol is a code of group membership, in addition to those of package kerr.
 const inconsistentGroupProtocol kerr.Error = 23
 
 // errClosing ends run's loop if Close was called during a join. Nobody else sees it.
@@ -147,7 +147,7 @@ func (m *membership) run() {
 		case errors.Is(err, kerr.RebalanceInProgress):
 		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.GroupIDNotFound):
 			m.lose(err)
-			// At once, unless the coordinator goes on to say so of every join.
+			// Rejoin at once, unless the coordinator gives this answer to join after join.
 			if failures > 0 {
 				m.wait(cluster.RetryCoordinator(err, failures))
 			}

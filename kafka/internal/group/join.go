@@ -131,10 +131,10 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	return assigned, nil
 }
 
-// readable returns what the member can read of an assignment, each partition once. Leaders of
-// other libraries assign what they like, and a static member that comes back gets what its
-// former self had, also of topics to which it subscribes no more: their records are for
-// members that do.
+// readable returns the partitions of an assignment that the member can read, each once. Leaders
+// of other libraries assign what they like. A static member that comes back gets what it had
+// before, even of topics to which it no longer subscribes: their records are for members that
+// do.
 func (m *membership) readable(assigned []transport.Partition) []transport.Partition {
 	refused := 0
 	var first transport.Partition
@@ -155,8 +155,8 @@ func (m *membership) readable(assigned []transport.Partition) []transport.Partit
 	return slices.Compact(readable)
 }
 
-// joinGroup sends JoinGroup, and again with the member id that the coordinator
-// wants a new member to have (KIP-394).
+// joinGroup sends JoinGroup, and repeats it with the member id that the coordinator wants a new
+// member to use (KIP-394).
 func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, error) {
 	// Partitions assigned but not begun before this rebalance are not claimed: anyone may get them.
 	owned := m.fetch.Owned()
@@ -188,7 +188,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		case 0:
 			return resp, nil
 		case kerr.MemberIDRequired:
-			// Of a member that has one it is no answer, and would be none the next time.
+			// A member that has an id can't act on this answer, and would get it again.
 			if named {
 				return nil, code
 			}
@@ -235,14 +235,14 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 	for i := range resp.Members {
 		member, err := balance.ReadMember(&resp.Members[i])
 		if err != nil {
-			// It gets nothing, and keeps nobody else from theirs.
+			// It gets nothing, but must not keep the others from getting theirs.
 			m.logFailure(fmt.Errorf("the subscription of member %s of group %q can't be read: %w", resp.Members[i].MemberID, m.cfg.Group, err))
 			continue
 		}
 		members = append(members, member)
 		for _, topic := range member.Topics {
-			// Of all members, as the leader plans for theirs too. A topic that is not there has
-			// none, and is looked for every second.
+			// Of all members, since the leader plans for everyone. A missing topic has no
+			// partitions, and is checked every second.
 			partitions[topic] = 0
 		}
 	}
@@ -255,8 +255,8 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 		case err == nil:
 			partitions[topic] = int32(len(t.Partitions))
 		case errors.Is(err, transport.ErrTopicMissing):
-		// What any member subscribes to must not cost the group its other topics: names that
-		// can't be, or that this client may not see.
+		// One member's topic must not cost the group its other topics: the name may be invalid,
+		// or not visible to this client.
 		case t != nil && (errors.Is(err, transport.ErrUnauthorized) || errors.Is(err, transport.ErrRejected)), errors.Is(err, cluster.ErrUnmentioned):
 			m.logFailure(fmt.Errorf("group %q gets no partitions of a topic: %w", m.cfg.Group, err))
 		default:

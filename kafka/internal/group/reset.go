@@ -66,7 +66,7 @@ func annotated(ctx context.Context, client *cluster.Client, group string, commit
 }
 
 // StoredBy returns a function that returns the first error in a response to a StoreRequest of
-// those commits. One that the response leaves out is not known to be stored.
+// commits. A commit that the response leaves out counts as not stored.
 func StoredBy(commits []transport.Commit) func(kmsg.Response) error {
 	return func(answer kmsg.Response) error {
 		stored := make(map[transport.Partition]bool, len(commits))
@@ -83,7 +83,7 @@ func StoredBy(commits []transport.Commit) func(kmsg.Response) error {
 	}
 }
 
-// AllStored returns an error that names the first of commits that is not among those stored.
+// AllStored returns an error that names the first of commits that is missing from stored.
 func AllStored(commits []transport.Commit, stored map[transport.Partition]bool) error {
 	for i := range commits {
 		if p := commits[i].Partition; !stored[p] {

@@ -214,9 +214,9 @@ func (m *membership) storeStart(ctx context.Context, topic string, partitions []
 // epoch. Partitions without a commit were added after the group had started on the topic, and
 // are read from their beginning.
 //
-// Epochs contain the generation, so that they grow from owner to owner within
-// the group, and can fence what lies outside of Kafka. A static member that comes back to
-// the generation that it had begins with the epochs of its former self.
+// Epochs contain the generation, so that they grow from owner to owner within the group, and can
+// fence stores outside of Kafka. A static member that comes back in the same generation begins
+// with its former epochs.
 func (m *membership) assignments(partitions []transport.Partition, t *cluster.TopicMeta, committed map[transport.Partition]transport.Commit) []transport.Assignment {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -228,8 +228,8 @@ func (m *membership) assignments(partitions []transport.Partition, t *cluster.To
 		}
 		// The generation is in the upper half, so that later owners have larger epochs.
 		m.epoch = max(m.epoch+1, uint64(max(m.generation, 0))<<32)
-		// The fetcher reads up to the highest offset there is: who stands on it reads nothing,
-		// and never hears that the log ends before.
+		// The fetcher reads up to the highest possible offset. A position on it would read
+		// nothing, and never learn that the log ends before it.
 		c.Partition, c.Offset = p, min(c.Offset, math.MaxInt64-1)
 		m.kept.own(c, t.ID, ok)
 		assignments = append(assignments, transport.Assignment{

@@ -139,7 +139,7 @@ type describable struct {
 	epochs   bool   // by the protocol of KIP-848
 	ask      func(context.Context, kmsg.Request) (kmsg.Response, error)
 	refused  func(code int16) error
-	// joined reports whether the member is in the group, and returns what is closed
+	// joined reports whether the member is in the group, and returns a channel that is closed
 	// when that, or the generation, changes.
 	joined func() (in bool, changed <-chan struct{})
 	log    *slog.Logger
@@ -212,7 +212,7 @@ func (h *groupTypes) look(ctx context.Context, g *describable) error {
 	}
 	live = append(live, h.own...)
 	if !whole && len(h.own) > 0 {
-		// What is seen is handled, and of the rest nothing is known.
+		// What is shown is handled; about the rest nothing is known.
 		h.update(append(live, h.book.Live()...), nil)
 		return errSilent
 	}
@@ -230,9 +230,9 @@ var (
 	errSilent = errors.New("a member by the classic protocol does not show what it handles")
 )
 
-// types returns those of all members, this one included. whole is false if another member
-// of this library does not show its own: beside members by the protocol of KIP-848 nobody
-// sees the subscriptions of those by the classic one, whose client id says nothing.
+// types returns the types of all members, including this one. whole is false if another member
+// of this library does not show its types: with members of KIP-848 in the group, nobody sees the
+// subscriptions of classic members, and their client ids don't contain types.
 func (g *describable) types(ctx context.Context) (live []grouptypes.ID, whole bool, err error) {
 	d, err := describeGroup(ctx, g.ask, g.refused, g.name, g.epochs)
 	if err != nil {

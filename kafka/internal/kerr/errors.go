@@ -164,8 +164,8 @@ func LostConnection(err error) bool {
 	return ok
 }
 
-// FromClient returns err with the client library's code in it, which comes from connection
-// set-up and from its routing, as an Error.
+// FromClient returns err with the client library's error code converted to an Error. Such codes
+// come from connection set-up and from the library's routing.
 func FromClient(err error) error {
 	if code, ok := errors.AsType[kafkago.Error](err); ok {
 		return fmt.Errorf("%w%s", Error(code), detail(err, code))

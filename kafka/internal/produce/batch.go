@@ -123,9 +123,9 @@ func (b *partitionBatch) open(content int, timestamp int64) int32 {
 		b.first, b.last = timestamp, timestamp
 	}
 	b.last = max(b.last, timestamp)
-	// The partition's last batch is a good guess of this one's size: growing by doubling
-	// would copy what is there several times. Within bounds, since many partitions that once
-	// were busy would take far more memory than the records that wait.
+	// The size of the partition's previous batch is a good estimate: growing by doubling would
+	// copy the records several times. It is bounded, since many partitions that were once busy
+	// would otherwise take far more memory than their waiting records.
 	if need := len(b.raw.Bytes) + content + maxRecordHead; need > cap(b.raw.Bytes) {
 		larger := batch.NewBuffer(max(need, 2*cap(b.raw.Bytes), min(b.usual, mostGrowth*need)))
 		larger.Bytes = larger.Bytes[:copy(larger.Bytes, b.raw.Bytes)]
@@ -135,12 +135,12 @@ func (b *partitionBatch) open(content int, timestamp int64) int32 {
 	return int32(len(b.raw.Bytes))
 }
 
-// mostGrowth is how many times as much memory as it needs a batch takes at most, for the
-// records to come.
+// mostGrowth bounds the memory that a batch takes for future records, as a multiple of what it
+// needs now.
 const mostGrowth = 16
 
-// close notes the record that open began. Its completion and its credit belong to the
-// batch from here on.
+// close adds the record that open began. From here on its completion and its credit belong to
+// the batch.
 func (b *partitionBatch) close(p pending) {
 	b.records = append(b.records, p)
 	b.held += int64(p.size)

@@ -38,23 +38,21 @@
 // sent one by one. A batch behind a refused one is not in the log, and gets other numbers under
 // the next epoch (KIP-360), since its old request may still arrive.
 //
-// What is known of a batch. Before a byte of a request was written it is not in the log.
-// From then on it may be (maybeAppended), until a broker answers in a way that excludes
-// it, and it is sent again with the same bytes: the broker recognises its sequence
-// number. A batch that is refused for its size or its records is rebuilt under the next
-// epoch. If the whole may be in the log nevertheless (doubted), it is rebuilt under the same
-// number, and the first part finds that out: a log that has the whole refuses it as out of
-// order.
+// What is known about a batch. Before a byte of its request is written it is not in the log.
+// From then on it may be (maybeAppended), until a broker's answer rules that out, and it is sent
+// again with the same bytes: the broker recognizes its sequence number. A batch refused for its
+// size or its records is rebuilt under the next epoch. If the whole batch may be in the log all
+// the same (doubted), it is rebuilt under the same number, and the first part shows it: a log
+// that has the whole refuses the part as out of order.
 //
-// When a batch is lost. At its deadline, or after an error that repeating does not
-// change, its records fail, and with them all that is queued behind it on the partition:
-// a later record must not be in the log where an earlier one is missing. Only the
-// records that may be in the log have an unknown outcome. What is accepted afterwards is
-// written under the next epoch, which fences the request that was given up, and lets no
-// broker take it for a repetition of that.
+// Losing a batch. At its deadline, or after an error that a retry does not change, the batch's
+// records fail, together with everything queued behind it on the partition: a later record must
+// not be in the log if an earlier one is missing. Only records that may be in the log have an
+// unknown outcome. Records accepted afterwards are written under the next epoch, which fences
+// the abandoned request and keeps brokers from taking them for a repetition of it.
 //
 // Deadlines are watched wherever a partition can be: in a sender's list by its expiry timer, at
-// a worker by the deadline of the exchange, among the waiting ones by their timer. Partitions
-// of a throttled broker wait among the latter, so that quotas delay records no longer than
-// their delivery time.
+// a worker by the deadline of the exchange, among the waiting ones by their timer. Partitions of
+// a throttled broker wait among the latter, so that quotas delay records no longer than their
+// delivery time.
 package produce

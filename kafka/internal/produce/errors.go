@@ -82,21 +82,21 @@ func refusal(code kerr.Error, message string, size int) error {
 	return fmt.Errorf("kafka: %w (%w)", transport.ErrRejected, code)
 }
 
-// appendedMaybe reports whether a leader may have appended a batch that it
-// answers with that error. Kafka checks most things before it appends: those codes are
-// listed. After that it waits for the replicas, and answers an end of that wait as a
-// time-out, as too few replicas, or, if it has lost the partition meanwhile, as if it had
-// never led it. A code that has no place in the answer says nothing of the log.
+// appendedMaybe reports whether a leader that answers a batch with that error may have appended
+// it. Kafka checks most things before it appends: the codes of those checks are listed. After
+// that it waits for the replicas, and reports the end of that wait as a timeout, as too few
+// replicas, or, if it has lost the partition meanwhile, as if it had never led it. An unexpected
+// code says nothing about the log.
 func appendedMaybe(code kerr.Error) bool {
 	switch code {
-	// What is wrong with the request, or not allowed; 21 is INVALID_REQUIRED_ACKS, 89
+	// The request is wrong or not allowed; 21 is INVALID_REQUIRED_ACKS, 89
 	// THROTTLING_QUOTA_EXCEEDED.
 	case kerr.CorruptMessage, kerr.MessageTooLarge, 17, kerr.RecordListTooLarge, 21, kerr.TopicAuthorizationFailed, 31,
 		kerr.InvalidTimestamp, kerr.UnsupportedVersion, 42, 43, 44, 76, kerr.InvalidRecord, 89,
-		// The wrong broker, or not yet; 103 is INCONSISTENT_TOPIC_ID.
+		// The wrong broker, or one that is not ready; 103 is INCONSISTENT_TOPIC_ID.
 		kerr.LeaderNotAvailable, kerr.BrokerNotAvailable, 9, kerr.NotEnoughReplicas, kerr.UnknownLeaderEpoch, kerr.UnknownTopicID, 103,
 		kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator,
-		// The log does not take the session or its numbers.
+		// The log refuses the producer's session or its numbers.
 		kerr.OutOfOrderSequenceNumber, kerr.DuplicateSequenceNumber, kerr.InvalidProducerEpoch, kerr.UnknownProducerID:
 		return false
 	}

@@ -107,9 +107,9 @@ func (p *partition) lose(err *DeliveryError) {
 		b, behindIt = behindIt[0], behindIt[1:]
 	}
 	if b != nil {
-		// What was sent may still arrive, or be in the log whatever the broker has said, so
-		// what follows is written under the next epoch: under the same numbers the broker
-		// would take it for a repetition, acknowledge it and write nothing.
+		// The sent request may still arrive, or be in the log whatever the broker has said, so
+		// write what follows under the next epoch. Under the same numbers the broker would take
+		// it for a repetition, acknowledge it and write nothing.
 		err.Unknown = b.maybeAppended || b.doubted
 		sent := func(b *partitionBatch) bool { return b.stamped || b.perhapsWritten() }
 		if sent(b) || slices.ContainsFunc(behindIt, sent) {
@@ -276,21 +276,21 @@ func (p *partition) retryOrLose(err error, message *string) {
 	p.lose(&DeliveryError{What: what, Cause: err})
 }
 
-// refuse fails the records that the broker refuses for what they are, and sends
-// the others in a batch of their own, under the next epoch.
+// refuse fails the records that the broker refuses for their content, and sends the others in a
+// new batch under the next epoch.
 //
-// If the broker doesn't name the records (KIP-467) the batch is halved, until a record is
-// alone. That also gets a batch down to a size that the topic accepts.
+// If the broker doesn't name the records (KIP-467) the batch is halved, until a record is alone.
+// That also gets a batch down to a size that the topic accepts.
 //
-// A batch that may be in the log is halved too, since brokers refuse it before they look for
-// it. Its first part is sent under the same sequence number. A log that has the whole batch
-// answers that the part is out of order; one that accepts the part does not have the batch. No
-// record is reported as refused before that is known.
+// A batch that may be in the log is halved too, since brokers refuse it before they look for it.
+// Its first part is sent under the same sequence number. A log that has the whole batch answers
+// that the part is out of order; one that accepts the part does not have the batch. No record is
+// reported as refused before that is known.
 func (p *partition) refuse(answer *kmsg.ProduceResponseTopicPartition) {
 	b, code := p.head, kerr.Error(answer.ErrorCode)
 	uncertain := b.perhapsWritten()
-	// What was sent behind it is not in the log either, for want of what comes before. Its
-	// numbers may change now, and no broker may take it under the old ones (KIP-360), nor
+	// Batches sent behind it are not in the log either, since what comes before them is missing.
+	// Their numbers may change now. No broker may accept them under the old ones (KIP-360), nor
 	// take what follows for a repetition of what it refused.
 	if !uncertain {
 		p.restamp()

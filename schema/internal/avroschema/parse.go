@@ -23,8 +23,8 @@ type parser struct {
 	names   avro.SchemaCache
 	load    func(registry.Reference) (*registry.Schema, error)
 	deepest int
-	// met are the references that were followed, without the names that they are called by:
-	// several schemas may refer to one, and some to each other.
+	// met has the references that were followed, without the names that refer to them: several
+	// schemas may refer to one schema, and some to each other.
 	met map[registry.Reference]bool
 }
 

@@ -49,9 +49,9 @@ type Format interface {
 }
 
 const (
-	// referencesKeyword holds in a schema's text those that it refers to.
+	// referencesKeyword is the keyword in a schema's text for the schemas it refers to.
 	referencesKeyword = "x-eventbus-references"
-	// unnamedKeyword says in it that events name no schema.
+	// unnamedKeyword is the keyword that says that events name no schema.
 	unnamedKeyword = "x-eventbus-unnamed"
 )
 
@@ -130,8 +130,8 @@ func New(name string, r *registry.Registry, f registry.Framing, format Format, o
 func (c *codec) ContentType() string { return c.format.ContentType() }
 
 // SchemaText returns the codec's own schema, for catalogues: what a service declares,
-// whatever the registry has. In Avro data nothing but the writer's schema tells one field
-// from the next, so it says where events do not name that.
+// whatever the registry has. Avro data can be read only by its writer's schema, so the text says
+// if events don't name that.
 func (c *codec) SchemaText() string {
 	text := c.format.Text()
 	if object := strings.TrimSpace(text); !c.names() && c.format.Definition().Type == registry.Avro && strings.HasPrefix(object, "{") {
@@ -140,7 +140,7 @@ func (c *codec) SchemaText() string {
 	return text
 }
 
-// names reports whether events name the schema that they are written by.
+// names reports whether events name the schema that they are written with.
 func (c *codec) names() bool {
 	return c.registry != nil && (c.framing != registry.None || c.options.Register || c.options.Latest || c.options.ID != 0)
 }
