@@ -154,7 +154,7 @@ func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attempt
 	err := h.policy.of(cause, len(s.delivery.Events), h.kind, s.delivery.Attempt)
 	if err != nil && err.verdict.Kind == engine.Discard { // by OnError, which call doesn't see
 		if failed := s.waitReceipts(); failed != nil {
-			err = h.policy.of(errors.Join(cause, failed), len(s.delivery.Events), h.kind, s.delivery.Attempt)
+			err = h.policy.of(&unpublished{cause, failed}, len(s.delivery.Events), h.kind, s.delivery.Attempt)
 		}
 	}
 	returned = true

@@ -323,8 +323,19 @@ func (s *scope) settle(err error) error {
 	if err == nil || failed == nil {
 		return cmp.Or(failed, err)
 	}
-	return errors.Join(err, failed) // joined errors concern the whole batch
+	return &unpublished{err, failed}
 }
+
+// unpublished is the error of an attempt that the failed publish of an event brings back. It
+// is judged as the publish's error: neither the handler's marks count nor what OnError makes of
+// its error.
+type unpublished struct{ err, failed error }
+
+// Error has both texts.
+func (e *unpublished) Error() string { return errors.Join(e.err, e.failed).Error() }
+
+// Unwrap returns the publish's error.
+func (e *unpublished) Unwrap() error { return e.failed }
 
 // ends reports whether a handler's error may leave events behind that do not come back. It
 // reports false for an error whose methods panic, which is judged later.

@@ -355,8 +355,9 @@ func RetryWait(wait func(attempt int, err error) time.Duration) SubscribeOption 
 // (*PanicError), a timeout, and data that can't be decoded too. It is not asked about
 // the error of a whole batch, whose events are tried one by one, about events behind
 // the one that a batch stopped at, nor where only an open breaker of publishing is at
-// fault: none of these was tried by itself. It is called concurrently, in the attempt's
-// goroutine. Where it panics the event is retried.
+// fault: none of these was tried by itself. Where an event that is discarded has
+// published another one whose publish failed, decide is asked about that error alone. It is
+// called concurrently, in the attempt's goroutine. Where it panics the event is retried.
 func OnError(decide func(err error) error) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
 		if decide == nil {

@@ -323,6 +323,12 @@ func useAndStart(t *testing.T, m eventbus.Middleware) error {
 // TestReceiptsJoinWhatErrorsEnd: an error that leaves events handled, or given up, does so
 // only where what the handler published for them is in the log.
 func TestReceiptsJoinWhatErrorsEnd(t *testing.T) {
+	discardBoom := func(err error) error {
+		if errors.Is(err, errBoom) {
+			return eventbus.Discard(err)
+		}
+		return err
+	}
 	type publish func(ctx context.Context, events ...order)
 	batch := func(err error) func(*eventbus.Topic[order], publish) eventbus.Subscription {
 		return func(topic *eventbus.Topic[order], p publish) eventbus.Subscription {
@@ -350,6 +356,8 @@ func TestReceiptsJoinWhatErrorsEnd(t *testing.T) {
 			}
 			return eventbus.Discard(err)
 		})),
+		"discarded by OnError for what it is": single(errBoom, eventbus.OnError(discardBoom)),
+		"discarded twice":                     single(eventbus.Discard(errBoom), eventbus.OnError(discardBoom)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, cluster *memory.Cluster) {

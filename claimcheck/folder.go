@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -64,18 +65,26 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	return reference, syncFolders(dir, filepath.Dir(dir), f.path)
 }
 
-// syncFolders makes the names in folders durable. Windows, which opens no folder, does that
-// by itself.
+// syncFolders makes the names in folders durable, where that can be asked for: Windows opens
+// no folder, some network file systems sync none, and who may write to one need not be allowed
+// to read it.
 func syncFolders(names ...string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
 	for _, name := range names {
 		folder, err := os.Open(name)
+		if errors.Is(err, fs.ErrPermission) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+		err = folder.Sync()
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+			err = nil
+		}
+		if err := errors.Join(err, folder.Close()); err != nil {
 			return err
 		}
 	}

@@ -27,9 +27,9 @@ type Ticket struct {
 // round is the set of probes that a half-open breaker allows together. The first success closes
 // the breaker; if the last probe ends without one, the breaker opens again. The breaker's
 // lock guards it.
-type round struct { // ends the round at the circuit
-	done    func(error) // remaining
-	places  int         // that are left
+type round struct {
+	done    func(error) // ends the round at the circuit
+	places  int         // remaining
 	running int
 	failed  bool // a failure that counts
 	over    bool

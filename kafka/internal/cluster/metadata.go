@@ -112,6 +112,18 @@ func (c *Client) Prepare(ctx context.Context, names ...string) error {
 	return c.Refresh(ctx, names...)
 }
 
+// Prepared is Topic after Prepare, which returned failed: what Prepare could not ask for is
+// not asked for again, topic by topic, and what is known counts all the same.
+func (c *Client) Prepared(ctx context.Context, name string, failed error) (*TopicMeta, error) {
+	c.metadata.mu.Lock()
+	asks := !c.metadata.usableLocked(name)
+	c.metadata.mu.Unlock()
+	if asks && failed != nil {
+		return nil, failed
+	}
+	return c.Topic(ctx, name)
+}
+
 // FreshTopic returns the metadata of a topic from a request sent after the call.
 func (c *Client) FreshTopic(ctx context.Context, name string) (*TopicMeta, error) {
 	if err := c.Refresh(ctx, name); err != nil {

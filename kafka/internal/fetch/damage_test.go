@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,8 @@ func aBatch(offset int64, value string) []byte {
 }
 
 // serve answers fetches of partition 0 of "events" with the result of data for the offset. The
-// log ends at end. serve counts the fetches that returned data.
+// log ends at end. No answer is larger than was asked for. serve counts the fetches that
+// returned data.
 func serve(b *bed.Bed, end int64, data func(offset int64) []byte) *atomic.Int64 {
 	brought := &atomic.Int64{}
 	b.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -41,10 +43,12 @@ func serve(b *bed.Bed, end int64, data func(offset int64) []byte) *atomic.Int64 
 		topic.Topic = asked.Topics[0].Topic
 		part := kmsg.NewFetchResponseTopicPartition()
 		part.HighWatermark, part.LastStableOffset = end, end
-		part.RecordBatches = data(asked.Topics[0].Partitions[0].FetchOffset)
+		of := asked.Topics[0].Partitions[0]
+		part.RecordBatches = data(of.FetchOffset)
 		if part.RecordBatches == nil {
 			return nil, nil, true // an idle broker holds the fetch
 		}
+		part.RecordBatches = part.RecordBatches[:min(len(part.RecordBatches), int(of.PartitionMaxBytes))]
 		brought.Add(1)
 		topic.Partitions = append(topic.Partitions, part)
 		resp.Topics = append(resp.Topics, topic)
@@ -68,7 +72,7 @@ func (s *skips) Skipped(_ transport.Partition, from, to int64, _ error) {
 
 // startMember starts the fetcher of a group member that owns partition 0 of "events" from offset
 // 0.
-func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener) *Fetcher {
+func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener, more ...transport.Assignment) *Fetcher {
 	b.T.Helper()
 	work := &sync.WaitGroup{}
 	f := NewFetcher(bedclient.Of(b), log, rack, 1<<20, false, work)
@@ -79,7 +83,7 @@ func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener
 		stop()
 		work.Wait()
 	})
-	owned := []transport.Assignment{{Partition: transport.Partition{Topic: "events"}, LeaderEpoch: -1}}
+	owned := append(more, transport.Assignment{Partition: transport.Partition{Topic: "events"}, LeaderEpoch: -1})
 	f.Add(owned)
 	f.Announce(owned)
 	work.Go(f.Run)
@@ -245,6 +249,35 @@ func TestCutOffAlways(t *testing.T) {
 		}
 		if s := f.Status()[0]; s.Err != nil {
 			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// TestCutOffBehindAnother: a batch that is cut off because the broker sends the one before it
+// again is requested together with that one.
+func TestCutOffBehindAnother(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		first, second := aBatch(0, strings.Repeat("a", 200_000)), aBatch(1, strings.Repeat("b", 200_000))
+		serve(b, 2, func(offset int64) []byte {
+			switch offset {
+			case 0:
+				return first
+			case 1:
+				return slices.Concat(first, second)
+			}
+			return nil
+		})
+		f := startMember(b, "", slog.New(slog.DiscardHandler), nobody{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the clock is the bubble's
+		defer cancel()
+		for next := int64(0); next < 2; {
+			batches, err := f.Await(ctx, f.Ctx.Done())
+			if err != nil {
+				t.Fatalf("at offset %d: %v, %+v", next, err, f.Status()[0])
+			}
+			for i := range batches {
+				next = batches[i].Next
+			}
 		}
 	})
 }

@@ -82,10 +82,7 @@ func (f *Fetcher) resolve() {
 		}
 		failed := f.client.Prepare(f.Ctx, topics...)
 		for _, topic := range topics {
-			t, err := (*cluster.TopicMeta)(nil), failed
-			if failed == nil {
-				t, err = f.client.Topic(f.Ctx, topic)
-			}
+			t, err := f.client.Prepared(f.Ctx, topic, failed)
 			f.learn(topic, t, err)
 		}
 		Signal(f.wake)

@@ -180,6 +180,8 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	// request more; or nothing came before the wait was over.
 	span, err := batch.FindSpan(part.RecordBatches, p.ahead)
 	if span.Next == p.ahead {
+		// A broker may send batches again that come before it and were fetched already.
+		need := span.Size + span.Need
 		switch {
 		case err != nil && p.ahead > p.next:
 			// An operator may skip it once the records before it are polled.
@@ -190,14 +192,14 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 			return
 		// The batch should have fit. Data of others may have come before it, but a broker that
 		// never sends it whole is asked more slowly.
-		case span.Need > 0 && span.Need <= int(p.maxBytes):
+		case span.Need > 0 && need <= int(p.maxBytes):
 			if p.cutOff++; p.cutOff >= maxCutOff {
 				p.fail(fmt.Errorf("fetching %s at offset %d: the broker sends only a part of a batch of %d bytes, though %d were asked for", p.Partition, p.ahead, span.Need, p.maxBytes), now)
 				return
 			}
 		// Request what the batch's header says it needs, but at least twice as much as before.
 		case span.Need > 0:
-			p.maxBytes = int32(min(max(span.Need, 2*int(p.maxBytes)), cluster.MaxResponse))
+			p.maxBytes = int32(min(max(need, 2*int(p.maxBytes)), cluster.MaxResponse))
 		case len(part.RecordBatches) > 0: // cut off before its size
 			p.maxBytes = int32(min(2*int(p.maxBytes), cluster.MaxResponse))
 			p.notBefore = now.Add(cluster.Backoff(0))

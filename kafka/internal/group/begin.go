@@ -124,12 +124,11 @@ func (m *membership) awaitBegun() {
 }
 
 // beginAll assigns at once the partitions of topics that the group has begun before, which need
-// only their commits. It begins every other topic by itself. its commits. Every other topic is
-// begun by itself.
+// only their commits. It begins every other topic by itself.
 func (m *membership) beginAll(b *beginning, added, assigned []transport.Partition) {
 	var committed map[transport.Partition]transport.Commit
 	topics := make(map[string][]transport.Partition)
-	var names []string               // how often each was looked up before
+	var names []string
 	before := make(map[string]int64) // how many times each was looked up
 	for topic, partitions := range cluster.ByTopic(added, cluster.TopicOfPartition) {
 		names = append(names, topic)

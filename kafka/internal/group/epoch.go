@@ -325,13 +325,11 @@ func (m *membership) epochChanges() (req *kmsg.ConsumerGroupHeartbeatRequest, li
 // named returns an assignment by its topics' names.
 func (m *membership) named(ctx context.Context, a *kmsg.ConsumerGroupHeartbeatResponseAssignment) ([]transport.Partition, error) {
 	names := make(map[transport.TopicID]string)
-	if err := m.client.Prepare(ctx, m.topics...); err != nil {
-		return nil, err
-	}
+	failed := m.client.Prepare(ctx, m.topics...)
 	for _, topic := range m.topics {
 		// Omit topics that can't be asked about now. If one of them is assigned, its ID is unknown
 		// below.
-		if t, err := m.client.Topic(ctx, topic); err == nil {
+		if t, err := m.client.Prepared(ctx, topic, failed); err == nil {
 			names[t.ID] = topic
 			m.notice(t)
 		}
