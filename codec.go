@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"sync"
 
@@ -67,44 +68,46 @@ type CodecWrapper interface {
 	Unwrap() Codec
 }
 
+// layers yields a codec and those inside it, the outermost first.
+func layers(c Codec) iter.Seq[Codec] {
+	return func(yield func(Codec) bool) {
+		for yield(c) {
+			w, ok := c.(CodecWrapper)
+			if !ok {
+				return
+			}
+			c = w.Unwrap()
+		}
+	}
+}
+
 // starterOf returns the outermost codec that needs a start, nil if none does.
 func starterOf(c Codec) CodecStarter {
-	for {
-		if s, ok := c.(CodecStarter); ok {
+	for layer := range layers(c) {
+		if s, ok := layer.(CodecStarter); ok {
 			return s
 		}
-		w, ok := c.(CodecWrapper)
-		if !ok {
-			return nil
-		}
-		c = w.Unwrap()
 	}
+	return nil
 }
 
 // innermost returns the codec that turns values into data.
 func innermost(c Codec) Codec {
-	for {
-		w, ok := c.(CodecWrapper)
-		if !ok {
-			return c
-		}
-		c = w.Unwrap()
+	for layer := range layers(c) {
+		c = layer
 	}
+	return c
 }
 
 // bindsID reports whether a codec, or one inside it, makes data that can't be read
 // without the event's id: it has a method BindsID then, as that of package personal.
 func bindsID(c Codec) bool {
-	for {
-		if _, ok := c.(interface{ BindsID() }); ok {
+	for layer := range layers(c) {
+		if _, ok := layer.(interface{ BindsID() }); ok {
 			return true
 		}
-		w, ok := c.(CodecWrapper)
-		if !ok {
-			return false
-		}
-		c = w.Unwrap()
 	}
+	return false
 }
 
 // Unavailable marks an error of a codec as one that may pass: what it needed
