@@ -41,7 +41,7 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		s.compare(place, x, y)
 	}
 	// A schema may require a field without describing it.
-	for _, name := range slices.Sorted(maps.Keys(both(mustWas, mustIs))) {
+	for _, name := range slices.Sorted(maps.Keys(merged(mustWas, mustIs))) {
 		if place := path + "/required/" + name; mustWas[name] == mustIs[name] || was[name] != nil || is[name] != nil {
 			continue
 		} else if mustIs[name] {
@@ -78,13 +78,6 @@ func successor(was, is map[string]any, name string, mustWas, mustIs map[string]b
 		}
 	}
 	return ""
-}
-
-// both returns the union of two sets.
-func both(a, b map[string]bool) map[string]bool {
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	return all
 }
 
 // names returns the texts of a list as a set; anything else in it is passed over.

@@ -279,9 +279,8 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	}
 }
 
-// merged returns the keywords of both schemas. It is for their names alone: values of b
-// hide those of a.
-func merged(a, b map[string]any) map[string]any {
+// merged returns the keys of both maps. It is for these alone: values of b hide those of a.
+func merged[V any](a, b map[string]V) map[string]V {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	return all
