@@ -57,5 +57,5 @@ func deleteRecords(ctx context.Context, c *cluster.Client, leader int32, p trans
 			return kerr.CodeError(part.ErrorCode)
 		}
 	}
-	return errLeftOut
+	return cluster.ErrLeftOut
 }

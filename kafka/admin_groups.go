@@ -143,7 +143,7 @@ func describeGroup(ctx context.Context, c *cluster.Client, coordinator int32, na
 	}
 	described := answer.(*kmsg.DescribeGroupsResponse).Groups
 	if len(described) == 0 {
-		return Group{}, errLeftOut
+		return Group{}, cluster.ErrLeftOut
 	}
 	d := &described[0]
 	switch {
@@ -167,8 +167,6 @@ func describeGroup(ctx context.Context, c *cluster.Client, coordinator int32, na
 	return g, nil
 }
 
-var errLeftOut = errors.New("the broker's response does not mention it")
-
 func describeConsumerGroup(ctx context.Context, c *cluster.Client, coordinator int32, name string) (Group, error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = []string{name}
@@ -181,7 +179,7 @@ func describeConsumerGroup(ctx context.Context, c *cluster.Client, coordinator i
 	}
 	described := answer.(*kmsg.ConsumerGroupDescribeResponse).Groups
 	if len(described) == 0 {
-		return Group{}, errLeftOut
+		return Group{}, cluster.ErrLeftOut
 	}
 	d := &described[0]
 	switch {

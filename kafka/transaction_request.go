@@ -83,7 +83,7 @@ func (x *Transactor) enlist(ctx context.Context, partitions []transport.Partitio
 		for _, p := range added {
 			// If it wasn't added, the end of the transaction would leave it open there.
 			if first == nil && !answered[p] {
-				first = fmt.Errorf("%s: %w", p, errLeftOut)
+				first = fmt.Errorf("%s: %w", p, cluster.ErrLeftOut)
 			}
 		}
 		return first

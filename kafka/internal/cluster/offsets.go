@@ -168,7 +168,7 @@ func (c *Client) listOffsetsOf(ctx context.Context, leader int32, timestamp int6
 		case err != nil:
 			failed[p] = err
 		case failed[p] == nil:
-			failed[p] = &PartitionError{p, errLeftOut}
+			failed[p] = &PartitionError{p, ErrLeftOut}
 		}
 	}
 	return found, failed
@@ -204,7 +204,8 @@ func (e *PartitionError) Error() string { return e.Partition.String() + ": " + e
 // Unwrap returns Err.
 func (e *PartitionError) Unwrap() error { return e.Err }
 
-var errLeftOut = errors.New("the broker's response leaves it out")
+// ErrLeftOut is the error of something requested that the response has nothing about.
+var ErrLeftOut = errors.New("the broker's response leaves it out")
 
 // offsetFetch returns the request for partitions, or for all if there are none.
 func offsetFetch(group string, partitions []transport.Partition) *kmsg.OffsetFetchRequest {
@@ -295,7 +296,7 @@ func committedIn(resp *kmsg.OffsetFetchResponse, topics []string, asked []transp
 	}
 	for _, p := range asked {
 		if left[p] {
-			return nil, &PartitionError{p, errLeftOut}
+			return nil, &PartitionError{p, ErrLeftOut}
 		}
 	}
 	return commits, nil

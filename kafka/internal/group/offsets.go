@@ -25,9 +25,6 @@ const commitBytes = 512 << 10
 // 5 s by default.
 const commitPatience = 10 * time.Second
 
-// errLeftOut is the error of a commit that the coordinator's response does not mention.
-var errLeftOut = errors.New("the coordinator's response leaves the partition out")
-
 // commit stores offsets for the group. They are fenced by the epochs of their partitions, and
 // sent under the member's generation at that time.
 func (m *membership) commit(ctx context.Context, commits []transport.Commit) error {
@@ -201,7 +198,7 @@ func (m *membership) storeOnce(ctx context.Context, id string, generation int32,
 		err := m.refusedBy(code)
 		switch {
 		case !answered:
-			failed[commits[i].Partition] = errLeftOut
+			failed[commits[i].Partition] = cluster.ErrLeftOut
 		case err == nil:
 		case m.storeLater(kerr.Error(code), failures):
 			again, last = append(again, commits[i]), err

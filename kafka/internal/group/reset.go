@@ -87,7 +87,7 @@ func StoredBy(commits []transport.Commit) func(kmsg.Response) error {
 func AllStored(commits []transport.Commit, stored map[transport.Partition]bool) error {
 	for i := range commits {
 		if p := commits[i].Partition; !stored[p] {
-			return fmt.Errorf("%s: %w", p, errLeftOut)
+			return fmt.Errorf("%s: %w", p, cluster.ErrLeftOut)
 		}
 	}
 	return nil
