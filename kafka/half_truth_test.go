@@ -200,54 +200,20 @@ func halfTruthsIn(t *testing.T, b *bed.Bed, seed uint64, protocol bool) {
 		return &halfTruth{Conn: c, lies: lies}, nil
 	}})
 	defer func() { _ = tr.Close(context.Background()) }()
-	config := transport.ConsumerConfig{
-		Group: "g", Topics: []transport.TopicStart{{Topic: "events"}}, Listener: deaf{},
-		SessionTimeout: 6 * time.Second, HeartbeatInterval: time.Second, RebalanceTimeout: 10 * time.Second, FetchBytes: 1 << 20,
-	}
-	consumer, err := tr.NewConsumer(config)
+	consumer, err := tr.NewConsumer(patientMember)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan string, 10_000)
-	go func() {
-		for {
-			batches, err := consumer.Poll(t.Context())
-			if err != nil {
-				return
-			}
-			for _, batch := range batches {
-				for i := range batch.Records {
-					got <- string(batch.Records[i].Value)
-				}
-				if batch.Release != nil {
-					batch.Release()
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				_ = consumer.Commit(ctx, transport.Commit{Partition: batch.Partition, Epoch: batch.Epoch, Offset: batch.Next, LeaderEpoch: -1})
-				cancel()
-			}
-		}
-	}()
+	got := received(t, consumer, 10*time.Second)
 	p, err := tr.NewProducer(transport.ProducerConfig{DeliveryTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range 40 {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		done, began := make(bed.Receipt, 1), time.Now()
-		if p.Produce(ctx, &transport.Record{Topic: "events", Partition: int32(n % 3), Value: []byte("early")}, done) == nil {
-			_ = b.Wait(done)
-		}
-		cancel()
-		if took := time.Since(began); took > 15*time.Second {
-			t.Errorf("publishing took %s", took)
-		}
-		time.Sleep(time.Second)
-	}
+	publishEarly(b, p, 40, 3)
 	honest.Store(true)
 	time.Sleep(time.Minute)
 	// A member believes what it was assigned, and is told again when the group changes.
-	other, err := tr.NewConsumer(config)
+	other, err := tr.NewConsumer(patientMember)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,22 +222,7 @@ func halfTruthsIn(t *testing.T, b *bed.Bed, seed uint64, protocol bool) {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Minute) // until a commit beyond the end was found to be that
-	for n := range 3 {
-		b.Delivered(b.Publish(p, int32(n), "late"))
-	}
-	for late := 0; late < 3; {
-		select {
-		case value := <-got:
-			if value == "late" {
-				late++
-			}
-		case <-time.After(3 * time.Minute):
-			for _, p := range consumer.Status().Partitions {
-				t.Logf("%v is read up to %d of %d, and holds %q: %v", p.Partition, p.Next, p.LastStable, b.Log(p.Partition.Partition), p.Err)
-			}
-			t.Fatalf("%d of 3 late events are consumed; %+v", late, consumer.Status())
-		}
-	}
+	wantLate(b, p, consumer, got, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := consumer.Close(ctx); err != nil {

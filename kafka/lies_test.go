@@ -63,6 +63,84 @@ func lie(r *rand.Rand, v reflect.Value, name string) {
 // lies is how many servers TestLyingServer meets of each kind.
 const lies = 4
 
+// patientMember is how the consumers of servers that answer wrongly are members of a group.
+var patientMember = transport.ConsumerConfig{
+	Group: "g", Topics: []transport.TopicStart{{Topic: "events"}}, Listener: deaf{},
+	SessionTimeout: 6 * time.Second, HeartbeatInterval: time.Second, RebalanceTimeout: 10 * time.Second, FetchBytes: 1 << 20,
+}
+
+// received polls a consumer until the test ends, commits what comes, each time within so
+// long, or zero for as long as it takes, and returns the values.
+func received(t *testing.T, consumer transport.Consumer, within time.Duration) <-chan string {
+	got := make(chan string, 10_000)
+	commit := func(ctx context.Context, c transport.Commit) {
+		if within > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, within)
+			defer cancel()
+		}
+		_ = consumer.Commit(ctx, c)
+	}
+	go func() {
+		for {
+			batches, err := consumer.Poll(t.Context())
+			if err != nil {
+				return
+			}
+			for _, batch := range batches {
+				for i := range batch.Records {
+					got <- string(batch.Records[i].Value)
+				}
+				if batch.Release != nil {
+					batch.Release()
+				}
+				commit(t.Context(), transport.Commit{Partition: batch.Partition, Epoch: batch.Epoch, Offset: batch.Next, LeaderEpoch: -1})
+			}
+		}
+	}()
+	return got
+}
+
+// publishEarly publishes one event a second while answers are wrong: some may fail, and each
+// ends in its time.
+func publishEarly(b *bed.Bed, p transport.Producer, events, partitions int) {
+	b.T.Helper()
+	for n := range events {
+		ctx, cancel := context.WithTimeout(b.T.Context(), 5*time.Second)
+		done, began := make(bed.Receipt, 1), time.Now()
+		if p.Produce(ctx, &transport.Record{Topic: "events", Partition: int32(n % partitions), Value: []byte("early")}, done) == nil {
+			_ = b.Wait(done)
+		}
+		cancel()
+		if took := time.Since(began); took > 15*time.Second {
+			b.T.Errorf("publishing took %s", took)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// wantLate publishes an event to each partition once answers are right, and fails the test
+// unless all are consumed.
+func wantLate(b *bed.Bed, p transport.Producer, consumer transport.Consumer, got <-chan string, partitions int) {
+	b.T.Helper()
+	for n := range partitions {
+		b.Delivered(b.Publish(p, int32(n), "late"))
+	}
+	for late := 0; late < partitions; {
+		select {
+		case value := <-got:
+			if value == "late" {
+				late++
+			}
+		case <-time.After(3 * time.Minute):
+			for _, p := range consumer.Status().Partitions {
+				b.T.Logf("%v is read up to %d of %d, and holds %q: %v", p.Partition, p.Next, p.LastStable, b.Log(p.Partition.Partition), p.Err)
+			}
+			b.T.Fatalf("%d of %d late events are consumed; %+v", late, partitions, consumer.Status())
+		}
+	}
+}
+
 // TestLyingServer: whatever a server answers, calls end in their time, nothing panics,
 // and once it tells the truth publishing and consuming go on.
 func TestLyingServer(t *testing.T) {
@@ -86,59 +164,16 @@ func TestLyingServer(t *testing.T) {
 					})
 					consumed := New(Config{Brokers: b.ListenAddrs(), Dial: b.Wires.DialContext, ConsumerProtocol: key == kmsg.ConsumerGroupHeartbeat})
 					defer func() { _ = consumed.Close(context.Background()) }()
-					consumer, err := consumed.NewConsumer(transport.ConsumerConfig{
-						Group: "g", Topics: []transport.TopicStart{{Topic: "events"}}, Listener: deaf{},
-						SessionTimeout: 6 * time.Second, HeartbeatInterval: time.Second, RebalanceTimeout: 10 * time.Second, FetchBytes: 1 << 20,
-					})
+					consumer, err := consumed.NewConsumer(patientMember)
 					if err != nil {
 						t.Fatal(err)
 					}
-					got := make(chan string, 1000)
-					go func() {
-						for {
-							batches, err := consumer.Poll(t.Context())
-							if err != nil {
-								return
-							}
-							for _, batch := range batches {
-								for i := range batch.Records {
-									got <- string(batch.Records[i].Value)
-								}
-								if batch.Release != nil {
-									batch.Release()
-								}
-								_ = consumer.Commit(t.Context(), transport.Commit{Partition: batch.Partition, Epoch: batch.Epoch, Offset: batch.Next, LeaderEpoch: -1})
-							}
-						}
-					}()
+					got := received(t, consumer, 0)
 					p := startProducer(b, transport.ProducerConfig{DeliveryTimeout: 5 * time.Second})
-					for n := range 20 {
-						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-						done, began := make(bed.Receipt, 1), time.Now()
-						if p.Produce(ctx, &transport.Record{Topic: "events", Partition: int32(n % 2), Value: []byte("early")}, done) == nil {
-							_ = b.Wait(done)
-						}
-						cancel()
-						if took := time.Since(began); took > 15*time.Second {
-							t.Errorf("publishing took %s", took)
-						}
-						time.Sleep(time.Second)
-					}
+					publishEarly(b, p, 20, 2)
 					honest.Store(true)
 					time.Sleep(2 * time.Minute)
-					for n := range 2 {
-						b.Delivered(b.Publish(p, int32(n), "late"))
-					}
-					for late := 0; late < 2; {
-						select {
-						case value := <-got:
-							if value == "late" {
-								late++
-							}
-						case <-time.After(3 * time.Minute):
-							t.Fatalf("%d of 2 late events are consumed; %+v", late, consumer.Status())
-						}
-					}
+					wantLate(b, p, consumer, got, 2)
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
 					if err := consumer.Close(ctx); err != nil {
