@@ -7,6 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// restored makes the outbox what a dump of a cluster that was a million transactions
+// further leaves of it.
+const restored = `UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8;
+	UPDATE {relay} SET system_identifier = 1, from_snapshot =
+		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`
+
 // TestRestoredDump: stored transaction ids lie in the future of the new cluster.
 func TestRestoredDump(t *testing.T) {
 	s := newScene(t, dsn(t))
@@ -16,22 +22,13 @@ func TestRestoredDump(t *testing.T) {
 	stop()
 	s.write(t, 20)
 	n, _ := s.table.names()
-	// As a dump of a cluster that was a million transactions further.
-	mustExec(t, s.pool, n.sql(`UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8`))
-	mustExec(t, s.pool, n.sql(`UPDATE {relay} SET system_identifier = 1, from_snapshot =
-		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`))
+	mustExec(t, s.pool, n.sql(restored))
 	runRelay(t, s.bus, s.pool, Config{Table: s.table})
 	s.write(t, 20)
 	if repeated := s.check(t); repeated > 0 {
 		t.Errorf("%d events repeated", repeated)
 	}
 }
-
-// restored makes the outbox what a dump of a cluster that was a million transactions
-// further leaves of it, where the server's clock is an hour behind.
-const restored = `UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8;
-	UPDATE {relay} SET system_identifier = 1, moved_at = now() + interval '1 hour', from_snapshot =
-		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`
 
 // TestRestoredBehindItsClock: what is written after a restore is sent, also where the clock
 // says that it is older, and in a savepoint, where its tuple is of another transaction id.
@@ -43,7 +40,7 @@ func TestRestoredBehindItsClock(t *testing.T) {
 	stop()
 	s.write(t, 20)
 	n, _ := s.table.names()
-	mustExec(t, s.pool, n.sql(restored))
+	mustExec(t, s.pool, n.sql(restored+`; UPDATE {relay} SET moved_at = now() + interval '1 hour'`))
 	s.write(t, 10)
 	for range 10 {
 		s.versions["k0"]++
