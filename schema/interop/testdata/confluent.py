@@ -18,7 +18,9 @@ from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, Proto
 from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory, timestamp_pb2  # noqa: F401
 
-client = SchemaRegistryClient({"url": sys.argv[1]})
+# Apicurio leaves a request without an answer now and then, and without a timeout the client waits for it for good; with
+# one it asks again.
+client = SchemaRegistryClient({"url": sys.argv[1], "timeout": 5})
 conf = {"auto.register.schemas": False, "use.latest.version": True, "subject.name.strategy": topic_record_subject_name_strategy}
 
 
