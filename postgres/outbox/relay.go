@@ -210,26 +210,41 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	if err != nil {
 		return c, err
 	}
-	if system != c.system { // which rewrites the table, however long that takes
-		if c, err = r.rebase(ctx, l, c, system); err != nil {
+	if system != c.system {
+		// The last relay before the dump may have left a transaction open, and readers of
+		// committed records would wait for its end. Once the cursor is of this cluster,
+		// nobody knows the other's id.
+		if err := r.fence(ctx, l, c.system, database); err != nil {
+			return c, err
+		}
+		if c, err = r.rebase(ctx, l, c, system); err != nil { // which rewrites the table, however long that takes
 			return c, err
 		}
 	}
-	// The system identifier and the database are part of the transactional id, so that
-	// outboxes of different databases on one Kafka don't fence each other.
-	term := *l // a copy, since the lease is renewed at the same time
-	r.sender = &sender{bus: r.bus, timeout: r.config.DeliveryTimeout, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
-	if !r.config.Unfenced {
-		if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
-			r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
-		}
-		// Kafka ends a predecessor's open transaction before it answers (KIP-98), which takes
-		// no longer than a batch may.
-		if err := r.keeping(ctx, l, r.sender.open); err != nil {
-			return c, fmt.Errorf("fencing other relays: %w", err)
-		}
+	if err := r.fence(ctx, l, system, database); err != nil {
+		return c, err
 	}
 	return c, r.chore(ctx, l, r.loadParked)
+}
+
+// fence makes the sender and, unless the relay is unfenced, fences all others of its name in a
+// database of a PostgreSQL cluster. The system identifier and the database are part of the
+// transactional id, so that outboxes of different databases on one Kafka don't fence each other.
+func (r *Relay) fence(ctx context.Context, l *lease, system int64, database string) error {
+	term := *l // a copy, since the lease is renewed at the same time
+	r.sender = &sender{bus: r.bus, timeout: r.config.DeliveryTimeout, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
+	if r.config.Unfenced {
+		return nil
+	}
+	if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
+		r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
+	}
+	// Kafka ends a predecessor's open transaction before it answers (KIP-98), which takes
+	// no longer than a batch may.
+	if err := r.keeping(ctx, l, r.sender.open); err != nil {
+		return fmt.Errorf("fencing other relays: %w", err)
+	}
+	return nil
 }
 
 // serve relays batch after batch. ctx ends the loop, working what is under way.
