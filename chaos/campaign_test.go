@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestSchedule: a seed says all, and other seeds say other things.
@@ -70,5 +71,20 @@ func TestLedger(t *testing.T) {
 	got[0].at = 0
 	if got[0] != want {
 		t.Errorf("read %+v, want %+v", got[0], want)
+	}
+}
+
+// TestBusyHost: timers of a host that does nothing else are late by milliseconds.
+func TestBusyHost(t *testing.T) {
+	for _, host := range []struct {
+		p99, most time.Duration
+		busy      bool
+	}{
+		{0, 0, false}, {11 * time.Millisecond, 28 * time.Millisecond, false},
+		{41 * time.Millisecond, 60 * time.Millisecond, true}, {9 * time.Millisecond, 735 * time.Millisecond, true},
+	} {
+		if got := busy(host.p99, host.most); got != host.busy {
+			t.Errorf("timers late by %s and %s: busy %t", host.p99, host.most, got)
+		}
 	}
 }

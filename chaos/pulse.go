@@ -50,3 +50,12 @@ func (p *pulse) end() (p99, most time.Duration) {
 	slices.Sort(p.late)
 	return p.late[len(p.late)*99/100], p.late[len(p.late)-1]
 }
+
+// busyFactor is how many times as long a bound on a time is on a busy host.
+const busyFactor = 3
+
+// busy reports whether timers were so late that times say little about this library. On a
+// host that does nothing else they are late by 10 ms (p99) and 30 ms (most).
+func busy(p99, most time.Duration) bool {
+	return p99 > 20*time.Millisecond || most > 100*time.Millisecond
+}
