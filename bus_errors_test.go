@@ -70,6 +70,29 @@ func TestNil(t *testing.T) {
 	})
 }
 
+// TestExistingTopicMissing: AutoProvision creates no topic with an Address alone, so the
+// error doesn't advise it, but to look at the name.
+func TestExistingTopicMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		provision eventbus.Provisioning
+		want      string
+	}{
+		"provisioning on":  {eventbus.ProvisionAlways, "auto-creation is disabled: create legacy; legacy is an Address without Create"},
+		"provisioning off": {eventbus.ProvisionNever, "legacy.sales-api-test.dlq, legacy.sales-api-test.retry, or set AutoProvision; legacy is an Address without Create"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, cluster *memory.Cluster) {
+				cfg := config()
+				cfg.AutoProvision = c.provision
+				bus, topic := newBus(t, cluster, cfg), eventbus.NewTopic(eventbus.TopicConfig[order]{Address: "legacy"})
+				must(t, eventbus.Subscribe(bus, topic, func(context.Context, order) error { return nil }))
+				wantError(t, bus.Start(t.Context()), eventbus.ErrTopicMissing, c.want)
+				closeBus(t, bus)
+			})
+		})
+	}
+}
+
 func TestTopicMissingWithProvisioningOff(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c := config()

@@ -79,16 +79,25 @@ func publishError(topic, id string, err error) error {
 // missingTopic is the error of missing topics that the bus may not create. Its cause
 // adds nothing to the text, so that is left out.
 type missingTopic struct {
-	topics []string
-	cause  error
+	topics   []string
+	existing []string // those of them that an Address without Create names
+	cause    error
 }
 
 // Error names the topics and says what to do.
 func (e *missingTopic) Error() string {
+	text := "topics do not exist"
 	if len(e.topics) == 1 {
-		return "topic does not exist and auto-creation is disabled: create " + e.topics[0] + ", or set AutoProvision"
+		text = "topic does not exist"
 	}
-	return "topics do not exist and auto-creation is disabled: create " + strings.Join(e.topics, ", ") + ", or set AutoProvision"
+	text += " and auto-creation is disabled: create " + strings.Join(e.topics, ", ")
+	if len(e.existing) < len(e.topics) {
+		text += ", or set AutoProvision"
+	}
+	if len(e.existing) > 0 {
+		text += "; " + strings.Join(e.existing, ", ") + " is an Address without Create, which must name a topic that exists: check its spelling"
+	}
+	return text
 }
 
 // Unwrap returns the cause.

@@ -22,13 +22,14 @@ func (b *Bus) specs() []transport.TopicSpec {
 	return specs
 }
 
-// mayCreate reports whether the bus may create a topic. A topic declared with an Address and
-// without Create belongs to somebody else.
-func (b *Bus) mayCreate(name string) bool {
+// mayCreate reports whether the bus may create a topic, and whether the topic is an existing
+// one: declared with an Address and without Create, it belongs to somebody else.
+func (b *Bus) mayCreate(name string) (may, existing bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := b.topics.names[name]
-	return b.config.provision && (d == nil || !d.Existing())
+	existing = d != nil && d.Existing()
+	return b.config.provision && !existing, existing
 }
 
 // provision creates the missing topics, or returns an error that names them if the bus may
@@ -61,13 +62,17 @@ func (b *Bus) provisionKnown(ctx context.Context, known map[string]transport.Top
 		switch {
 		case errors.Is(info.Err, ErrTopicMissing):
 			missing = append(missing, specs[i])
-			switch {
-			case b.mayCreate(specs[i].Name):
-			case refused != nil:
-				refused.topics = append(refused.topics, specs[i].Name)
-			default:
-				refused = &missingTopic{[]string{specs[i].Name}, info.Err}
+			may, existing := b.mayCreate(specs[i].Name)
+			if may {
+				continue
+			}
+			if refused == nil {
+				refused = &missingTopic{cause: info.Err}
 				wrong = append(wrong, refused)
+			}
+			refused.topics = append(refused.topics, specs[i].Name)
+			if existing {
+				refused.existing = append(refused.existing, specs[i].Name)
 			}
 		case info.Err != nil:
 			wrong = append(wrong, fmt.Errorf("topic %s: %w", info.Name, info.Err))

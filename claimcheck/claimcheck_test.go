@@ -1,6 +1,7 @@
 package claimcheck_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -76,8 +77,12 @@ func TestRoundTrip(t *testing.T) {
 // comes through once the object is back.
 func TestObjectIsGoneOrAltered(t *testing.T) {
 	for name, harm := range map[string]func(path string) error{
-		"gone":      os.Remove,
-		"altered":   func(path string) error { return os.WriteFile(path, []byte(strings.Repeat("y", 5031)), 0o600) },
+		"gone": os.Remove,
+		// As long as before, and still a photo: the digest alone shows it.
+		"altered": func(path string) error {
+			data, err := os.ReadFile(path)
+			return errors.Join(err, os.WriteFile(path, bytes.Replace(data, []byte("xx"), []byte("yy"), 1), 0o600))
+		},
 		"cut short": func(path string) error { return os.Truncate(path, 10) },
 		"longer":    func(path string) error { return os.Truncate(path, 1<<20) },
 	} {

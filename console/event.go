@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/internal/foreign"
 	"github.com/eventbus-go/eventbus/internal/letter"
 	"github.com/eventbus-go/eventbus/internal/mask"
 	"github.com/eventbus-go/eventbus/internal/visible"
@@ -46,7 +47,7 @@ func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView 
 	v := eventView{Bytes: len(r.Value)}
 	// What could be decoded is shown all the same: an event that is malformed in one attribute
 	// is looked at for the sake of the others.
-	if err := readRecord(r, &e); err != nil {
+	if err := readRecord(r, &e); err != nil && !foreign.DecodePlain(mask.PlainType(d.catalogs(), letter.FirstRead(&e)), r, &e) {
 		v.Problem = err.Error()
 	}
 	// A record beyond the bounds of what is read was cut: its problem explains the other.

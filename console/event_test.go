@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/catalog"
@@ -23,6 +24,24 @@ func TestEventOfAnotherProgram(t *testing.T) {
 	}
 	if r.Headers = nil; readRecord(r, &e) == nil {
 		t.Error("a plain record is an event")
+	}
+}
+
+// TestPlainEvent: a record of a topic in the format plain is an event of the one type that a
+// catalogue has on the topic, and is masked as one. With two types nothing says which it is.
+func TestPlainEvent(t *testing.T) {
+	event := catalog.Event{Type: "order", Schema: []byte(`{"type":"object","properties":{"id":{"type":"string"}}}`)}
+	topic := catalog.Topic{Names: map[string]string{"dev": "orders"}, Format: "plain", Events: []catalog.Event{event}}
+	known := &catalog.Document{Topics: []catalog.Topic{topic}}
+	d := &desk{watch: &watch{}, config: &Config{ShowData: true, Location: time.UTC, Catalog: known}}
+	r := &transport.Record{Topic: "orders", Value: []byte(`{"id":"o-1","email":"ann@example.com"}`)}
+	if v := d.newEventView(t.Context(), r); v.Problem != "" || !strings.Contains(v.Data, "o-1") || strings.Contains(v.Data, "ann@") {
+		t.Errorf("%q is shown, with the problem %q", v.Data, v.Problem)
+	}
+	topic.Events = []catalog.Event{{Type: "refund"}}
+	known.Topics = append(known.Topics, topic)
+	if v := d.newEventView(t.Context(), r); v.Problem == "" || v.Data != "" {
+		t.Errorf("of a topic with two types %q is shown, with the problem %q", v.Data, v.Problem)
 	}
 }
 

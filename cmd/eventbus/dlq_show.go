@@ -207,7 +207,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 	if err != nil {
 		return err
 	}
-	hide, err := masking.masker(ctx, a)
+	document, err := masking.document(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -223,9 +223,9 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		if shown++; shown > limit {
 			return scan.ErrEnough
 		}
-		e := look(l.Record)
+		e := look(l.Record, document)
 		e.read(ctx, reader)
-		hide(e)
+		e.mask(document)
 		return a.printLetter(e, l, s, foreign)
 	}
 	if d.one {

@@ -48,23 +48,22 @@ func (c *catalogued) flag(to *cobra.Command) {
 	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: personal fields, and what neither it nor a registry describes, are masked")
 }
 
-// masker returns what masks a record's data, and does nothing without a catalogue.
-func (c *catalogued) masker(ctx context.Context, a *app) (func(*seen), error) {
+// document returns the catalogue, and nil without one.
+func (c *catalogued) document(ctx context.Context, a *app) (*catalog.Document, error) {
 	if c.source == "" {
-		return func(*seen) {}, nil
+		return nil, nil //nolint:nilnil // a nil document masks nothing
 	}
-	d, err := a.readCatalog(ctx, c.source)
-	if err != nil {
-		return nil, err
-	}
-	return func(s *seen) { s.mask(d) }, nil
+	return a.readCatalog(ctx, c.source)
 }
 
 // mask takes out of the data what the catalogue marks as personal or does not describe,
 // and of data that was read by a registry's schema what that marks, too. Data that can't
 // be looked into is left out whole, and so are values of headers, which nothing describes:
-// in doubt nothing is shown.
+// in doubt nothing is shown. A nil catalogue masks nothing.
 func (s *seen) mask(d *catalog.Document) {
+	if d == nil {
+		return
+	}
 	e := &s.event
 	first := letter.FirstRead(e)
 	e.Headers = slices.Clone(e.Headers) // the record's
@@ -128,11 +127,15 @@ func (s *seen) schema() string {
 	return strings.TrimSpace(text + " " + s.data.Record)
 }
 
-// look decodes a record. The result refers to the record's memory.
-func look(r *transport.Record) *seen {
+// look decodes a record. A catalogue, which may be nil, says what records without any
+// attributes are. The result refers to the record's memory.
+func look(r *transport.Record, d *catalog.Document) *seen {
 	// Decode fills in place, key, headers and value even where it fails.
 	s := new(seen)
 	s.problem = foreign.Decode(r, &s.event)
+	if s.problem != nil && d != nil && foreign.DecodePlain(mask.PlainType([]*catalog.Document{d}, letter.FirstRead(&s.event)), r, &s.event) {
+		s.problem = nil
+	}
 	if r.Excess != nil {
 		// A lost part may change what the event means, so the record is shown with
 		// the problem and not as if it were whole.

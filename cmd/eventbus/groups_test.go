@@ -72,7 +72,7 @@ func TestSkipHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := func(offset int64) string {
-			return look(&transport.Record{Topic: b.topic, Partition: 1, Offset: offset}).place()
+			return look(&transport.Record{Topic: b.topic, Partition: 1, Offset: offset}, nil).place()
 		}
 		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--dry-run").ok("would pass over")
 		b.run(t, "dlq", "skip", at(first+2), "--group", group, "--why", "of a test", "--yes").ok("is passed over by", "@", ": of a test")

@@ -119,9 +119,9 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 		a.note("It would be published; nothing was.")
 		record.Time = time.Now()
 		if a.json() {
-			return a.printLine(look(record))
+			return a.printLine(look(record, nil))
 		}
-		return a.printEvent(look(record), true)
+		return a.printEvent(look(record, nil), true)
 	}
 	// A delivery that takes longer has failed as far as an operator is
 	// concerned; the default of services is two minutes.

@@ -83,7 +83,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
-	hide, err := f.masking.masker(ctx, a)
+	document, err := f.masking.document(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -115,14 +115,14 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	// unless following, so the command ends on a busy topic too.
 	err = scan.Each(ctx, t, from, to, func(r *transport.Record) error {
 		// Valid until this function returns: the record's memory is used again.
-		e := look(r)
+		e := look(r, document)
 		if !f.wants(e) {
 			return nil
 		}
 		shown++
 		// Only for what is shown: reading may ask the registry for a schema.
 		e.read(ctx, reader)
-		hide(e)
+		e.mask(document)
 		show := func(s *seen) error { return a.printEvent(s, f.whole) }
 		if a.json() {
 			show = a.printLine

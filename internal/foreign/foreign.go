@@ -49,7 +49,32 @@ func Type(r *transport.Record) (string, bool) { return Form(r).Type(r) }
 // record's place is that of the place where it was first read. With an error e has the
 // record's place, key, headers and value at least.
 func Decode(r *transport.Record, e *wire.Event) error {
-	form := Form(r)
+	return decode(Form(r), r, e)
+}
+
+// DecodePlain is Decode for a record that says nothing of itself, of a topic whose format
+// is plain and that has one type. It returns false, and leaves e as it is, for any other
+// record, and for what can't be a type.
+func DecodePlain(typ string, r *transport.Record, e *wire.Event) bool {
+	if _, ok := Type(r); ok || typ == "" || r.Excess != nil || wire.CheckText(typ) != nil {
+		return false
+	}
+	form := *plain()
+	form.OnlyType = typ
+	var event wire.Event
+	if decode(&form, r, &event) != nil {
+		return false
+	}
+	*e = event
+	return true
+}
+
+// plain returns the form of records that are their data alone.
+var plain = sync.OnceValue(func() *wire.Form {
+	return eventbus.NewTopic(eventbus.TopicConfig[json.RawMessage]{Address: "foreign", Type: "plain", Format: format.Plain(format.PlainConfig{})}).Declaration().Form
+})
+
+func decode(form *wire.Form, r *transport.Record, e *wire.Event) error {
 	if form == nil {
 		return wire.Decode(r, e)
 	}

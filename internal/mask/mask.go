@@ -218,6 +218,27 @@ func find(documents []*catalog.Document, topic, typ string, look func(*catalog.E
 	return nil
 }
 
+// PlainType returns the one type that catalogues have on a topic whose format is plain, and
+// an empty string for any other topic: such records don't name their type. Records of types
+// that no catalogue has are taken for that one, and its schema masks what it doesn't describe.
+func PlainType(documents []*catalog.Document, topic string) (typ string) {
+	for _, document := range documents {
+		for i := range document.Topics {
+			t := &document.Topics[i]
+			if !Covers(t, topic) {
+				continue
+			}
+			for k := range t.Events {
+				if t.Format != "plain" || typ != "" && typ != t.Events[k].Type {
+					return ""
+				}
+				typ = t.Events[k].Type
+			}
+		}
+	}
+	return typ
+}
+
 // Covers reports whether a full name is that of a declared topic in some environment,
 // or of a topic that the letters of a group are in, unless that name was chosen: what
 // such a record was first read from is in its headers.
