@@ -158,9 +158,8 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	if f.eldest > 0 {
 		t.say("what was repeated had been finished %s before its owner was killed, at most", f.eldest.Round(time.Millisecond))
 	}
-	if busy(late, latest) {
-		t.slack = busyFactor
-		t.say("the host was busy: bounds on times are %d times as long", t.slack)
+	if t.busy = busy(late, latest); t.busy {
+		t.say("the host was busy: bounds on times are %d times as long", busyFactor)
 	}
 	wrong = append(wrong, t.verdict(e, f, actions)...)
 	if t.scenario.soak > 0 {
@@ -206,12 +205,12 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	if f.uncovered > 0 {
 		fault("%d started again though a commit that covers them had been acknowledged", f.uncovered)
 	}
-	if bound := t.slack * commitLag; f.eldest > bound {
+	if bound := t.bound(commitLag); f.eldest > bound {
 		fault("what was repeated had been finished %s before its owner was killed: more than %s", f.eldest, bound)
 	}
 	// Until the cluster has deposed a broker that was lost, no client can go
 	// on: that time is the cluster's.
-	if bound := t.slack*s.stall(actions) + t.fencing; f.stall > bound {
+	if bound := t.bound(s.stall(actions)) + t.fencing; f.stall > bound {
 		fault("partition %d stood still for %s until %s, more than %s",
 			f.stalled, f.stall.Round(time.Millisecond), f.stallEnd.UTC().Format("15:04:05.000"), bound.Round(time.Millisecond))
 	}
@@ -227,7 +226,7 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 		if share < 0.99 {
 			fault("healthy keys' throughput was %.2f %% of what was offered", 100*share)
 		}
-		if bound := t.slack * s.flowing; f.p99 > bound {
+		if bound := t.bound(s.flowing); f.p99 > bound {
 			fault("healthy keys' p99 age was %s, more than %s", f.p99, bound)
 		}
 	}

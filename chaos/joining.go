@@ -47,7 +47,7 @@ func (t *stage) joinGaps(e *evidence) (wrong []string) {
 		}
 		t.say("%d of %d partitions stayed put: largest gap %s with the join, %s in as much time before it",
 			stayed, len(kept), with.Round(time.Millisecond), without.Round(time.Millisecond))
-		if bound := max(t.slack*smallGap, 2*without); stayed == 0 || with > bound {
+		if bound := max(t.bound(smallGap), 2*without); stayed == 0 || with > bound {
 			wrong = append(wrong, fmt.Sprintf("of %d partitions that stayed put one stood still for %s, more than %s", stayed, with, bound))
 		}
 	}

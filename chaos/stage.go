@@ -72,8 +72,8 @@ type stage struct {
 	// fencing is the longest time that the cluster took to depose a broker that
 	// was lost.
 	fencing time.Duration
-	// slack multiplies the bounds on times: 1, or busyFactor on a busy host.
-	slack time.Duration
+	// busy says that the host was busy, so bounds on times are longer.
+	busy bool
 	// failures are errors of actions; they make the scenario fail.
 	failures []error
 	// work waits for actions in the background.
@@ -97,7 +97,6 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 		return nil, err
 	}
 	t := &stage{
-		slack:    1,
 		scenario: s, seed: seed, quick: quick, root: root, cluster: c, bootstrap: c.Addresses(), dir: dir, out: out, ends: make(map[uint16]int64), upgraded: make(map[int]bool),
 		topic: contract{Name: "load-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Partitions: s.parts, Replication: cluster.Brokers},
 	}
