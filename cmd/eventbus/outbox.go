@@ -178,13 +178,24 @@ func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFla
 // listed bounds how many waiting events are listed.
 const listed = 1000
 
-// outboxList prints the events that wait, at most listed of them.
+// outboxList prints the events that wait, at most listed of them, and notes that there
+// are more.
 func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
 	// The oldest come first, so a list that is cut has those that hold up their keys
 	// longest.
-	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
+	events, err := outbox.ListParked(ctx, pool, f.of(), listed+1)
 	if err != nil {
 		return err
+	}
+	return a.showParked(events)
+}
+
+// showParked prints the first listed of some waiting events. The note about the others
+// goes to stderr, so that it is no part of JSON.
+func (a *app) showParked(events []outbox.ParkedEvent) error {
+	if len(events) > listed {
+		events = events[:listed]
+		a.note("more than %d events wait: these are the oldest", listed)
 	}
 	rows := make([]table.Row, len(events))
 	for i, p := range events {

@@ -28,6 +28,21 @@ func database(t *testing.T) string {
 	return address
 }
 
+// TestOutboxListIsCut sees a list that has not all waiting events say so, and a whole one
+// say nothing.
+func TestOutboxListIsCut(t *testing.T) {
+	for n, want := range map[int]string{listed: "", listed + 1: "more than 1000 events wait: these are the oldest\n"} {
+		var out, notes strings.Builder
+		a := newApp(strings.NewReader(""), &out, &notes)
+		if err := a.showParked(make([]outbox.ParkedEvent, n)); err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(out.String(), "waits for the one before"); lines != listed || notes.String() != want {
+			t.Errorf("%d events: %d lines, noted %q", n, lines, notes.String())
+		}
+	}
+}
+
 // TestOutbox leads an outbox through its commands: it is migrated, relayed, has an event
 // that Kafka refuses, and that one is listed, shown, retried and skipped.
 func TestOutbox(t *testing.T) {
