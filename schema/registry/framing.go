@@ -156,12 +156,34 @@ func (r *Registry) parseURI(uri string) ID {
 	if err != nil {
 		return ID{}
 	}
-	for _, base := range s.config.URLs {
-		if rest, ok := strings.CutPrefix(uri, strings.TrimSuffix(base, "/")+schemaPath); ok {
-			if n, err := strconv.ParseUint(rest, 10, 31); err == nil {
-				return ID{Number: int(n)}
-			}
-		}
+	base, id := splitURI(uri)
+	// A directory without servers does not know where its schemas came from.
+	known := len(s.config.URLs) == 0
+	for _, server := range s.config.URLs {
+		known = known || strings.TrimSuffix(server, "/") == base
 	}
-	return ID{}
+	if !known {
+		return ID{}
+	}
+	return id
+}
+
+// NamesSchema reports whether a dataschema has the form of SchemaURI's, at any registry.
+func NamesSchema(uri string) bool {
+	_, id := splitURI(uri)
+	return id != ID{}
+}
+
+// splitURI returns the server and the id of a URI in the form of SchemaURI's, and a zero
+// id for any other.
+func splitURI(uri string) (base string, id ID) {
+	at := strings.LastIndex(uri, schemaPath)
+	if at < 0 {
+		return "", ID{}
+	}
+	n, err := strconv.ParseUint(uri[at+len(schemaPath):], 10, 31)
+	if err != nil {
+		return "", ID{}
+	}
+	return uri[:at], ID{Number: int(n)}
 }
