@@ -122,19 +122,26 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		// Paths and rules have no spaces, so everything from the fourth field on is the
-		// reason.
 		fields := strings.Fields(line)
 		if len(fields) < 4 {
 			wrong = append(wrong, fmt.Errorf("line %d: write path, rule, date and reason, as %q", n, "sales.public.customers.v1/CustomerCreated field-removed 2026-11-26 nobody set it"))
 			continue
 		}
-		date, err := time.Parse(time.DateOnly, fields[2])
+		// A path may have spaces, as a field's name may; a rule has none. So the first date
+		// behind two fields counts.
+		at := 2
+		for i := at; i < len(fields)-1; i++ {
+			if _, err := time.Parse(time.DateOnly, fields[i]); err == nil {
+				at = i
+				break
+			}
+		}
+		date, err := time.Parse(time.DateOnly, fields[at])
 		if err != nil {
 			// All lines are read before the file is refused: one run shows every mistake.
-			wrong = append(wrong, fmt.Errorf("line %d: %q is not a date: write it as 2026-11-26", n, fields[2]))
+			wrong = append(wrong, fmt.Errorf("line %d: %q is not a date: write it as 2026-11-26", n, fields[at]))
 		}
-		all = append(all, Allowance{Path: fields[0], Rule: fields[1], Date: date, Reason: strings.Join(fields[3:], " ")})
+		all = append(all, Allowance{Path: strings.Join(fields[:at-1], " "), Rule: fields[at-1], Date: date, Reason: strings.Join(fields[at+1:], " ")})
 	}
 	return all, errors.Join(append(wrong, lines.Err())...)
 }

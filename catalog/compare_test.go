@@ -258,6 +258,10 @@ func TestAllowances(t *testing.T) {
 	if len(unused) != 1 || unused[0].Path != "x" || len(catalog.Failing(changes, catalog.Dangerous)) != 0 || !strings.Contains(changes[0].String(), "Allowed: it was empty (2026-11-26)") {
 		t.Errorf("%v, unused %v", changes, unused)
 	}
+	spaced, err := catalog.ReadAllowances(strings.NewReader("topic/Type/e mail field-renamed 2026-01-02 until 2026-02-03\n"))
+	if err != nil || len(spaced) != 1 || spaced[0].Path != "topic/Type/e mail" || spaced[0].Rule != "field-renamed" || spaced[0].Reason != "until 2026-02-03" {
+		t.Errorf("a path with a space: %+v, %v", spaced, err)
+	}
 	if _, err := catalog.ReadAllowances(strings.NewReader("a b\na b yesterday c\n")); err == nil || !strings.Contains(err.Error(), "line 1: write path") || !strings.Contains(err.Error(), `line 2: "yesterday" is not a date`) {
 		t.Errorf("%v", err)
 	}
