@@ -5,6 +5,7 @@ package mask
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/catalog"
@@ -200,17 +201,11 @@ func Read(documents []*catalog.Document, topic, typ string, fields map[string]an
 
 // find returns what look has of the first event of a type on a topic.
 func find(documents []*catalog.Document, topic, typ string, look func(*catalog.Event) any) any {
-	for _, document := range documents {
-		for i := range document.Topics {
-			t := &document.Topics[i]
-			if !Covers(t, topic) {
-				continue
-			}
-			for k := range t.Events {
-				if e := &t.Events[k]; e.Type == typ {
-					if found := look(e); found != nil {
-						return found
-					}
+	for t := range covering(documents, topic) {
+		for k := range t.Events {
+			if e := &t.Events[k]; e.Type == typ {
+				if found := look(e); found != nil {
+					return found
 				}
 			}
 		}
@@ -222,21 +217,28 @@ func find(documents []*catalog.Document, topic, typ string, look func(*catalog.E
 // an empty string for any other topic: such records don't name their type. Records of types
 // that no catalogue has are taken for that one, and its schema masks what it doesn't describe.
 func PlainType(documents []*catalog.Document, topic string) (typ string) {
-	for _, document := range documents {
-		for i := range document.Topics {
-			t := &document.Topics[i]
-			if !Covers(t, topic) {
-				continue
+	for t := range covering(documents, topic) {
+		for k := range t.Events {
+			if t.Format != "plain" || typ != "" && typ != t.Events[k].Type {
+				return ""
 			}
-			for k := range t.Events {
-				if t.Format != "plain" || typ != "" && typ != t.Events[k].Type {
-					return ""
-				}
-				typ = t.Events[k].Type
-			}
+			typ = t.Events[k].Type
 		}
 	}
 	return typ
+}
+
+// covering returns the topics of catalogues that cover a full name.
+func covering(documents []*catalog.Document, topic string) iter.Seq[*catalog.Topic] {
+	return func(yield func(*catalog.Topic) bool) {
+		for _, document := range documents {
+			for i := range document.Topics {
+				if t := &document.Topics[i]; Covers(t, topic) && !yield(t) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Covers reports whether a full name is that of a declared topic in some environment,

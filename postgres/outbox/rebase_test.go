@@ -17,14 +17,22 @@ const restored = `UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text
 	UPDATE {relay} SET system_identifier = 1, from_snapshot =
 		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`
 
-// TestRestoredDump: stored transaction ids lie in the future of the new cluster.
-func TestRestoredDump(t *testing.T) {
-	s := newScene(t, dsn(t))
+// halfSent returns an outbox from which a relay, now stopped, has sent 30 events, and in which
+// 20 wait.
+func halfSent(t *testing.T, address string, table Table) *scene {
+	t.Helper()
+	s := newSceneOn(t, address, table)
 	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
 	s.write(t, 30)
 	s.check(t)
 	stop()
 	s.write(t, 20)
+	return s
+}
+
+// TestRestoredDump: stored transaction ids lie in the future of the new cluster.
+func TestRestoredDump(t *testing.T) {
+	s := halfSent(t, dsn(t), Table{})
 	n, _ := s.table.names()
 	mustExec(t, s.pool, n.sql(restored))
 	runRelay(t, s.bus, s.pool, Config{Table: s.table})
@@ -37,12 +45,7 @@ func TestRestoredDump(t *testing.T) {
 // TestRestoredFromAKilledRelay: a transaction that the last relay before the dump left open does
 // not hold up readers of committed records.
 func TestRestoredFromAKilledRelay(t *testing.T) {
-	s := newScene(t, dsn(t))
-	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
-	s.write(t, 30)
-	s.check(t)
-	stop()
-	s.write(t, 20)
+	s := halfSent(t, dsn(t), Table{})
 	n, _ := s.table.names()
 	mustExec(t, s.pool, n.sql(restored))
 	var database string
@@ -70,12 +73,7 @@ func TestRestoredFromAKilledRelay(t *testing.T) {
 // TestRestoredBehindItsClock: what is written after a restore is sent, also where the clock
 // says that it is older, and in a savepoint, where its tuple is of another transaction id.
 func TestRestoredBehindItsClock(t *testing.T) {
-	s := newScene(t, dsn(t))
-	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
-	s.write(t, 30)
-	s.check(t)
-	stop()
-	s.write(t, 20)
+	s := halfSent(t, dsn(t), Table{})
 	n, _ := s.table.names()
 	mustExec(t, s.pool, n.sql(restored+`; UPDATE {relay} SET moved_at = now() + interval '1 hour'`))
 	s.write(t, 10)
@@ -100,12 +98,7 @@ func TestRestoredBehindItsClock(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	server := pgtest.Start(t)
 	for _, partitioned := range []bool{false, true} {
-		s := newSceneOn(t, server.URL, Table{Partitioned: partitioned})
-		_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
-		s.write(t, 30)
-		s.check(t)
-		stop()
-		s.write(t, 20)
+		s := halfSent(t, server.URL, Table{Partitioned: partitioned})
 		server.Upgrade(t)
 		eventually(t, "the pool connects again", func() bool { return s.pool.Ping(t.Context()) == nil })
 		s.write(t, 10)
@@ -120,12 +113,7 @@ func TestUpgrade(t *testing.T) {
 // with another catalogue. What was sent is not sent again.
 func TestUpgradedServer(t *testing.T) {
 	for _, partitioned := range []bool{false, true} {
-		s := newSceneOn(t, dsn(t), Table{Partitioned: partitioned})
-		_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
-		s.write(t, 30)
-		s.check(t)
-		stop()
-		s.write(t, 20)
+		s := halfSent(t, dsn(t), Table{Partitioned: partitioned})
 		n, _ := s.table.names()
 		mustExec(t, s.pool, n.sql(`SET LOCAL allow_system_table_mods = on; UPDATE pg_attribute SET attname = attname WHERE attrelid = '{outbox}'::regclass; UPDATE {relay} SET system_identifier = 1`))
 		s.write(t, 10)
