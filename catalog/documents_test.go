@@ -177,17 +177,66 @@ func TestMarkdown(t *testing.T) {
 func TestBackstageAndSchemas(t *testing.T) {
 	t.Parallel()
 	d := hostileDocument(t)
-	text, err := d.Backstage(catalog.AsyncAPIConfig{Title: "Über/service"})
-	var entity struct {
-		Kind string
-		Spec struct{ Type, Definition string }
-	}
-	if err != nil || json.Unmarshal(text, &entity) != nil || entity.Kind != "API" || entity.Spec.Type != "asyncapi" || !strings.Contains(entity.Spec.Definition, `"asyncapi": "3.1.0"`) {
-		t.Errorf("%v, %s", err, text)
+	entity := backstage(t, d, catalog.BackstageConfig{})
+	if entity.Kind != "API" || entity.Spec.Type != "asyncapi" || !strings.Contains(entity.Spec.Definition, `"asyncapi": "3.1.0"`) {
+		t.Errorf("%+v", entity)
 	}
 	for _, f := range d.Schemas() {
 		if strings.Contains(f.Name, "..") && strings.HasPrefix(f.Name, "..") || strings.Count(f.Name, "/") != 1 || !json.Valid(f.Content) && !strings.HasSuffix(f.Name, ".txt") {
 			t.Errorf("%s", f.Name)
+		}
+	}
+}
+
+type entity struct {
+	Kind     string
+	Metadata struct{ Name, Title string }
+	Spec     struct{ Type, Owner, Definition string }
+}
+
+func backstage(t *testing.T, d *catalog.Document, o catalog.BackstageConfig) (e entity) {
+	t.Helper()
+	text, err := d.Backstage(o)
+	if err == nil {
+		err = json.Unmarshal(text, &e)
+	}
+	if err != nil {
+		t.Errorf("%+v: %v", o, err)
+	}
+	return e
+}
+
+// Backstage refuses an entity whose name or owner has another form, and has one entity
+// of a name.
+func TestBackstageNamesAndOwners(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 70)
+	topics := func(all ...catalog.Topic) []catalog.Topic { return all }
+	for _, c := range []struct {
+		document           catalog.Document
+		config             catalog.BackstageConfig
+		name, title, owner string
+	}{
+		{catalog.Document{}, catalog.BackstageConfig{}, "events", "Events", "unknown"},
+		{catalog.Document{Topics: topics(catalog.Topic{Domain: "sales"}, catalog.Topic{Domain: "sales"})}, catalog.BackstageConfig{}, "sales-events", "sales events", "unknown"},
+		{catalog.Document{Topics: topics(catalog.Topic{Domain: "sales"}, catalog.Topic{Domain: "shop", Owner: "<team>"})}, catalog.BackstageConfig{}, "events", "Events", "team"},
+		{catalog.Document{Topics: topics(catalog.Topic{Domain: "sales"}, catalog.Topic{Address: "plain"})}, catalog.BackstageConfig{}, "events", "Events", "unknown"},
+		{catalog.Document{Service: "Über/mailer", Topics: topics(catalog.Topic{Domain: "sales", Owner: "group:default/sales"}, catalog.Topic{Owner: "later"})}, catalog.BackstageConfig{}, "ber_mailer-events", "Über/mailer events", "group:default/sales"},
+		{catalog.Document{Service: long, Topics: topics(catalog.Topic{Owner: "the team: sales/x"})}, catalog.BackstageConfig{}, long[:63], long + " events", "the_team__sales_x"},
+		{catalog.Document{Service: "mailer", Topics: topics(catalog.Topic{Owner: "ü"})}, catalog.BackstageConfig{}, "mailer-events", "mailer events", "unknown"},
+		{catalog.Document{Service: "mailer", Topics: topics(catalog.Topic{Owner: "sales"})}, catalog.BackstageConfig{Name: "Mail.v1", Owner: "user:ada", AsyncAPI: catalog.AsyncAPIConfig{Title: "Mail"}}, "Mail.v1", "Mail", "user:ada"},
+	} {
+		if e := backstage(t, &c.document, c.config); e.Metadata.Name != c.name || e.Metadata.Title != c.title || e.Spec.Owner != c.owner {
+			t.Errorf("%+v %+v: %q %q %q", c.document, c.config, e.Metadata.Name, e.Metadata.Title, e.Spec.Owner)
+		}
+	}
+	for want, o := range map[string]catalog.BackstageConfig{
+		`name "a b"`: {Name: "a b"}, `name "x.`: {Name: "x." + long}, `name "-x"`: {Name: "-x"},
+		`owner "a b"`: {Owner: "a b"}, `owner "group:"`: {Owner: "group:"}, `owner "a:b:c"`: {Owner: "a:b:c"}, `owner "/x"`: {Owner: "/x"}, `owner "a/b/c"`: {Owner: "a/b/c"},
+		"2.6.0": {AsyncAPI: catalog.AsyncAPIConfig{Version: "2.6.0"}},
+	} {
+		if _, err := new(catalog.Document).Backstage(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }
