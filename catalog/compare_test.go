@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,7 @@ var changes = []struct {
 	{"field retyped", nil, schema(`"type":"integer","format":"int32"`, `"type":"string"`), "field-retyped", catalog.Breaking},
 	{"integer to number", nil, schema(`"type":"integer","minimum"`, `"type":"number","minimum"`), "field-retyped", catalog.Breaking},
 	{"one to many", nil, schema(`"mail":{"type":"string"`, `"mail":{"type":"array"`), "field-retyped", catalog.Breaking},
+	{"one of several types to another", schema(`"any":{}`, `"any":{"type":["string","boolean"]}`), schema(`"any":{"type":["string"`, `"any":{"type":["integer"`), "field-retyped", catalog.Breaking},
 	{"any to something", nil, schema(`"any":{}`, `"any":{"type":"string"}`), "type-unknown", catalog.Undecided},
 	{"required set", nil, schema(`["id"]`, `["age","id"]`), "required-set", catalog.Breaking},
 	{"required dropped", nil, schema(`["id"]`, `[]`), "required-dropped", catalog.Breaking},
@@ -177,6 +179,9 @@ func config(name, value string) edit {
 
 func key(k catalog.Key) edit { return func(t *catalog.Topic) { t.Events[0].Key = k } }
 
+// badArticle finds a before a vowel or a list; one begins with a consonant.
+var badArticle = regexp.MustCompile(`\b[aA] ([aeiAEI\[]|o[^n])`)
+
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	if got := catalog.Compare(base(), base()); len(got) != 0 {
@@ -202,6 +207,8 @@ func TestCompare(t *testing.T) {
 		switch {
 		case found == nil || found.Level != c.level:
 			t.Errorf("%s: %v, want %s as %s", c.name, got, c.rule, c.level)
+		case badArticle.MatchString(found.Why):
+			t.Errorf("%s: %s", c.name, found)
 		case found.Why == "" || found.Level != catalog.Safe && (found.Groups == nil || found.Fix == ""):
 			t.Errorf("%s does not say why, who, or what to do: %s", c.name, found)
 		}
