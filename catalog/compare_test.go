@@ -379,3 +379,27 @@ func TestGolden(t *testing.T) {
 		t.Errorf("left of the allowances: %q, %v", left, err)
 	}
 }
+
+// A field's name may have spaces, and so may the path in a line that was used.
+func TestGoldenSpendsPathsWithSpaces(t *testing.T) {
+	type spaced struct {
+		ID   string `json:"id"`
+		Name string `json:"given name"`
+	}
+	type renamed struct {
+		ID   string `json:"id"`
+		Name string `json:"first name"`
+	}
+	t.Setenv(catalog.UpdateVariable, "1")
+	file := filepath.Join(t.TempDir(), "catalog.json")
+	line := "sales.public.customers.v1/CustomerCreated#/properties/given name field-renamed 2026-11-26 it was empty\n"
+	if err := os.WriteFile(strings.TrimSuffix(file, ".json")+".allow", []byte("# why\n\n"+line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var r recorder
+	catalog.Golden(&r, file, contract(func(c spaced) string { return c.ID }))
+	catalog.Golden(&r, file, contract(func(c renamed) string { return c.ID }))
+	if left, err := os.ReadFile(strings.TrimSuffix(file, ".json") + ".allow"); err != nil || len(r.errors) > 0 || string(left) != "# why\n\n# "+line {
+		t.Errorf("left of the allowances: %q, %v; %q", left, err, r.errors)
+	}
+}
