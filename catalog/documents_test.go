@@ -32,8 +32,17 @@ type (
 		Self []inner `json:"self"`
 		Doc  deep    `json:"doc" doc:"a documented reference"`
 	}
-	deep struct{ X [2]int8 }
+	deep   struct{ X [2]int8 }
+	colour string
+	paint  struct {
+		Colour colour `json:"colour"`
+	}
 )
+
+// JSONSchema says which values there are: those of an example are among them.
+func (colour) JSONSchema() json.RawMessage {
+	return json.RawMessage(`{"type":"string","enum":["red","blue"]}`)
+}
 
 // native is a codec with a schema of its own.
 type native struct{ media, schema string }
@@ -56,6 +65,7 @@ func hostileDocument(t *testing.T) *catalog.Document {
 		eventbus.NewTopic(eventbus.TopicConfig[hostile]{Domain: "a", Name: "b", Type: "__x y__b____0{}", Compacted: true, Key: func(h hostile) string { panic("a key function that fails") }}),
 		eventbus.NewTopic(eventbus.TopicConfig[any]{Domain: "a", Name: "any", Type: "Any", Unversioned: true, Retention: -1}),
 		eventbus.NewTopic(eventbus.TopicConfig[map[string]string]{Domain: "a", Name: "map", Type: "Map", Scope: eventbus.Internal}),
+		eventbus.NewTopic(eventbus.TopicConfig[paint]{Domain: "a", Name: "paint"}),
 		eventbus.NewTopic(eventbus.TopicConfig[func()]{Domain: "a", Name: "func", Type: "Func"}),
 		eventbus.NewTopic(eventbus.TopicConfig[inner]{Domain: "a", Name: "native", Type: "Avro", Codec: native{"application/avro", avroBase}}),
 		eventbus.NewTopic(eventbus.TopicConfig[inner]{Domain: "a", Name: "native", Type: "Protobuf", Codec: native{"application/protobuf", protobufBase}}),
@@ -114,6 +124,7 @@ func TestAsyncAPI(t *testing.T) {
 	}
 	for _, want := range []string{`"schemaFormat":"application/vnd.apache.avro+json;version=1.9.0"`, `"x-eventbus-schema":{"message":"shop.Paid"`, `"x-eventbus-schema":"| # not *a* schema"`,
 		`{"a":{"$ref":"#/components/schemas/a.public.native.v1.Draft7.A_b"},"far":{}}`,
+		`"examples":[{"payload":{"colour":"red"}}]`, `{"colour":{"enum":["red","blue"],"type":"string"}}`,
 		`"patternProperties":{"^\\$ref$":{"additionalProperties":{`} {
 		if err != nil || !strings.Contains(compact.String(), want) {
 			t.Errorf("%v, %s is missing", err, want)
@@ -151,7 +162,7 @@ func checkReferences(t *testing.T, doc map[string]any, v any) {
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	pages := hostileDocument(t).Markdown()
-	if len(pages) != 6 || pages[0].Name != "index.md" {
+	if len(pages) != 7 || pages[0].Name != "index.md" {
 		t.Fatalf("%d pages", len(pages))
 	}
 	whole := ""
