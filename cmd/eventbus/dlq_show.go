@@ -66,6 +66,9 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 	if err != nil {
 		return err
 	}
+	if err := f.plain(ctx, a, topic); err != nil {
+		return err
+	}
 	// From the front of the log, where letters are that were decided long ago.
 	from := b.All()
 	// An explicit --state may ask for decided letters, which lie anywhere in the
@@ -90,6 +93,9 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 	}
 	b, err := a.box(ctx, topic)
 	if err != nil {
+		return err
+	}
+	if err := f.plain(ctx, a, topic); err != nil {
 		return err
 	}
 	// 0 is the largest number of causes that is told apart, so that memory is bounded
@@ -141,13 +147,12 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var limit int
 	var registry registryFlags
-	var masking catalogued
 	c := &cobra.Command{
 		Use:   "show TOPIC[/PARTITION@OFFSET]",
 		Short: "Show dead letters: the event, how it failed, and the stack",
 		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error {
-			return a.showDead(ctx, args[0], &f, limit, &registry, &masking)
+			return a.showDead(ctx, args[0], &f, limit, &registry)
 		}),
 	}
 	f.flags(c)
@@ -156,7 +161,6 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	// Few by default: one letter with its stack fills a screen.
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
 	registry.flags(c)
-	masking.flag(c)
 	return c
 }
 
@@ -197,7 +201,7 @@ type letterLine struct {
 
 // showDead prints the letter that what names, or up to limit of those that f
 // chooses. Data is read by its schema where a registry is configured.
-func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags, masking *catalogued) error {
+func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags) error {
 	// The filter is not used for a single letter: its place is all that is asked for.
 	d, err := parseDead(what)
 	if err != nil {
@@ -207,7 +211,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 	if err != nil {
 		return err
 	}
-	document, err := masking.document(ctx, a)
+	document, err := f.catalog.document(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -43,9 +43,10 @@ type seen struct {
 // value, nothing is known of it and all of it is shown.
 type catalogued struct{ source string }
 
-// flag adds --catalog, by which personal fields are masked.
+// flag adds --catalog, by which records of plain topics have a type, and personal fields
+// are masked.
 func (c *catalogued) flag(to *cobra.Command) {
-	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: personal fields, and what neither it nor a registry describes, are masked")
+	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: records that name no type have the one type of their plain topic; personal fields, and what neither it nor a registry describes, are masked")
 }
 
 // document returns the catalogue, and nil without one.
