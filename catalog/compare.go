@@ -161,12 +161,12 @@ func (c *comparison) retention(name string, old, now int64) {
 	switch {
 	case old == now:
 	case old == 0 || now == 0:
-		c.add(name, "retention-unknown", Undecided, number(old), number(now), "one of them is the broker's default, which is not known here", "Declare both")
+		c.add(name, "retention-unknown", Undecided, period(old), period(now), "one of them is the broker's default, which is not known here", "Declare both")
 	// From "without end" every limit is shorter; to it, none is.
 	case old == -1 || now != -1 && now < old:
-		c.add(name, "retention-shortened", Breaking, number(old), number(now), "events vanish before readers that are behind, or replay, get to them", "Ask the readers how far back they go")
+		c.add(name, "retention-shortened", Breaking, period(old), period(now), "events vanish before readers that are behind, or replay, get to them", "Ask the readers how far back they go")
 	default:
-		c.add(name, "retention-extended", Safe, number(old), number(now), "events stay longer", "")
+		c.add(name, "retention-extended", Safe, period(old), period(now), "events stay longer", "")
 	}
 }
 
@@ -248,7 +248,7 @@ func (c *comparison) events(name string, old, now []Event) {
 			c.add(path, "type-renamed", Breaking, t, successor, "readers handle events by their type, and skip the new one", "Set TopicConfig.Type to the old name")
 			continue
 		}
-		c.add(path, "type-removed", Breaking, t, "", "readers that handle the type wait for events that never come", "Keep the declaration until no group handles the type")
+		c.add(path, "type-removed", Breaking, t, "", "readers that handle the type wait for events that never come", "Keep the declaration until no group handles the type. If only its Go type has another name, set TopicConfig.Type to the old one")
 	}
 	for _, t := range slices.Sorted(maps.Keys(is)) {
 		if was[t] == nil && !renamed[t] {

@@ -103,7 +103,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	}
 	c.aliases(path, a.Props, b.Props, false)
 	if word(a.Props["doc"]) != word(b.Props["doc"]) {
-		c.add(path, "doc-changed", Safe, word(a.Props["doc"]), word(b.Props["doc"]), "for people only", "")
+		c.add(path, "doc-changed", Safe, textOf(a.Props["doc"]), textOf(b.Props["doc"]), "for people only", "")
 	}
 	for _, key := range changedKeys(a.Props, b.Props, known) {
 		place, o, n := path+"/"+key, word(a.Props[key]), word(b.Props[key])
@@ -217,7 +217,7 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 		// A default that is null is one too, so its presence is asked for and not its value.
 		switch _, still := b["default"]; {
 		case key == "doc":
-			c.add(path, "doc-changed", Safe, o, n, "for people only", "")
+			c.add(path, "doc-changed", Safe, textOf(a[key]), textOf(b[key]), "for people only", "")
 		case key == "default" && !still:
 			c.add(path, "default-removed", Breaking, o, "", avroNew+" can't read those without the field", "Keep the default")
 		case key == jsonschema.Personal && b[key] == true:

@@ -237,6 +237,12 @@ func (s *schemaComparison) types(path string, a, b map[string]any) bool {
 	return false
 }
 
+// textOf returns a text of a schema, empty where there is none.
+func textOf(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
 // word returns a value of a schema for people; an absent one takes anything.
 func word(v any) string {
 	if v == nil {
@@ -252,7 +258,7 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.bounds(path, a, b)
 	s.values(path, a, b)
 	if a["description"] != b["description"] {
-		s.add(path, "doc-changed", Safe, word(a["description"]), word(b["description"]), "for people only", "")
+		s.add(path, "doc-changed", Safe, textOf(a["description"]), textOf(b["description"]), "for people only", "")
 	}
 	// The mark is this project's own keyword. Registries and other validators pass
 	// over it.

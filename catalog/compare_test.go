@@ -219,6 +219,28 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// What changed is said in words that people use.
+func TestChangesInWords(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 60 * 60 * 1000
+	for want, c := range map[string][2]edit{
+		"(7 days → 1 day)":                   {func(t *catalog.Topic) { t.RetentionMs = 7 * day }, func(t *catalog.Topic) { t.RetentionMs = day }},
+		"(no limit → 36h0m0s)":               {func(t *catalog.Topic) { t.RetentionMs = -1 }, func(t *catalog.Topic) { t.RetentionMs = day * 3 / 2 }},
+		"(the broker's default → 1.5s)":      {func(t *catalog.Topic) { t.RetentionMs = 0 }, func(t *catalog.Topic) { t.RetentionMs = 1500 }},
+		"(where to write → nothing)":         {func(*catalog.Topic) {}, schema(`,"description":"where to write"`, ``)},
+		"can't read an integer, nor":         {func(*catalog.Topic) {}, schema(`"id":{"type":"string"`, `"id":{"type":"integer"`)},
+		"can't read one of [integer string]": {schema(`"any":{}`, `"any":{"type":["string","boolean"]}`), schema(`"any":{"type":["string","boolean"]}`, `"any":{"type":["integer","string"]}`)},
+	} {
+		old, now := base(), base()
+		c[0](&old.Topics[0])
+		c[0](&now.Topics[0])
+		c[1](&now.Topics[0])
+		if got := catalog.Compare(old, now); len(got) == 0 || !strings.Contains(fmt.Sprint(got), want) {
+			t.Errorf("%v; want %s", got, want)
+		}
+	}
+}
+
 type holds[T any] struct {
 	X T `json:"x"`
 }

@@ -301,7 +301,7 @@ func TestMerge(t *testing.T) {
 	}
 	b.Topics[0].Partitions, a.Topics[0].Partitions = 7, 6
 	b.Topics[0].Events[0].Schema = json.RawMessage(`{}`)
-	if _, err := catalog.Merge(a, b); err == nil || !strings.Contains(err.Error(), "partitions is 6 and 7") || !strings.Contains(err.Error(), "the schema of type Created") {
+	if _, err := catalog.Merge(a, b); err == nil || !strings.Contains(err.Error(), "partitions is 6 and 7") || !strings.Contains(err.Error(), "the schema of type Created is that of ") {
 		t.Errorf("%v", err)
 	}
 }

@@ -103,24 +103,33 @@ func (t *Topic) markdown(service string) []byte {
 
 // kept returns for how long events stay, in words.
 func (t *Topic) kept() string {
-	var s string
-	switch {
-	case t.RetentionMs < 0:
-		s = "ever"
-	case t.RetentionMs == 0 && t.Compacted:
+	if t.RetentionMs == 0 && t.Compacted {
 		return "as long as it is the last event of its key"
-	case t.RetentionMs == 0:
-		return "the broker's default"
-	default:
-		s = t.retention().Round(time.Second).String()
-		if days := t.retention() / (24 * time.Hour); days > 0 && t.retention()%(24*time.Hour) == 0 {
-			s = fmt.Sprintf("%d days", days)
-		}
 	}
-	if t.Compacted {
+	s := period(t.RetentionMs)
+	if t.RetentionMs < 0 {
+		s = "ever"
+	}
+	if t.RetentionMs != 0 && t.Compacted {
 		s += "; the last event of each key only"
 	}
 	return s
+}
+
+// period returns a retention in milliseconds in words.
+func period(ms int64) string {
+	const day = 24 * 60 * 60 * 1000
+	switch {
+	case ms < 0:
+		return "no limit"
+	case ms == 0:
+		return "the broker's default"
+	case ms == day:
+		return "1 day"
+	case ms%day == 0:
+		return fmt.Sprintf("%d days", ms/day)
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
 }
 
 // markdown appends the section of a type: order first, since it is what readers rely on

@@ -111,8 +111,9 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 			own.Schema, own.Example = e.Schema, e.Example
 		case e.Schema != nil && !e.earlierOf(own):
 			// The Go types are named in place of the schemas, which are too long for an
-			// error and say less about where to look.
-			differ("the schema of type "+e.Type, own.GoType, e.GoType)
+			// error and say less about where to look. Often both are of one name: then one
+			// service is of an earlier version of the contract.
+			differ("the schema of type "+e.Type, "that of "+own.GoType, "another of "+e.GoType+" (compare the catalogues)")
 		}
 	}
 	slices.SortFunc(t.Events, func(a, b Event) int { return strings.Compare(a.Type, b.Type) })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -192,7 +193,12 @@ func newSchemasCheckCommand(a *app, open opener) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[1], err)
 			}
-			return a.say("%s is compatible with %s", args[1], args[0])
+			// A subject whose name is misspelt is one without schemas too.
+			note := ""
+			if _, err := r.Latest(ctx, args[0]); errors.Is(err, registry.ErrUnknown) {
+				note = ", which has no schema yet"
+			}
+			return a.say("%s is compatible with %s%s", args[1], args[0], note)
 		}),
 	}
 	c.Flags().Var(newChoice(&kind, string(registry.Avro), string(registry.Protobuf), string(registry.JSON)), "type", "`type` of the schema: AVRO, PROTOBUF or JSON")

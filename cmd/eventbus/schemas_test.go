@@ -200,7 +200,7 @@ func TestSchemasCommands(t *testing.T) {
 		return name
 	}
 	run(append(at, "check", subject, file(wider))...).ok("is compatible with")
-	run(append(at, "check", "new", file(wider))...).ok("is compatible with new")
+	run(append(at, "check", "new", file(wider))...).ok("is compatible with new, which has no schema yet")
 	fake.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/compatibility/") {
 			return false

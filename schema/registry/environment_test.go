@@ -28,9 +28,10 @@ func TestEnvironment(t *testing.T) {
 	}
 	t.Setenv("EVENTBUS_REGISTRY_CA_FILE", file)
 	t.Setenv("EVENTBUS_REGISTRY_PASSWORD_FILE", file+"x")
+	t.Setenv("EVENTBUS_REGISTRY_OFFLINE", file+"y")
 	t.Setenv("EVENTBUS_REGISTRY_TOKEN", "secret")
 	_, err = registry.ConfigFromEnvironment()
-	wants(t, err, "REGISTRY_CA_FILE: ", "REGISTRY_PASSWORD_FILE: ", "EVENTBUS_REGISTRY_TOKEN and EVENTBUS_REGISTRY_TOKEN_FILE are both set")
+	wants(t, err, "REGISTRY_CA_FILE: ", "REGISTRY_PASSWORD_FILE: ", "REGISTRY_OFFLINE: stat "+file+"y", "EVENTBUS_REGISTRY_TOKEN and EVENTBUS_REGISTRY_TOKEN_FILE are both set")
 	if _, err := registry.FromEnvironment().Subjects(t.Context()); err == nil || !strings.Contains(err.Error(), "configuration") {
 		t.Errorf("%v", err)
 	}

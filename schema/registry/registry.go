@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -257,7 +258,9 @@ func (r *Registry) Check(ctx context.Context, subject string, d Definition) erro
 		return err
 	}
 	if !answer.Is {
-		return fmt.Errorf("subject %s: %w: %s", subject, ErrIncompatible, clip(strings.Join(answer.Messages, "; ")))
+		// Apicurio gives its reasons only when a schema is registered.
+		reasons := strings.Join(answer.Messages, "; ")
+		return fmt.Errorf("subject %s: %w: %s", subject, ErrIncompatible, clip(cmp.Or(reasons, "it gives no reasons, as it does when the schema is registered")))
 	}
 	return nil
 }

@@ -338,6 +338,16 @@ func TestOffline(t *testing.T) {
 	if err := errors.Join(err, err2, err3); err != nil || byID.Text != customer.Text || latest.ID != there.ID || found.GUID != there.GUID {
 		t.Errorf("%+v, %+v, %+v, %v", byID, latest, found, err)
 	}
+	// Registries write the keys of Avro in an order of their own.
+	shuffled := registry.Definition{Type: registry.Avro, Text: strings.Replace(strings.Replace(customer.Text, `"type":"record",`, ``, 1), `]}`, `],"type":"record"}`, 1)}
+	if again, err := r.Lookup(t.Context(), subject, shuffled, false); err != nil || again.ID != there.ID || shuffled.Text == customer.Text {
+		t.Errorf("%s: %+v, %v", shuffled.Text, again, err)
+	}
+	for _, other := range []string{strings.Replace(customer.Text, `"string"`, `"bytes"`, 1), customer.Text + "{}"} {
+		if _, err := r.Lookup(t.Context(), subject, registry.Definition{Type: registry.Avro, Text: other}, false); err == nil || other == customer.Text {
+			t.Errorf("%s is found", other)
+		}
+	}
 	if _, err := r.Schema(t.Context(), registry.ID{Number: 99}); err == nil || unavailable(err) {
 		t.Errorf("an id that is not in the directory: %v", err)
 	}

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -103,17 +102,22 @@ func (d *Definition) request() (sr.Schema, error) {
 	return s, nil
 }
 
-// same reports whether two texts are one schema but for white space.
+// same reports whether two texts are one schema but for white space and the order of
+// keys.
 func (d *Definition) same(other *Definition) bool {
 	return d.Type == other.Type && d.compact() == other.compact()
 }
 
-// compact is a text without the white space that does not matter: registries give schemas
-// back as they were registered, and files are indented.
+// compact is a text without the white space that does not matter, and JSON with its keys
+// sorted: files are indented, and registries write Avro in an order of their own.
 func (d *Definition) compact() string {
-	var b bytes.Buffer
-	if d.Type != Protobuf && json.Compact(&b, []byte(d.Text)) == nil {
-		return b.String()
+	var v any
+	decoder := json.NewDecoder(strings.NewReader(d.Text))
+	decoder.UseNumber() // a default stays as it was written
+	if d.Type != Protobuf && decoder.Decode(&v) == nil && !decoder.More() {
+		// What was decoded can be encoded.
+		sorted, _ := json.Marshal(v)
+		return string(sorted)
 	}
 	return strings.Join(strings.Fields(d.Text), " ")
 }

@@ -94,6 +94,10 @@ func (s *Settings) config(name func(field string) string) (Config, error) {
 		c.Client = &ClientCredentials{TokenURL: s.TokenURL, ClientID: s.ClientID, ClientSecret: own, Scopes: s.Scopes}
 	}
 	if s.Offline != "" {
+		// Looked at here: errors of the file system that follows don't name the directory.
+		if _, err := os.Stat(s.Offline); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", name("Offline"), err))
+		}
 		c.Offline = os.DirFS(s.Offline)
 	}
 	var err error
