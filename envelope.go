@@ -69,7 +69,9 @@ type Envelope struct {
 	// Headers are the record's headers that are not CloudEvents attributes, in order.
 	Headers []transport.Header
 	// AssignmentEpoch grows each time the partition changes hands within one consumer.
-	// It is the fencing token for stores that outlive one.
+	// It is the fencing token for stores that outlive one. A static member that returns
+	// within its session begins with its former epochs, so it is not told from its former
+	// process by them.
 	AssignmentEpoch uint64
 
 	// Redeliveries counts how often the event came back from the dead-letter topic, and

@@ -84,8 +84,8 @@ type membership struct {
 	failure error
 	// unbegun are the partitions that are assigned and not read yet, with the reason, nil at first.
 	unbegun    map[transport.Partition]error
-	logged     map[string]time.Time // when each error text was last logged
-	rebalances int64                // number of assignments received
+	logged     map[string]loggedFailure // when each error text was last logged
+	rebalances int64                    // number of assignments received
 	// epoch is that of the last assigned partition: each gets a larger one.
 	epoch   uint64
 	changed chan struct{} // closed and replaced at each change of id, generation or state

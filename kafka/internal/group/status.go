@@ -14,6 +14,8 @@ import (
 const (
 	// logAgain is how often a persistent error is logged.
 	logAgain = time.Minute
+	// settles is how long brokers may take until all of them know a new topic.
+	settles = 5 * time.Second
 	// maxLogged bounds the remembered errors: a text may contain something that changes each time.
 	maxLogged = 64
 )
@@ -28,7 +30,8 @@ func (m *membership) reportFailure(err error) {
 }
 
 // logFailure logs an error unless it was logged within the last minute: while no broker answers
-// there are several attempts a second.
+// there are several attempts a second. What brokers say of a topic until all of them know it is a
+// warning once it has lasted.
 func (m *membership) logFailure(err error) {
 	level := slog.LevelWarn
 	if errors.Is(err, kerr.NotCoordinator) || errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) {
@@ -36,20 +39,46 @@ func (m *membership) logFailure(err error) {
 	}
 	now, text := time.Now(), err.Error()
 	m.mu.Lock()
-	at, known := m.logged[text]
-	repeated := known && now.Sub(at) < logAgain
+	last, known := m.logged[text]
+	known = known && now.Sub(last.at) < 2*logAgain
+	lasts := known && last.early && now.Sub(last.at) >= settles
+	repeated := known && !lasts && now.Sub(last.at) < logAgain
+	early := !known && ofNewTopic(err)
+	if early {
+		level = slog.LevelDebug
+	}
 	if !repeated {
-		maps.DeleteFunc(m.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= logAgain })
+		maps.DeleteFunc(m.logged, func(_ string, l loggedFailure) bool { return now.Sub(l.at) >= 2*logAgain })
 		// Forgetting all of them costs a few more log lines, but no bookkeeping.
 		if m.logged == nil || len(m.logged) >= maxLogged {
-			m.logged = make(map[string]time.Time)
+			m.logged = make(map[string]loggedFailure)
 		}
-		m.logged[text] = now
+		m.logged[text] = loggedFailure{now, early}
 	}
 	m.mu.Unlock()
 	if !repeated {
 		m.log.Log(m.ctx, level, "group membership", "group", m.cfg.Group, "error", err)
 	}
+}
+
+// loggedFailure is when an error was logged last, and whether that was only for debugging.
+type loggedFailure struct {
+	at    time.Time
+	early bool
+}
+
+// ofNewTopic reports whether an error is one that brokers return while a topic is being created,
+// or a partition gets another leader.
+func ofNewTopic(err error) bool {
+	code, ok := errors.AsType[kerr.Error](err)
+	if !ok {
+		return errors.Is(err, transport.ErrTopicMissing)
+	}
+	switch code {
+	case kerr.NotLeaderOrFollower, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID:
+		return true
+	}
+	return false
 }
 
 // lastErrorLocked returns why the member does less than it should: it is not in the group, or
