@@ -94,6 +94,22 @@ func withArticle(name string) string {
 	return "a " + name
 }
 
+// period returns a retention in milliseconds in words.
+func period(ms int64) string {
+	const day = 24 * 60 * 60 * 1000
+	switch {
+	case ms < 0:
+		return "no limit"
+	case ms == 0:
+		return "the broker's default"
+	case ms == day:
+		return "1 day"
+	case ms%day == 0:
+		return fmt.Sprintf("%d days", ms/day)
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
 // Failing returns the changes of a level or worse that no allowance covers. It always
 // includes undecided changes, and never safe ones.
 func Failing(changes []Change, level Level) (failing []Change) {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // File is one document of a set.
@@ -114,22 +113,6 @@ func (t *Topic) kept() string {
 		s += "; the last event of each key only"
 	}
 	return s
-}
-
-// period returns a retention in milliseconds in words.
-func period(ms int64) string {
-	const day = 24 * 60 * 60 * 1000
-	switch {
-	case ms < 0:
-		return "no limit"
-	case ms == 0:
-		return "the broker's default"
-	case ms == day:
-		return "1 day"
-	case ms%day == 0:
-		return fmt.Sprintf("%d days", ms/day)
-	}
-	return (time.Duration(ms) * time.Millisecond).String()
 }
 
 // markdown appends the section of a type: order first, since it is what readers rely on
