@@ -25,7 +25,7 @@ type (
 		After *purchase `json:"after"`
 	}
 	selfEmbedding struct {
-		*selfEmbedding
+		*selfEmbedding //nolint:unused // embedded for its type
 		ID string `json:"id"`
 	}
 	oneEmbeds struct {

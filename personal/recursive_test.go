@@ -40,7 +40,7 @@ type (
 	}
 
 	selfHidden struct {
-		*selfHidden
+		*selfHidden //nolint:unused // embedded for its type
 		Mail string `json:"mail" data:"personal"`
 	}
 	ring1 struct {

@@ -118,6 +118,7 @@ func TestHostileData(t *testing.T) {
 		"groups describe":   {{"g"}, {hostile}},
 		"groups types":      {{"g", "--admin", server}, {hostile}, {"g", "--admin", server, "--forget", hostile, "--topic", hostile}},
 		"groups reset":      {{"g", "--topic", b.topic, "--to", "earliest", "--dry-run"}, {hostile, "--topic", b.topic, "--to", hostile}},
+		"groups delete":     {{"g", "--dry-run"}, {hostile, "--yes"}},
 		"dlq list":          {nil},
 		"dlq stats":         {{dead}, {hostile + ".dlq"}},
 		"dlq show":          {{dead}, {letters}, {hostile}},
