@@ -24,7 +24,7 @@ func TestCloseFromWithin(t *testing.T) {
 		fromOutside bool // the bus has to be closed to get there
 	}
 	idle := func(context.Context) {}
-	for name, make := range map[string]func(end func(context.Context)) calls{
+	for name, prepare := range map[string]func(end func(context.Context)) calls{
 		"a handler": func(end func(context.Context)) calls { return calls{handler: end} },
 		"a handler with a bound": func(end func(context.Context)) calls {
 			return calls{handler: end, options: []eventbus.SubscribeOption{eventbus.Timeout(10 * time.Second)}}
@@ -67,7 +67,7 @@ func TestCloseFromWithin(t *testing.T) {
 					called, returned := false, false
 					var ended error
 					c := config()
-					calls := make(func(ctx context.Context) {
+					calls := prepare(func(ctx context.Context) {
 						if !called {
 							called = true
 							ended = of(bus, ctx)

@@ -25,8 +25,8 @@ type (
 		After *purchase `json:"after"`
 	}
 	selfEmbedding struct {
-		*selfEmbedding //nolint:unused // embedded for its type
-		ID string `json:"id"`
+		*selfEmbedding        //nolint:unused // embedded for its type
+		ID             string `json:"id"`
 	}
 	oneEmbeds struct {
 		*otherEmbeds
