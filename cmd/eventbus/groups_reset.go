@@ -202,7 +202,8 @@ func newGroupsDeleteCommand(a *app) *cobra.Command {
 often waiting events were tried, and the types that it handled lately. If members
 start again, the group begins by StartAt: from the first record that is left, or with
 what comes from then on. Topics stay, those of its dead letters and retries too, and
-so do decisions about letters. Look with --dry-run first.`,
+so do decisions about letters. A retry topic is read from its beginning, so events that
+were brought back are handled once more. Look with --dry-run first.`,
 		Example: `  eventbus groups delete billing-trial --dry-run
   eventbus groups delete billing-trial --yes`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.groupNames),
@@ -241,7 +242,7 @@ func (a *app) deleteGroup(ctx context.Context, name string) error {
 	}
 	a.note("Lost: the offsets of %s, %s finished beyond them, the attempts of %s, and the types that the group handled lately.",
 		counted(len(partitions), "partition"), counted(ahead, "event"), counted(parked, "waiting event"))
-	a.note("Kept: topics, those of dead letters and retries too, and decisions about letters.")
+	a.note("Kept: topics, those of dead letters and retries too, and decisions about letters. Members that start again handle what is in retry topics once more.")
 	if a.dryRun {
 		return nil
 	}
