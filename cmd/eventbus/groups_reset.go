@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -240,13 +241,20 @@ func (a *app) deleteGroup(ctx context.Context, name string) error {
 	if err := a.show(partitions, table.Row{"topic", "partition", "committed", "end", "lag", "ahead", "parked"}, rows); err != nil {
 		return err
 	}
-	a.note("Lost: the offsets of %s, %s finished beyond them, the attempts of %s, and the types that the group handled lately.",
-		counted(len(partitions), "partition"), counted(ahead, "event"), counted(parked, "waiting event"))
-	a.note("Kept: topics, those of dead letters and retries too, and decisions about letters. Members that start again handle what is in retry topics once more.")
+	means := "members that start again begin by StartAt"
+	// These never have members, and look like groups that nobody needs.
+	if name == redrive.Group || name == redrive.GroupKept {
+		a.note("Lost: decisions about letters that earlier versions made, and the marks by which it is noticed that others are missing from topic %s.", redrive.Topic)
+		means = "letters that were decided may be open again, also those that were brought back"
+	} else {
+		a.note("Lost: the offsets of %s, %s finished beyond them, the attempts of %s, and the types that the group handled lately.",
+			counted(len(partitions), "partition"), counted(ahead, "event"), counted(parked, "waiting event"))
+		a.note("Kept: topics, those of dead letters and retries too, and decisions about letters. Members that start again handle what is in retry topics once more.")
+	}
 	if a.dryRun {
 		return nil
 	}
-	if err := a.confirm(ctx, "Delete group %s: members that start again begin by StartAt", name); err != nil {
+	if err := a.confirm(ctx, "Delete group %s: %s", name, means); err != nil {
 		return err
 	}
 	// Members may have started while the question stood: the broker refuses it then.

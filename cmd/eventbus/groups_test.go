@@ -10,6 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
@@ -83,6 +84,25 @@ func TestDeleteGroup(t *testing.T) {
 		b.run(t, "groups", "describe", group).fails(exitFailed, "does not exist")
 		if err := kafka.NewAdmin(cluster).DeleteGroup(t.Context(), group); !errors.Is(err, kafka.ErrGroupMissing) {
 			t.Errorf("a second time: %v", err)
+		}
+	})
+}
+
+// TestDeleteGroupOfLetters: the groups in which decisions about letters are, or marks that
+// they exist, have no members, and more is lost with them than a place in topics.
+func TestDeleteGroupOfLetters(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		createTopics(t, b, b.topic)
+		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+		defer cluster.Close(context.Background())
+		for _, group := range []string{redrive.Group, redrive.GroupKept} {
+			if err := kafka.NewAdmin(cluster).KeepOffsets(t.Context(), group, transport.Commit{Partition: transport.Partition{Topic: b.topic}, LeaderEpoch: -1}); err != nil {
+				t.Fatal(err)
+			}
+			if r := b.run(t, "groups", "delete", group, "--dry-run").ok(); !strings.Contains(r.err, "Lost: decisions about letters") || strings.Contains(r.err, "Kept") {
+				t.Errorf("of %s it says %s", group, r.err)
+			}
+			b.run(t, "groups", "delete", group).fails(exitMisuse, "may be open again")
 		}
 	})
 }
