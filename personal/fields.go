@@ -92,7 +92,7 @@ func (w typeWalk) fields(t reflect.Type, path string) {
 		switch {
 		case f.IsExported(), f.Anonymous && f.Type.Kind() == reflect.Struct:
 			w.look(f.Type, f.Tag.Get(tag) == personal, name)
-		case f.Anonymous && f.Type.Kind() == reflect.Pointer && w.holds(f.Type.Elem()) && w.v.err == nil:
+		case f.Anonymous && f.Type.Kind() == reflect.Pointer && (f.Tag.Get(tag) == personal || w.holds(f.Type.Elem())) && w.v.err == nil:
 			// Encoders see its fields, and reflection can't replace the pointer.
 			w.v.err = fmt.Errorf("%s is an embedded pointer to an unexported type with personal data, which can't be encrypted in place: embed the type itself, or export it", name)
 		}

@@ -67,6 +67,7 @@ type (
 	aged struct {
 		Age int `json:"age" data:"personal"`
 	}
+	shown struct{ Name string }
 )
 
 // TestRecursiveTypes: of a type that contains itself what is personal is encrypted wherever
@@ -97,6 +98,10 @@ func TestRecursiveTypes(t *testing.T) {
 			*aged
 			Size int
 		}{&aged{42}, 1},
+		"an embedded struct that is personal as a whole": &struct {
+			*shown `data:"personal"`
+			Size   int
+		}{&shown{"secret"}, 1},
 	} {
 		if out, err := encode(v); err == nil || !strings.Contains(err.Error(), "embed the type itself") {
 			t.Errorf("%s: %s, %v", name, out, err)

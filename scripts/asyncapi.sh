@@ -15,7 +15,7 @@ say() { printf 'asyncapi: %s\n' "$*" >&2; }
 # skip ends without a verdict, where there is nothing to judge with.
 skip() { echo "skipped: $*: AsyncAPI's parser judges no document"; exit 0; }
 
-command -v node >/dev/null || skip "node is missing; install Node.js 18 or later"
+node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null || skip "node is missing or too old; install Node.js 18 or later"
 if [ "$(cat "$cache/installed" 2>/dev/null)" != "$pinned" ]; then
   command -v npm >/dev/null || skip "npm is missing; install it with Node.js"
   say "fetching the parser $version"

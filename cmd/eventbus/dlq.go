@@ -179,14 +179,16 @@ func (f *letterFilter) plain(ctx context.Context, a *app, dead string) error {
 	if err != nil || document == nil {
 		return err
 	}
-	// The name begins with that of the topic; where it was chosen, letters may be of any.
 	var topics []string
-	for i := range dead {
-		if dead[i] == '.' {
-			topics = append(topics, dead[:i])
+	// A derived name begins with that of its topic.
+	derived := naming.IsDead(dead) && slices.ContainsFunc(document.Topics, func(t catalog.Topic) bool { return mask.Covers(&t, dead) })
+	if derived {
+		for i := range dead {
+			if dead[i] == '.' {
+				topics = append(topics, dead[:i])
+			}
 		}
-	}
-	if !naming.IsDead(dead) {
+	} else {
 		t, err := a.transport(ctx)
 		if err != nil {
 			return err

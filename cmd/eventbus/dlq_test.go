@@ -101,9 +101,10 @@ func TestPlainLetters(t *testing.T) {
 			})
 		}
 		one, two := writeCatalog(t, plain("SignedUp")), writeCatalog(t, plain("SignedUp"), plain("SignedOff"))
-		dead, chosen := b.topic+".mailer.dlq", b.Environment()+".letters"
-		createTopics(t, b, b.topic, dead, chosen, b.topic+".mailer.retry")
-		for _, topic := range []string{dead, chosen} {
+		// A name that was chosen may look as if it was derived.
+		dead, chosen, alike := b.topic+".mailer.dlq", b.Environment()+".letters", b.Environment()+".letters.dlq"
+		createTopics(t, b, b.topic, dead, chosen, alike, b.topic+".mailer.retry")
+		for _, topic := range []string{dead, chosen, alike} {
 			for i := range 2 {
 				b.Produce(t, transport.Record{Topic: topic, Value: []byte(`{"id":"u-1"}`), Headers: []transport.Header{
 					{Key: "eventbus-dlq-topic", Value: []byte(b.topic)}, {Key: "eventbus-dlq-partition", Value: []byte("0")},

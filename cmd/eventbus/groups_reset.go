@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -202,7 +203,8 @@ func newGroupsDeleteCommand(a *app) *cobra.Command {
 often waiting events were tried, and the types that it handled lately. If members
 start again, the group begins by StartAt: from the first record that is left, or with
 what comes from then on. Topics stay, those of its dead letters and retries too, and
-so do decisions about letters. Look with --dry-run first.`,
+so do decisions about letters. A retry topic is read from its beginning, so events that
+were brought back are handled once more. Look with --dry-run first.`,
 		Example: `  eventbus groups delete billing-trial --dry-run
   eventbus groups delete billing-trial --yes`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.groupNames),
@@ -239,13 +241,20 @@ func (a *app) deleteGroup(ctx context.Context, name string) error {
 	if err := a.show(partitions, table.Row{"topic", "partition", "committed", "end", "lag", "ahead", "parked"}, rows); err != nil {
 		return err
 	}
-	a.note("Lost: the offsets of %s, %s finished beyond them, the attempts of %s, and the types that the group handled lately.",
-		counted(len(partitions), "partition"), counted(ahead, "event"), counted(parked, "waiting event"))
-	a.note("Kept: topics, those of dead letters and retries too, and decisions about letters.")
+	means := "members that start again begin by StartAt"
+	// These never have members, and look like groups that nobody needs.
+	if name == redrive.Group || name == redrive.GroupKept {
+		a.note("Lost: decisions about letters that earlier versions made, and the marks by which it is noticed that others are missing from topic %s.", redrive.Topic)
+		means = "letters that were decided may be open again, also those that were brought back"
+	} else {
+		a.note("Lost: the offsets of %s, %s finished beyond them, the attempts of %s, and the types that the group handled lately.",
+			counted(len(partitions), "partition"), counted(ahead, "event"), counted(parked, "waiting event"))
+		a.note("Kept: topics, those of dead letters and retries too, and decisions about letters. Members that start again handle what is in retry topics once more.")
+	}
 	if a.dryRun {
 		return nil
 	}
-	if err := a.confirm(ctx, "Delete group %s: members that start again begin by StartAt", name); err != nil {
+	if err := a.confirm(ctx, "Delete group %s: %s", name, means); err != nil {
 		return err
 	}
 	// Members may have started while the question stood: the broker refuses it then.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/grouplag"
+	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
@@ -82,6 +84,55 @@ func TestDeleteGroup(t *testing.T) {
 		b.run(t, "groups", "describe", group).fails(exitFailed, "does not exist")
 		if err := kafka.NewAdmin(cluster).DeleteGroup(t.Context(), group); !errors.Is(err, kafka.ErrGroupMissing) {
 			t.Errorf("a second time: %v", err)
+		}
+	})
+}
+
+// TestDeleteGroupOfLetters: the groups in which decisions about letters are, or marks that
+// they exist, have no members, and more is lost with them than a place in topics.
+func TestDeleteGroupOfLetters(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		createTopics(t, b, b.topic)
+		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+		defer cluster.Close(context.Background())
+		for _, group := range []string{redrive.Group, redrive.GroupKept} {
+			if err := kafka.NewAdmin(cluster).KeepOffsets(t.Context(), group, transport.Commit{Partition: transport.Partition{Topic: b.topic}, LeaderEpoch: -1}); err != nil {
+				t.Fatal(err)
+			}
+			if r := b.run(t, "groups", "delete", group, "--dry-run").ok(); !strings.Contains(r.err, "Lost: decisions about letters") || strings.Contains(r.err, "Kept") {
+				t.Errorf("of %s it says %s", group, r.err)
+			}
+			b.run(t, "groups", "delete", group).fails(exitMisuse, "may be open again")
+		}
+	})
+}
+
+// TestDeletedGroupStarts: wherever a deleted group starts again, it handles what was brought
+// back to it once more, as groups delete says.
+func TestDeletedGroupStarts(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		group := "trial-" + b.Environment()
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"})
+		on := func(result error, options ...eventbus.SubscribeOption) (calls *atomic.Int64) {
+			calls = new(atomic.Int64)
+			bus := b.Start(t, eventbus.On(customers, func(context.Context, customerCreated) error {
+				calls.Add(1)
+				return result
+			}, append(options, eventbus.Group(group))...))
+			b.Settle(t)
+			if err := bus.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return calls
+		}
+		on(eventbus.Permanent(errors.New("no such account")))
+		b.run(t, "dlq", "replay", b.topic+"."+group+".dlq", "--yes").ok("1 letter replayed")
+		on(nil)
+		if r := b.run(t, "groups", "delete", group, "--yes").ok(); !strings.Contains(r.err, "handle what is in retry topics once more") {
+			t.Errorf("it says %s", r.err)
+		}
+		if calls := on(nil, eventbus.StartAt(eventbus.Latest())); calls.Load() != 1 {
+			t.Errorf("%d events were handled, want the one that was brought back", calls.Load())
 		}
 	})
 }

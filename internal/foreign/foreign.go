@@ -54,10 +54,18 @@ func Decode(r *transport.Record, e *wire.Event) error {
 
 // DecodePlain is Decode for a record that says nothing of itself, of a topic whose format
 // is plain and that has one type. It returns false, and leaves e as it is, for any other
-// record, and for what can't be a type.
+// record, for what can't be a type, and for a dead letter in which its group found another
+// type, or none.
 func DecodePlain(typ string, r *transport.Record, e *wire.Event) bool {
 	if _, ok := Type(r); ok || typ == "" || r.Excess != nil || wire.CheckText(typ) != nil {
 		return false
+	}
+	if letter.IsLetter(r) {
+		// The format may find types in records by a header or a function, of which nothing
+		// here knows.
+		if reason, _ := r.Header(letter.Reason); string(reason) == letter.ReasonUnknownType || string(reason) == letter.ReasonMalformed {
+			return false
+		}
 	}
 	form := *plain()
 	form.OnlyType = typ

@@ -67,3 +67,28 @@ func TestFormIsKept(t *testing.T) {
 		t.Fatal("two records of a format have two forms")
 	}
 }
+
+// TestDecodePlain: what says nothing of itself is taken for the type of its topic, but no
+// letter in which its group found another type, or none.
+func TestDecodePlain(t *testing.T) {
+	dead := func(reason string) *transport.Record {
+		return record("t.g.dlq", "type", "Cancelled", letter.Topic, "t", letter.Partition, "2", letter.Offset, "5", letter.Reason, reason)
+	}
+	for name, c := range map[string]struct {
+		record *transport.Record
+		id     string // empty: no event
+	}{
+		"a record":                 {record("t"), "t/0@7"},
+		"a letter":                 {dead(letter.ReasonHandler), "t/2@5"},
+		"its data can't be read":   {dead(letter.ReasonUndecodable), "t/2@5"},
+		"its type was another":     {dead(letter.ReasonUnknownType), ""},
+		"it had none":              {dead(letter.ReasonMalformed), ""},
+		"a CloudEvent":             {record("t", "ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "T"), ""},
+		"the reason is its header": {record("t", letter.Reason, letter.ReasonMalformed), "t/0@7"},
+	} {
+		var e wire.Event
+		if ok := DecodePlain("Placed", c.record, &e); ok != (c.id != "") || e.ID != c.id || ok && e.Type != "Placed" {
+			t.Errorf("%s: %v, %q %q", name, ok, e.Type, e.ID)
+		}
+	}
+}
