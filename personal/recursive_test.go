@@ -92,7 +92,7 @@ func TestRecursiveTypes(t *testing.T) {
 		}
 	}
 	for name, v := range map[string]any{
-		"an unexported struct that embeds itself": &selfHidden{Mail: "secret"},
+		"an unexported struct that embeds itself": &selfHidden{&selfHidden{}, "secret"},
 		"structs that embed each other":           &ring1{Size: 1},
 		"an embedded number": &struct {
 			*aged
