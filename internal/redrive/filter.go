@@ -24,8 +24,8 @@ type Filter struct {
 	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
 	// Ranges are places in the dead-letter topic.
 	Ranges []Range `json:"ranges,omitempty"`
-	// States are decisions. If empty, a job chooses the letters that its Action is
-	// for.
+	// States are decisions. If empty, a job chooses the letters to which its Action
+	// applies.
 	States []State `json:"states,omitempty"`
 	// After and Before bound the time of the last failure, [After, Before). A
 	// zero time means no bound.
@@ -68,8 +68,7 @@ type Range struct {
 // At returns the Range of one letter.
 func At(partition int32, offset int64) Range { return Range{partition, offset, offset + 1} }
 
-// The bounds of a Filter. It is stored with each step of its job, so a large one would be
-// written again and again.
+// Bounds of a Filter. It is stored again with each step of its job, so it must be small.
 const (
 	maxValues = 500
 	maxValue  = 4 << 10
@@ -99,11 +98,11 @@ func (f *Filter) Validate() error {
 	}
 	for _, r := range f.Ranges {
 		if r.Partition < 0 || r.From < 0 || r.To <= r.From {
-			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one behind the last", r.Partition, r.From, r.To))
+			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one after the last", r.Partition, r.From, r.To))
 		}
 	}
 	if !f.After.IsZero() && !f.Before.IsZero() && !f.After.Before(f.Before) {
-		wrong = append(wrong, errors.New("no time is after the one bound and before the other"))
+		wrong = append(wrong, errors.New("no time is between the bounds"))
 	}
 	return errors.Join(wrong...)
 }
@@ -137,14 +136,14 @@ func (f *Filter) Takes(l *letter.Letter, s State, foreign error) bool {
 	return slices.Contains(f.Fingerprints, cause)
 }
 
-// Type returns the type of a letter's event, and "" for a record without one. Records of
-// other programs have a type if they name one.
+// Type returns the type of a letter's event, or "" if the record has none. Records of other
+// programs have a type if they name one.
 func Type(l *letter.Letter) string {
 	typ, _ := foreign.Type(l.Record)
 	return typ
 }
 
-// ID returns the id of a letter's event, and "" for a record that is not an event.
+// ID returns the id of a letter's event, or "" if the record is not an event.
 func ID(l *letter.Letter) string {
 	var e wire.Event
 	if foreign.Decode(l.Record, &e) != nil {
