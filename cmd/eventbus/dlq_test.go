@@ -90,7 +90,7 @@ func TestDeadLetters(t *testing.T) {
 	})
 }
 
-// TestJobs: an operator sees whose job runs, takes over, stops and resumes.
+// TestJobs: an operator sees who runs a job, takes it over, stops and resumes it.
 func TestJobs(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		dead := b.topic + ".mailer.dlq"
@@ -127,8 +127,8 @@ func TestJobs(t *testing.T) {
 	})
 }
 
-// TestReplayThroughNamedTopics: --yes brings letters back through topics that the order
-// names, and no others that a letter does.
+// TestReplayThroughNamedTopics: --yes redelivers letters only through topics that the order
+// names, whatever the letters name.
 func TestReplayThroughNamedTopics(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		var mended atomic.Bool
@@ -156,7 +156,7 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 		b.run(t, "dlq", "replay", box, "--yes", "--group", "mailer", "--through", again).ok("1 letter replayed")
 		<-came
 		b.Settle(t)
-		// It failed once more. With nothing to bring back the question is of no topic.
+		// It failed once more. Nothing can be brought back, so the question names no topic.
 		if r := b.run(t, "dlq", "replay", box, "--group", "mailer", "--max-redeliveries", "1"); !strings.HasPrefix(r.err, "eventbus: Put 1 event into quarantine: there is no terminal") {
 			t.Errorf("it asks %q", r.err)
 		}
@@ -168,7 +168,7 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 	})
 }
 
-// TestInterruptedJob: who interrupts a job is told how to go on with it.
+// TestInterruptedJob: after an interruption the tool says how to resume the job.
 func TestInterruptedJob(t *testing.T) {
 	c := kafkatest.NewBroker(t)
 	b := &bench{c, customers.In(c.Environment())}
@@ -204,7 +204,7 @@ func TestInterruptedJob(t *testing.T) {
 	}
 }
 
-// TestQuestionIsInterrupted: the end of the program ends a question that nobody answers.
+// TestQuestionIsInterrupted: ending the program ends a question that nobody answers.
 func TestQuestionIsInterrupted(t *testing.T) {
 	in, out := io.Pipe()
 	defer out.Close()

@@ -50,7 +50,7 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// TestSkipHeld passes over a record in the commit of a group that is stopped.
+// TestSkipHeld skips a record by the commit of a stopped group.
 func TestSkipHeld(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		group := "held-" + b.Environment()
@@ -97,8 +97,8 @@ func TestSkipHeld(t *testing.T) {
 	})
 }
 
-// TestLibraryOf knows members by the types that they tell, or by default client ids:
-// those of kafka-go v0.4.51, sarama v1.61, watermill-kafka v3, franz-go v1.22,
+// TestLibraryOf recognizes members by the types that they announce, or by default client
+// ids: those of kafka-go v0.4.51, sarama v1.61, watermill-kafka v3, franz-go v1.22,
 // librdkafka 2 and Kafka's Java clients 4.4.
 func TestLibraryOf(t *testing.T) {
 	for want, members := range map[string][]kafka.GroupMember{
