@@ -118,7 +118,7 @@ func (d *desk) readQuestion(f url.Values, v *storyView, now time.Time) (*questio
 	// Only the windows of the form are accepted. Any other length could make a search read the
 	// whole log.
 	if long == 0 {
-		return nil, wrong("there is no such length of time")
+		return nil, wrong("choose one of the offered lengths of time")
 	}
 	q.from = q.to.Add(-long)
 	return q, nil
