@@ -304,7 +304,8 @@ func drainGroups(ctx context.Context, groups []*group) error {
 // Close drains the bus, flushes published events within ctx, and closes the transport.
 // Publishing then returns ErrClosed. Closing twice is not an error. Close interrupts a
 // running Start; if that, or a Drain, does not end within ctx, the bus stays as it is and
-// Close returns ctx's error.
+// Close returns ctx's error. A handler that closes its own bus waits for itself, until ctx
+// or Config.RebalanceTimeout ends, and is abandoned: end Run's context instead.
 func (b *Bus) Close(ctx context.Context) error {
 	b.end()
 	if err := b.enter(ctx); err != nil {

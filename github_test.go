@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,25 @@ func TestWorkflowTestsEveryKafka(t *testing.T) {
 	for _, version := range strings.Fields(line) {
 		if !slices.Contains(matrix, any(version)) {
 			t.Errorf("ci.yml does not test Apache Kafka %s, which scripts/matrix.sh runs", version)
+		}
+	}
+}
+
+// TestWorkflowRunsEveryTest looks for each target of the Makefile that tests: .ci/run names
+// it, and the workflow runs .ci/run. The matrix of Kafka versions has a job of its own.
+func TestWorkflowRunsEveryTest(t *testing.T) {
+	if !strings.Contains(read(t, ".github/workflows/ci.yml"), "- run: .ci/run\n") {
+		t.Error("ci.yml does not run .ci/run")
+	}
+	targets := regexp.MustCompile(`(?m)^(test-[a-z]+):`).FindAllStringSubmatch(read(t, "Makefile"), -1)
+	if len(targets) < 6 {
+		t.Errorf("the Makefile has %d targets that test; this test no longer finds them", len(targets))
+	}
+	_, line, _ := strings.Cut(read(t, ".ci/run"), "\nfor target in ")
+	line, _, _ = strings.Cut(line, ";")
+	for _, target := range targets {
+		if !slices.Contains(strings.Fields(line), target[1]) && target[1] != "test-matrix" {
+			t.Errorf(".ci/run does not run make %s", target[1])
 		}
 	}
 }

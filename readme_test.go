@@ -137,7 +137,7 @@ func exampleFiles(t *testing.T) map[string][]string {
 		return err
 	}
 	// The examples of the schema module need generated code and other modules.
-	for _, dir := range []string{"examples", "schema/protobuf/example_test.go", "schema/registry/example_test.go", "schema/registry/testdata"} {
+	for _, dir := range []string{"examples", "schema/avro/example_test.go", "schema/protobuf/example_test.go", "schema/registry/example_test.go", "schema/registry/testdata"} {
 		if err := filepath.WalkDir(dir, take); err != nil {
 			t.Fatal(err)
 		}

@@ -97,7 +97,9 @@ type Event struct {
 	// Description is the declaration's text for people.
 	Description string `json:"description,omitempty"`
 	// Schema is the JSON Schema (draft 2020-12) of the data if the codec is JSON, else
-	// the codec's own schema, as a JSON string if it is not JSON.
+	// the codec's own schema, as a JSON string if it is not JSON. A Go type that marshals
+	// itself, or has only certain values, says its JSON Schema by a method
+	// JSONSchema() json.RawMessage, which is called on the zero value.
 	Schema json.RawMessage `json:"schema,omitempty"`
 	// Example is an encoded event, if the codec is JSON: the first of
 	// TopicConfig.Examples, or a generated one.

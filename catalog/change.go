@@ -82,6 +82,18 @@ func orNothing(s string) string {
 	return s
 }
 
+// withArticle returns a type's name for a sentence: an integer, a string. Several types
+// are a list in brackets.
+func withArticle(name string) string {
+	switch {
+	case strings.HasPrefix(name, "["):
+		return "one of " + name
+	case strings.IndexAny(name, "aeioAEIO") == 0: // not u, which most often sounds as in user
+		return "an " + name
+	}
+	return "a " + name
+}
+
 // Failing returns the changes of a level or worse that no allowance covers. It always
 // includes undecided changes, and never safe ones.
 func Failing(changes []Change, level Level) (failing []Change) {

@@ -148,9 +148,9 @@ func (c *avroComparison) retyped(path string, a, b avroschema.Type) {
 	case forth && back:
 		c.add(path, "field-retyped", Dangerous, from, to, "the bytes are the same, and readers of each type take them", "See that the bytes are text in UTF-8")
 	case forth:
-		c.add(path, "field-widened", Breaking, from, to, avroOld+" can't make a "+from+" of a "+to, newField)
+		c.add(path, "field-widened", Breaking, from, to, avroOld+" can't make "+withArticle(from)+" of "+withArticle(to), newField)
 	default:
-		c.add(path, "field-retyped", Breaking, from, to, avroOld+" can't read a "+to+", nor the new one the old events", newField)
+		c.add(path, "field-retyped", Breaking, from, to, avroOld+" can't read "+withArticle(to)+", nor the new one the old events", newField)
 	}
 }
 
@@ -302,12 +302,12 @@ func (c *avroComparison) branches(path string, a, b avroschema.Type) {
 		if branch, ok := is[key]; ok {
 			c.compare(path+"/"+key, was[key], branch)
 		} else {
-			c.add(path+"/"+key, "choice-removed", Breaking, key, "", avroNew+" still meets a "+key, "Keep it for reading")
+			c.add(path+"/"+key, "choice-removed", Breaking, key, "", avroNew+" still meets "+withArticle(key), "Keep it for reading")
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(is)) {
 		if _, ok := was[key]; !ok {
-			c.add(path+"/"+key, "choice-added", Breaking, "", key, avroOld+" can't read a "+key, newField)
+			c.add(path+"/"+key, "choice-added", Breaking, "", key, avroOld+" can't read "+withArticle(key), newField)
 		}
 	}
 }

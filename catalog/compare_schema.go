@@ -230,9 +230,9 @@ func (s *schemaComparison) types(path string, a, b map[string]any) bool {
 	case a["type"] == nil && b["type"] == nil:
 		return true
 	case a["type"] == nil || b["type"] == nil:
-		s.add(path, "type-unknown", Undecided, word(a["type"]), word(b["type"]), "one of the schemas takes any value here", "Give the Go type a method JSONSchema, or allow it with a reason")
+		s.add(path, "type-unknown", Undecided, word(a["type"]), word(b["type"]), "one of the schemas takes any value here", "Give the Go type a method JSONSchema() json.RawMessage, or allow it with a reason")
 	default:
-		s.add(path, "field-retyped", Breaking, from, to, readerOld+" can't read a "+to+", nor the new one the old events", newField)
+		s.add(path, "field-retyped", Breaking, from, to, readerOld+" can't read "+withArticle(to)+", nor the new one the old events", newField)
 	}
 	return false
 }

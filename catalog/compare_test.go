@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,7 @@ var changes = []struct {
 	{"field retyped", nil, schema(`"type":"integer","format":"int32"`, `"type":"string"`), "field-retyped", catalog.Breaking},
 	{"integer to number", nil, schema(`"type":"integer","minimum"`, `"type":"number","minimum"`), "field-retyped", catalog.Breaking},
 	{"one to many", nil, schema(`"mail":{"type":"string"`, `"mail":{"type":"array"`), "field-retyped", catalog.Breaking},
+	{"one of several types to another", schema(`"any":{}`, `"any":{"type":["string","boolean"]}`), schema(`"any":{"type":["string"`, `"any":{"type":["integer"`), "field-retyped", catalog.Breaking},
 	{"any to something", nil, schema(`"any":{}`, `"any":{"type":"string"}`), "type-unknown", catalog.Undecided},
 	{"required set", nil, schema(`["id"]`, `["age","id"]`), "required-set", catalog.Breaking},
 	{"required dropped", nil, schema(`["id"]`, `[]`), "required-dropped", catalog.Breaking},
@@ -177,6 +179,9 @@ func config(name, value string) edit {
 
 func key(k catalog.Key) edit { return func(t *catalog.Topic) { t.Events[0].Key = k } }
 
+// badArticle finds a before a vowel or a list; one begins with a consonant.
+var badArticle = regexp.MustCompile(`\b[aA] ([aeiAEI\[]|o[^n])`)
+
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	if got := catalog.Compare(base(), base()); len(got) != 0 {
@@ -202,6 +207,8 @@ func TestCompare(t *testing.T) {
 		switch {
 		case found == nil || found.Level != c.level:
 			t.Errorf("%s: %v, want %s as %s", c.name, got, c.rule, c.level)
+		case badArticle.MatchString(found.Why):
+			t.Errorf("%s: %s", c.name, found)
 		case found.Why == "" || found.Level != catalog.Safe && (found.Groups == nil || found.Fix == ""):
 			t.Errorf("%s does not say why, who, or what to do: %s", c.name, found)
 		}
@@ -370,5 +377,29 @@ func TestGolden(t *testing.T) {
 	}
 	if left, err := os.ReadFile(strings.TrimSuffix(file, ".json") + ".allow"); err != nil || string(left) != "# sales.public.customers.v1/CustomerCreated key-function-changed 2026-11-26 drained first\n" {
 		t.Errorf("left of the allowances: %q, %v", left, err)
+	}
+}
+
+// A field's name may have spaces, and so may the path in a line that was used.
+func TestGoldenSpendsPathsWithSpaces(t *testing.T) {
+	type spaced struct {
+		ID   string `json:"id"`
+		Name string `json:"given name"`
+	}
+	type renamed struct {
+		ID   string `json:"id"`
+		Name string `json:"first name"`
+	}
+	t.Setenv(catalog.UpdateVariable, "1")
+	file := filepath.Join(t.TempDir(), "catalog.json")
+	line := "sales.public.customers.v1/CustomerCreated#/properties/given name field-renamed 2026-11-26 it was empty\n"
+	if err := os.WriteFile(strings.TrimSuffix(file, ".json")+".allow", []byte("# why\n\n"+line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var r recorder
+	catalog.Golden(&r, file, contract(func(c spaced) string { return c.ID }))
+	catalog.Golden(&r, file, contract(func(c renamed) string { return c.ID }))
+	if left, err := os.ReadFile(strings.TrimSuffix(file, ".json") + ".allow"); err != nil || len(r.errors) > 0 || string(left) != "# why\n\n# "+line {
+		t.Errorf("left of the allowances: %q, %v; %q", left, err, r.errors)
 	}
 }

@@ -32,8 +32,17 @@ type (
 		Self []inner `json:"self"`
 		Doc  deep    `json:"doc" doc:"a documented reference"`
 	}
-	deep struct{ X [2]int8 }
+	deep   struct{ X [2]int8 }
+	colour string
+	paint  struct {
+		Colour colour `json:"colour"`
+	}
 )
+
+// JSONSchema says which values there are: those of an example are among them.
+func (colour) JSONSchema() json.RawMessage {
+	return json.RawMessage(`{"type":"string","enum":["red","blue"]}`)
+}
 
 // native is a codec with a schema of its own.
 type native struct{ media, schema string }
@@ -56,6 +65,7 @@ func hostileDocument(t *testing.T) *catalog.Document {
 		eventbus.NewTopic(eventbus.TopicConfig[hostile]{Domain: "a", Name: "b", Type: "__x y__b____0{}", Compacted: true, Key: func(h hostile) string { panic("a key function that fails") }}),
 		eventbus.NewTopic(eventbus.TopicConfig[any]{Domain: "a", Name: "any", Type: "Any", Unversioned: true, Retention: -1}),
 		eventbus.NewTopic(eventbus.TopicConfig[map[string]string]{Domain: "a", Name: "map", Type: "Map", Scope: eventbus.Internal}),
+		eventbus.NewTopic(eventbus.TopicConfig[paint]{Domain: "a", Name: "paint"}),
 		eventbus.NewTopic(eventbus.TopicConfig[func()]{Domain: "a", Name: "func", Type: "Func"}),
 		eventbus.NewTopic(eventbus.TopicConfig[inner]{Domain: "a", Name: "native", Type: "Avro", Codec: native{"application/avro", avroBase}}),
 		eventbus.NewTopic(eventbus.TopicConfig[inner]{Domain: "a", Name: "native", Type: "Protobuf", Codec: native{"application/protobuf", protobufBase}}),
@@ -113,7 +123,9 @@ func TestAsyncAPI(t *testing.T) {
 		err = json.Compact(&compact, text)
 	}
 	for _, want := range []string{`"schemaFormat":"application/vnd.apache.avro+json;version=1.9.0"`, `"x-eventbus-schema":{"message":"shop.Paid"`, `"x-eventbus-schema":"| # not *a* schema"`,
-		`{"a":{"$ref":"#/components/schemas/a.public.native.v1.Draft7.A_b"},"far":{}}`} {
+		`{"a":{"$ref":"#/components/schemas/a.public.native.v1.Draft7.A_b"},"far":{}}`,
+		`"examples":[{"payload":{"colour":"red"}}]`, `{"colour":{"enum":["red","blue"],"type":"string"}}`,
+		`"patternProperties":{"^\\$ref$":{"additionalProperties":{`} {
 		if err != nil || !strings.Contains(compact.String(), want) {
 			t.Errorf("%v, %s is missing", err, want)
 		}
@@ -150,7 +162,7 @@ func checkReferences(t *testing.T, doc map[string]any, v any) {
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	pages := hostileDocument(t).Markdown()
-	if len(pages) != 6 || pages[0].Name != "index.md" {
+	if len(pages) != 7 || pages[0].Name != "index.md" {
 		t.Fatalf("%d pages", len(pages))
 	}
 	whole := ""
@@ -177,17 +189,66 @@ func TestMarkdown(t *testing.T) {
 func TestBackstageAndSchemas(t *testing.T) {
 	t.Parallel()
 	d := hostileDocument(t)
-	text, err := d.Backstage(catalog.AsyncAPIConfig{Title: "Über/service"})
-	var entity struct {
-		Kind string
-		Spec struct{ Type, Definition string }
-	}
-	if err != nil || json.Unmarshal(text, &entity) != nil || entity.Kind != "API" || entity.Spec.Type != "asyncapi" || !strings.Contains(entity.Spec.Definition, `"asyncapi": "3.1.0"`) {
-		t.Errorf("%v, %s", err, text)
+	entity := backstage(t, d, catalog.BackstageConfig{})
+	if entity.Kind != "API" || entity.Spec.Type != "asyncapi" || !strings.Contains(entity.Spec.Definition, `"asyncapi": "3.1.0"`) {
+		t.Errorf("%+v", entity)
 	}
 	for _, f := range d.Schemas() {
 		if strings.Contains(f.Name, "..") && strings.HasPrefix(f.Name, "..") || strings.Count(f.Name, "/") != 1 || !json.Valid(f.Content) && !strings.HasSuffix(f.Name, ".txt") {
 			t.Errorf("%s", f.Name)
+		}
+	}
+}
+
+type entity struct {
+	Kind     string
+	Metadata struct{ Name, Title string }
+	Spec     struct{ Type, Owner, Definition string }
+}
+
+func backstage(t *testing.T, d *catalog.Document, o catalog.BackstageConfig) (e entity) {
+	t.Helper()
+	text, err := d.Backstage(o)
+	if err == nil {
+		err = json.Unmarshal(text, &e)
+	}
+	if err != nil {
+		t.Errorf("%+v: %v", o, err)
+	}
+	return e
+}
+
+// Backstage refuses an entity whose name or owner has another form, and has one entity
+// of a name.
+func TestBackstageNamesAndOwners(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 70)
+	topics := func(all ...catalog.Topic) []catalog.Topic { return all }
+	for _, c := range []struct {
+		document           catalog.Document
+		config             catalog.BackstageConfig
+		name, title, owner string
+	}{
+		{catalog.Document{}, catalog.BackstageConfig{}, "events", "Events", "unknown"},
+		{catalog.Document{Topics: topics(catalog.Topic{Domain: "sales"}, catalog.Topic{Domain: "sales"})}, catalog.BackstageConfig{}, "sales-events", "sales events", "unknown"},
+		{catalog.Document{Topics: topics(catalog.Topic{Domain: "sales"}, catalog.Topic{Domain: "shop", Owner: "<team>"})}, catalog.BackstageConfig{}, "events", "Events", "team"},
+		{catalog.Document{Topics: topics(catalog.Topic{Domain: "sales"}, catalog.Topic{Address: "plain"})}, catalog.BackstageConfig{}, "events", "Events", "unknown"},
+		{catalog.Document{Service: "Über/mailer", Topics: topics(catalog.Topic{Domain: "sales", Owner: "group:default/sales"}, catalog.Topic{Owner: "later"})}, catalog.BackstageConfig{}, "ber_mailer-events", "Über/mailer events", "group:default/sales"},
+		{catalog.Document{Service: long, Topics: topics(catalog.Topic{Owner: "the team: sales/x"})}, catalog.BackstageConfig{}, long[:63], long + " events", "the_team__sales_x"},
+		{catalog.Document{Service: "mailer", Topics: topics(catalog.Topic{Owner: "ü"})}, catalog.BackstageConfig{}, "mailer-events", "mailer events", "unknown"},
+		{catalog.Document{Service: "mailer", Topics: topics(catalog.Topic{Owner: "sales"})}, catalog.BackstageConfig{Name: "Mail.v1", Owner: "user:ada", AsyncAPI: catalog.AsyncAPIConfig{Title: "Mail"}}, "Mail.v1", "Mail", "user:ada"},
+	} {
+		if e := backstage(t, &c.document, c.config); e.Metadata.Name != c.name || e.Metadata.Title != c.title || e.Spec.Owner != c.owner {
+			t.Errorf("%+v %+v: %q %q %q", c.document, c.config, e.Metadata.Name, e.Metadata.Title, e.Spec.Owner)
+		}
+	}
+	for want, o := range map[string]catalog.BackstageConfig{
+		`name "a b"`: {Name: "a b"}, `name "x.`: {Name: "x." + long}, `name "-x"`: {Name: "-x"},
+		`owner "a b"`: {Owner: "a b"}, `owner "group:"`: {Owner: "group:"}, `owner "a:b:c"`: {Owner: "a:b:c"}, `owner "/x"`: {Owner: "/x"}, `owner "a/b/c"`: {Owner: "a/b/c"},
+		"2.6.0": {AsyncAPI: catalog.AsyncAPIConfig{Version: "2.6.0"}},
+	} {
+		if _, err := new(catalog.Document).Backstage(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }

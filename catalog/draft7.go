@@ -60,6 +60,16 @@ func older(s object, k string) object {
 		}
 		out[keyword] = olderValue(v, k)
 	}
+	// A pattern that nothing but the name matches says the same of such a field.
+	fields, _ := s["properties"].(map[string]any)
+	if field, ok := fields["$ref"].(map[string]any); ok {
+		patterns, _ := out["patternProperties"].(object)
+		if patterns == nil {
+			patterns = make(object)
+			out["patternProperties"] = patterns
+		}
+		patterns[`^\$ref$`] = older(field, k)
+	}
 	target, ok := s["$ref"].(string)
 	if !ok {
 		return out

@@ -180,8 +180,9 @@ func spend(t TB, file string, used []Allowance) {
 	}
 	lines := strings.SplitAfter(string(text), "\n")
 	for i, line := range lines {
-		fields := strings.Fields(line)
-		if len(fields) > 1 && slices.ContainsFunc(used, func(a Allowance) bool { return a.Path == fields[0] && a.Rule == fields[1] }) {
+		// Comments and empty lines are no allowance; the others were read before.
+		own, _ := ReadAllowances(strings.NewReader(line))
+		if len(own) == 1 && slices.Contains(used, own[0]) {
 			lines[i] = "# " + line
 		}
 	}

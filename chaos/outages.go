@@ -42,7 +42,7 @@ func brokersMoved() scenario {
 				p.add(3*time.Second+time.Duration(i)*14*time.Second, moveBroker, broker+1, 0)
 			}
 		},
-		stall: func([]action) time.Duration { return 2 * time.Second },
+		stall: func([]action) time.Duration { return 2*time.Second + replicaBackoff },
 		judge: unanswered,
 	}
 }
@@ -79,11 +79,15 @@ func unanswered(t *stage, _ *evidence) (wrong []string) {
 	return wrong
 }
 
+// replicaBackoff is what a partition may wait for its own cluster after leaders
+// were elected. A follower that asks its new leader before that broker knows
+// that it leads asks again a second later (replica.fetch.backoff.ms), and this
+// may happen twice. Until it has caught up nothing is committed.
+const replicaBackoff = 2 * time.Second
+
 // afterFencing bounds how soon a partition goes on once the cluster has deposed
-// a broker that was lost. Most of it is the cluster's own work: a follower that
-// asks its new leader before that broker knows that it leads asks again a
-// second later (replica.fetch.backoff.ms), and this may happen twice.
-const afterFencing = 5 * time.Second
+// a broker that was lost.
+const afterFencing = 3*time.Second + replicaBackoff
 
 // brokersLost kills and freezes brokers under load.
 func brokersLost() scenario {

@@ -1,6 +1,7 @@
 package claimcheck
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,13 +35,15 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	reference := "sha256/" + name[:2] + "/" + name
 	to := filepath.Join(f.path, filepath.FromSlash(reference))
 	now := time.Now()
-	if info, err := os.Stat(to); err == nil && info.Size() == int64(len(data)) {
+	dir := filepath.Dir(to)
+	// An object that was altered would be refused by every reader: it is replaced.
+	if holds(to, digest, len(data)) {
 		// It is used once more, so Sweep must count from now.
 		if err := os.Chtimes(to, now, now); err == nil {
-			return reference, nil
+			// Who put it first may have yet to make its name durable.
+			return reference, syncFolders(dir, filepath.Dir(dir), f.path)
 		}
 	}
-	dir := filepath.Dir(to)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", err
 	}
@@ -63,6 +66,22 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	// The names too: an event that refers to one is published next. Those of the folders may
 	// be new as well.
 	return reference, syncFolders(dir, filepath.Dir(dir), f.path)
+}
+
+// holds reports whether a file has size bytes of a digest.
+func holds(name string, digest [sha256.Size]byte, size int) bool {
+	file, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || info.Size() != int64(size) {
+		return false
+	}
+	sum := sha256.New()
+	_, err = io.Copy(sum, io.LimitReader(file, int64(size)))
+	return err == nil && bytes.Equal(sum.Sum(nil), digest[:])
 }
 
 // syncFolders makes the names in folders durable, where that can be asked for: Windows opens

@@ -37,3 +37,52 @@ func TestFolderThatCannotBeRead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPutAgain: the same data is stored once, and what has its name and is something else, or
+// half of it, is replaced: an event that refers to it is published next. What a crash has left
+// has no name that a reader opens.
+func TestPutAgain(t *testing.T) {
+	dir := t.TempDir()
+	store, data := Dir(dir), []byte("0123456789")
+	digest := sha256.Sum256(data)
+	reference, err := store.Put(t.Context(), digest, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, filepath.FromSlash(reference))
+	first, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func() {
+		t.Helper()
+		if again, err := store.Put(t.Context(), digest, data); err != nil || again != reference {
+			t.Fatalf("%s, %v", again, err)
+		}
+		if got, err := store.Get(t.Context(), reference, 100); err != nil || string(got) != string(data) {
+			t.Fatalf("it has %q, %v", got, err)
+		}
+	}
+	put()
+	if again, err := os.Stat(name); err != nil || !os.SameFile(first, again) {
+		t.Errorf("the same data was written twice: %v", err)
+	}
+	for _, other := range []string{"01234", "01234?6789", "", "0123456789 and more"} {
+		if err := os.WriteFile(name, []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		put()
+	}
+	// A crash before the rename.
+	part := filepath.Join(filepath.Dir(name), ".part-1")
+	if err := errors.Join(os.Remove(name), os.WriteFile(part, data[:5], 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.Get(t.Context(), reference, 100); !errors.Is(err, ErrMissing) {
+		t.Errorf("half an object is read as %q, %v", got, err)
+	}
+	put()
+	if entries, err := os.ReadDir(filepath.Dir(name)); err != nil || len(entries) != 2 {
+		t.Errorf("%d files, %v", len(entries), err)
+	}
+}

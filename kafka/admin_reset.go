@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/group"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -33,6 +37,36 @@ func (a *Admin) ResetGroup(ctx context.Context, name string, commits ...transpor
 	}
 	if err != nil {
 		return fmt.Errorf("kafka: resetting group %q: %w", name, err)
+	}
+	return nil
+}
+
+// DeleteGroup deletes a group without members, with everything that it has committed: offsets, and
+// what members keep beside them. If it has members the error is ErrGroupBusy: the broker checks
+// this, so a member that joins at the same moment is safe. The error is ErrGroupMissing if there is
+// no such group, also where the answer to a first request was lost.
+func (a *Admin) DeleteGroup(ctx context.Context, name string) error {
+	if a.err != nil {
+		return a.err
+	}
+	req := kmsg.NewPtrDeleteGroupsRequest()
+	req.Groups = []string{name}
+	err := a.client.AskGroup(ctx, name, cluster.Rare(req, (*kmsg.DeleteGroupsRequest).AppendTo, (*kmsg.DeleteGroupsResponse).ReadFrom), func(answer kmsg.Response) error {
+		for _, g := range answer.(*kmsg.DeleteGroupsResponse).Groups {
+			if g.Group == name {
+				return kerr.CodeError(g.ErrorCode)
+			}
+		}
+		return cluster.ErrLeftOut
+	})
+	switch {
+	case errors.Is(err, kerr.NonEmptyGroup):
+		err = fmt.Errorf("%w (%w)", ErrGroupBusy, err)
+	case errors.Is(err, kerr.GroupIDNotFound):
+		err = fmt.Errorf("%w (%w)", ErrGroupMissing, err)
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: deleting group %q: %w", name, err)
 	}
 	return nil
 }

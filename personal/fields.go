@@ -33,7 +33,7 @@ func inspect(t reflect.Type) verdict {
 		return v.(verdict)
 	}
 	var v verdict
-	w := typeWalk{make(map[visit]bool), &v}
+	w := typeWalk{make(map[visit]bool), make(map[reflect.Type]bool), &v}
 	w.look(t, false, t.String())
 	found.Store(t, v)
 	return v
@@ -48,7 +48,9 @@ type visit struct {
 // typeWalk looks at a type and at all that it consists of, each once.
 type typeWalk struct {
 	seen map[visit]bool
-	v    *verdict
+	// asked are the types that holds was asked about.
+	asked map[reflect.Type]bool
+	v     *verdict
 }
 
 // look looks at a type. marked says that it is of a personal field, where only strings
@@ -90,11 +92,23 @@ func (w typeWalk) fields(t reflect.Type, path string) {
 		switch {
 		case f.IsExported(), f.Anonymous && f.Type.Kind() == reflect.Struct:
 			w.look(f.Type, f.Tag.Get(tag) == personal, name)
-		case f.Anonymous && f.Type.Kind() == reflect.Pointer && inspect(f.Type.Elem()).has && w.v.err == nil:
+		case f.Anonymous && f.Type.Kind() == reflect.Pointer && w.holds(f.Type.Elem()) && w.v.err == nil:
 			// Encoders see its fields, and reflection can't replace the pointer.
 			w.v.err = fmt.Errorf("%s is an embedded pointer to an unexported type with personal data, which can't be encrypted in place: embed the type itself, or export it", name)
 		}
 	}
+}
+
+// holds reports whether a type has personal fields, of any type. Types may embed each other: a
+// second question about one is answered where the first is.
+func (w typeWalk) holds(t reflect.Type) bool {
+	if w.asked[t] {
+		return false
+	}
+	w.asked[t] = true
+	var v verdict
+	typeWalk{make(map[visit]bool), w.asked, &v}.look(t, false, t.String())
+	return v.has || v.err != nil
 }
 
 // replace calls f with each personal string of v that is not empty, and its path, and

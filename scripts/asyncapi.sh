@@ -8,13 +8,22 @@ root=$(dirname "$here")
 cache=$root/.cache/asyncapi
 version=3.6.6
 protobuf=3.9.0 # the parser's plug-in for .proto text
+before=2026-11-01 # what the two need in turn is of this day at the latest, so that every run has the same
+pinned="$version $protobuf $before"
 
-command -v npm >/dev/null || { echo "asyncapi: npm is missing; install Node.js 20 or later" >&2; exit 1; }
-if [ "$(cat "$cache/installed" 2>/dev/null)" != "$version $protobuf" ]; then
+say() { printf 'asyncapi: %s\n' "$*" >&2; }
+# skip ends without a verdict, where there is nothing to judge with.
+skip() { echo "skipped: $*: AsyncAPI's parser judges no document"; exit 0; }
+
+command -v node >/dev/null || skip "node is missing; install Node.js 18 or later"
+if [ "$(cat "$cache/installed" 2>/dev/null)" != "$pinned" ]; then
+  command -v npm >/dev/null || skip "npm is missing; install it with Node.js"
+  say "fetching the parser $version"
   rm -rf "$cache"
   mkdir -p "$cache"
-  npm install --prefix "$cache" --silent --ignore-scripts --no-fund --no-audit "@asyncapi/parser@$version" "@asyncapi/protobuf-schema-parser@$protobuf" >&2
-  echo "$version $protobuf" >"$cache/installed" # last: an interrupted installation is begun again
+  npm install --prefix "$cache" --silent --ignore-scripts --no-fund --no-audit --before "$before" \
+    "@asyncapi/parser@$version" "@asyncapi/protobuf-schema-parser@$protobuf" >&2 || skip "npm can't fetch @asyncapi/parser $version"
+  echo "$pinned" >"$cache/installed" # last: an interrupted installation is begun again
 fi
 documents=$(mktemp -d)
 trap 'rm -rf "$documents"' EXIT

@@ -18,7 +18,7 @@ import (
 // documents, never the cluster, so they work without a configuration.
 func newCatalogCommand(a *app) *cobra.Command {
 	return a.group("catalog", "Compare catalogues of topics, and make documents of them",
-		newCatalogShowCommand(a), newCatalogDiffCommand(a), newCatalogMergeCommand(a), newCatalogAsyncAPICommand(a),
+		newCatalogShowCommand(a), newCatalogDiffCommand(a), newCatalogMergeCommand(a), newCatalogAsyncAPICommand(a), newCatalogBackstageCommand(a),
 		newCatalogFilesCommand(a, "schema", "Write the schema of each type into a directory", (*catalog.Document).Schemas),
 		newCatalogFilesCommand(a, "markdown", "Write pages for people into a directory", (*catalog.Document).Markdown))
 }
@@ -76,13 +76,30 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 	}
 }
 
-// newCatalogAsyncAPICommand returns the command for AsyncAPI and Backstage documents,
-// which differ only in the frame around the document.
+// newCatalogAsyncAPICommand returns the command for an AsyncAPI document.
 func newCatalogAsyncAPICommand(a *app) *cobra.Command {
-	o := catalog.AsyncAPIConfig{Protobuf: protosource.Of}
-	var backstage bool
+	var o catalog.AsyncAPIConfig
+	return newCatalogDocumentCommand(a, &o, "asyncapi", "Print a catalogue as an AsyncAPI document",
+		func(d *catalog.Document) ([]byte, error) { return d.AsyncAPI(o) })
+}
+
+// newCatalogBackstageCommand returns the command for a Backstage entity, which contains an
+// AsyncAPI document.
+func newCatalogBackstageCommand(a *app) *cobra.Command {
+	var o catalog.BackstageConfig
+	c := newCatalogDocumentCommand(a, &o.AsyncAPI, "backstage", "Print a catalogue as an entity file of Backstage, with the AsyncAPI document in it",
+		func(d *catalog.Document) ([]byte, error) { return d.Backstage(o) })
+	c.Flags().StringVar(&o.Name, "name", "", "`name` of the entity; by default the service or the topics' common domain with -events, or events")
+	c.Flags().StringVar(&o.Owner, "owner", "", "`owner` of the entity, as in sales or group:default/sales; by default the first one of a topic, or unknown")
+	return c
+}
+
+// newCatalogDocumentCommand returns a command that prints the document that write makes of
+// a catalogue. Its flags set o.
+func newCatalogDocumentCommand(a *app, o *catalog.AsyncAPIConfig, name, short string, write func(*catalog.Document) ([]byte, error)) *cobra.Command {
+	o.Protobuf = protosource.Of
 	c := &cobra.Command{
-		Use: "asyncapi " + sourceArgs, Short: "Print a catalogue as an AsyncAPI document", Args: cobra.ExactArgs(1),
+		Use: name + " " + sourceArgs, Short: short, Args: cobra.ExactArgs(1),
 		RunE: a.action(func(ctx context.Context, args []string) error {
 			d, err := a.readCatalog(ctx, args[0])
 			if err != nil {
@@ -91,11 +108,7 @@ func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 			// Without --environment the names keep the environment of the service
 			// that wrote the catalogue.
 			o.Environment = a.environment
-			write := d.AsyncAPI
-			if backstage {
-				write = d.Backstage
-			}
-			text, err := write(o)
+			text, err := write(d)
 			if err != nil {
 				return err
 			}
@@ -106,7 +119,6 @@ func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&o.Title, "title", "", "`title` of the document; the service by default")
 	c.Flags().StringVar(&o.Release, "release", "", "`version` of the document; 1.0.0 by default")
 	c.Flags().StringToStringVar(&o.Servers, "server", nil, "bootstrap address by a name, `name=host:port`")
-	c.Flags().BoolVar(&backstage, "backstage", false, "print Backstage's entity file with the document in it")
 	return c
 }
 

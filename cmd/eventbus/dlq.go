@@ -14,6 +14,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/mask"
 	"github.com/eventbus-go/eventbus/internal/naming"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/transport"
@@ -128,6 +130,7 @@ type letterFilter struct {
 	redrive.Filter
 	states, at    []string
 	since, before string
+	catalog       catalogued
 }
 
 // flags adds the flags that choose letters. A letter has to match every flag that is
@@ -144,6 +147,7 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	flags.StringSliceVar(&f.at, "offsets", nil, "only letters in these `ranges`: PARTITION@FROM-TO, both included")
 	flags.StringVar(&f.since, "since", "", "only letters that died since this `time` (RFC 3339), or duration ago")
 	flags.StringVar(&f.before, "before", "", "only letters that died before this `time` (RFC 3339), or duration ago")
+	f.catalog.flag(c)
 }
 
 // groupFlag adds --group. The skip command has a --group of its own, the group of a record.
@@ -157,6 +161,51 @@ func (f *letterFilter) groupFlag(a *app, c *cobra.Command) {
 func (f *letterFilter) stateFlag(a *app, c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.states, "state", nil, "only letters in these `states`: open, replayed, skipped, quarantined")
 	complete(c, "state", a.fixed("open", "replayed", "skipped", "quarantined"))
+}
+
+// plain sets Plain, the types of records that name none, if --catalog declares their topic as
+// plain with one type. Without --type and --id it does nothing, since only those need types.
+func (f *letterFilter) plain(ctx context.Context, a *app, dead string) error {
+	f.Plain = nil
+	if len(f.Types) == 0 && len(f.IDs) == 0 {
+		return nil
+	}
+	document, err := f.catalog.document(ctx, a)
+	if err != nil || document == nil {
+		return err
+	}
+	// The name begins with that of the topic. If it was chosen, letters may be of any topic.
+	var topics []string
+	for i := range dead {
+		if dead[i] == '.' {
+			topics = append(topics, dead[:i])
+		}
+	}
+	if !naming.IsDead(dead) {
+		t, err := a.transport(ctx)
+		if err != nil {
+			return err
+		}
+		infos, err := t.Admin().Topics(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range infos {
+			topics = append(topics, infos[i].Name)
+		}
+	}
+	f.Plain = make(map[string]string)
+	for _, topic := range topics {
+		types := mask.PlainTypes([]*catalog.Document{document}, topic)
+		switch {
+		case len(types) == 0 || len(f.Types) > 0 && !slices.ContainsFunc(types, func(typ string) bool { return slices.Contains(f.Types, typ) }):
+		case len(types) == 1:
+			f.Plain[topic] = types[0]
+		default:
+			a.note("Records of %s name no type, and the catalogue has %d on it: none of them is chosen by --type or --id.", topic, len(types))
+		}
+	}
+	return nil
 }
 
 // parse fills the embedded Filter from the texts of --since, --before, --offsets and

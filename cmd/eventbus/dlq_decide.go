@@ -64,6 +64,9 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 			return err
 		}
 	}
+	if err := f.plain(ctx, a, d.topic); err != nil {
+		return err
+	}
 	order := flags.order(redrive.Order{Topic: d.topic, Action: do, Filter: f.Filter})
 	plan, err := a.plan(ctx, order)
 	if err != nil {

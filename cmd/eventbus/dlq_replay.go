@@ -69,6 +69,9 @@ RetryTopic, letters say theirs; the question shows it, and --yes needs it by --t
 			if order.Rate < 0 || order.MaxRedeliveries < 1 {
 				return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
 			}
+			if err := f.plain(ctx, a, args[0]); err != nil {
+				return err
+			}
 			order.Topic, order.Filter = args[0], f.Filter
 			return a.replay(ctx, flags.order(order), &flags)
 		}),

@@ -64,6 +64,9 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 	if err != nil {
 		return err
 	}
+	if err := f.plain(ctx, a, topic); err != nil {
+		return err
+	}
 	from := b.All()
 	// An explicit --state may choose decided letters, which may be anywhere in the log.
 	if len(f.States) == 0 {
@@ -86,6 +89,9 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 	}
 	b, err := a.box(ctx, topic)
 	if err != nil {
+		return err
+	}
+	if err := f.plain(ctx, a, topic); err != nil {
 		return err
 	}
 	// 0 means the largest number of causes, which bounds memory however many letters there
@@ -137,13 +143,12 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var limit int
 	var registry registryFlags
-	var masking catalogued
 	c := &cobra.Command{
 		Use:   "show TOPIC[/PARTITION@OFFSET]",
 		Short: "Show dead letters: the event, how it failed, and the stack",
 		Args:  cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error {
-			return a.showDead(ctx, args[0], &f, limit, &registry, &masking)
+			return a.showDead(ctx, args[0], &f, limit, &registry)
 		}),
 	}
 	f.flags(c)
@@ -152,7 +157,6 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	// Few by default: a letter with its stack fills a screen.
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
 	registry.flags(c)
-	masking.flag(c)
 	return c
 }
 
@@ -190,7 +194,7 @@ type letterLine struct {
 
 // showDead prints the letter that what names, or up to limit of those that f
 // chooses. If a registry is configured, it decodes data by its schema.
-func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags, masking *catalogued) error {
+func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags) error {
 	// The filter is not used for a single letter, which is chosen by its place.
 	d, err := parseDead(what)
 	if err != nil {
@@ -200,7 +204,7 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 	if err != nil {
 		return err
 	}
-	document, err := masking.document(ctx, a)
+	document, err := f.catalog.document(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/format"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 	"github.com/eventbus-go/eventbus/kafka"
 	"github.com/eventbus-go/eventbus/kafkatest"
@@ -87,6 +88,46 @@ func TestDeadLetters(t *testing.T) {
 		b.run(t, "dlq", "show", dead+"/0@999").fails(exitFailed, "there is no letter")
 		b.run(t, "dlq", "replay", b.topic, "--yes").fails(exitFailed, "not a dead-letter topic")
 		b.run(t, "dlq", "replay", "none.dlq", "--yes").fails(exitFailed, "does not exist")
+	})
+}
+
+// TestPlainLetters: with a catalogue, --type and --id choose letters whose records name no
+// type, to show them and in jobs, if their topic has one type. With several they choose none.
+func TestPlainLetters(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		plain := func(typ string) eventbus.AnyTopic {
+			return eventbus.NewTopic(eventbus.TopicConfig[signedUp]{
+				Domain: "sales", Name: "customer", Plural: true, Type: typ, Format: format.Plain(format.PlainConfig{}),
+			})
+		}
+		one, two := writeCatalog(t, plain("SignedUp")), writeCatalog(t, plain("SignedUp"), plain("SignedOff"))
+		dead, chosen := b.topic+".mailer.dlq", b.Environment()+".letters"
+		createTopics(t, b, b.topic, dead, chosen, b.topic+".mailer.retry")
+		for _, topic := range []string{dead, chosen} {
+			for i := range 2 {
+				b.Produce(t, transport.Record{Topic: topic, Value: []byte(`{"id":"u-1"}`), Headers: []transport.Header{
+					{Key: "eventbus-dlq-topic", Value: []byte(b.topic)}, {Key: "eventbus-dlq-partition", Value: []byte("0")},
+					{Key: "eventbus-dlq-offset", Value: []byte(strconv.Itoa(i))},
+					{Key: "eventbus-dlq-group", Value: []byte("mailer")}, {Key: "eventbus-dlq-reason", Value: []byte("exhausted")},
+				}})
+			}
+			b.run(t, "dlq", "stats", topic, "--type", "SignedUp").ok("no such letters")
+			b.run(t, "dlq", "stats", topic, "--type", "SignedUp", "--catalog", one).ok("exhausted", "2")
+			b.run(t, "dlq", "stats", topic, "--type", "SignedOff", "--catalog", one).ok("no such letters")
+			if r := b.run(t, "dlq", "stats", topic, "--type", "SignedUp", "--catalog", two).ok("no such letters"); !strings.Contains(r.err, "the catalogue has 2 on it") {
+				t.Errorf("nothing says that several types are declared: %s", r.err)
+			}
+			var shown struct{ Event struct{ ID, Type string } }
+			b.run(t, "dlq", "show", topic, "--type", "SignedUp", "--catalog", one, "--limit", "1", "-o", "json").ok().json(&shown)
+			if shown.Event.Type != "SignedUp" || shown.Event.ID == "" {
+				t.Fatalf("it shows %+v", shown)
+			}
+			b.run(t, "dlq", "quarantine", topic, "--id", shown.Event.ID, "--catalog", one, "--yes").ok("1 letter put into quarantine")
+			b.run(t, "dlq", "skip", topic, "--type", "SignedUp", "--yes", "--why", "tests").ok("no such letters")
+			b.run(t, "dlq", "skip", topic, "--type", "SignedUp", "--catalog", one, "--yes", "--why", "tests").ok("1 letter skipped")
+		}
+		b.run(t, "dlq", "quarantine", dead, "--release", "--yes").ok("1 letter released")
+		b.run(t, "dlq", "replay", dead, "--type", "SignedUp", "--catalog", one, "--dry-run").ok("1 letter would be replayed")
 	})
 }
 

@@ -43,9 +43,9 @@ type seen struct {
 // none, and shows everything.
 type catalogued struct{ source string }
 
-// flag adds --catalog.
+// flag adds --catalog, which names the types of plain records and masks personal fields.
 func (c *catalogued) flag(to *cobra.Command) {
-	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: personal fields, and what neither it nor a registry describes, are masked")
+	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: records that name no type have the one type of their plain topic; personal fields, and what neither it nor a registry describes, are masked")
 }
 
 // document returns the catalogue, or nil without one.

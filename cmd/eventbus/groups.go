@@ -16,8 +16,8 @@ import (
 
 // newGroupsCommand returns the group of commands for consumer groups.
 func newGroupsCommand(a *app) *cobra.Command {
-	return a.group("groups", "Look at consumer groups, and set them back or ahead",
-		newGroupsListCommand(a), newGroupsDescribeCommand(a), newGroupsTypesCommand(a), newGroupsResetCommand(a))
+	return a.group("groups", "Look at consumer groups, set them back or ahead, and delete them",
+		newGroupsListCommand(a), newGroupsDescribeCommand(a), newGroupsTypesCommand(a), newGroupsResetCommand(a), newGroupsDeleteCommand(a))
 }
 
 // newGroupsListCommand returns the command that lists groups, including those of other

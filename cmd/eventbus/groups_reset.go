@@ -77,9 +77,8 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	if err != nil {
 		return err
 	}
-	// Checked before the work, so that the answer is quick; ResetGroup enforces it.
-	if len(g.Members) > 0 && !a.dryRun {
-		return fmt.Errorf("group %s has %s (%s): %w", group, counted(len(g.Members), "member"), g.Members[0].ClientID, kafka.ErrGroupBusy)
+	if err := a.idle(&g); err != nil {
+		return err
 	}
 	moves, err := a.moves(ctx, t, group, r)
 	if err != nil {
@@ -115,6 +114,15 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	// On stderr, since stdout has the moves already, as JSON for programs.
 	a.note("Group %s is moved.", group)
 	return nil
+}
+
+// idle returns an error if a group has members, except in a dry run. Checking this before
+// the work makes the answer quick; the broker enforces it.
+func (a *app) idle(g *kafka.Group) error {
+	if len(g.Members) == 0 || a.dryRun {
+		return nil
+	}
+	return fmt.Errorf("group %s has %s (%s): %w", g.Name, counted(len(g.Members), "member"), g.Members[0].ClientID, kafka.ErrGroupBusy)
 }
 
 // moves resolves --to and returns the change of each partition. It changes nothing. Its
@@ -178,4 +186,67 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 		moves = append(moves, m)
 	}
 	return moves, nil
+}
+
+// newGroupsDeleteCommand returns the command that deletes a group.
+func newGroupsDeleteCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete GROUP",
+		Short: "Delete a group and all that it has committed; its members have to be stopped",
+		Long: `Delete a group that has no members: its offsets, what is finished beyond them, how
+often waiting events were tried, and the types that it handled lately. If members
+start again, the group begins by StartAt: from the first record that is left, or with
+what comes from then on. Topics stay, those of its dead letters and retries too, and
+so do decisions about letters. Look with --dry-run first.`,
+		Example: `  eventbus groups delete billing-trial --dry-run
+  eventbus groups delete billing-trial --yes`,
+		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.groupNames),
+		RunE: a.action(func(ctx context.Context, args []string) error { return a.deleteGroup(ctx, args[0]) }),
+	}
+}
+
+// deleteGroup shows what the group has committed, asks, and deletes it. A dry run works while
+// members run; the deletion does not.
+func (a *app) deleteGroup(ctx context.Context, name string) error {
+	t, err := a.transport(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := a.oneGroup(ctx, t, name)
+	if err != nil {
+		return err
+	}
+	if err := a.idle(&g); err != nil {
+		return err
+	}
+	partitions, err := grouplag.Of(ctx, t, name, nil)
+	if err != nil {
+		return err
+	}
+	// Without a commit there is nothing to lose.
+	partitions = slices.DeleteFunc(partitions, func(p grouplag.Partition) bool { return p.Committed < 0 })
+	var rows []table.Row
+	ahead, parked := int64(0), 0
+	for _, p := range partitions {
+		rows = append(rows, table.Row{p.Topic, p.Partition, p.Committed, p.End, p.Lag, p.Ahead, p.Parked})
+		ahead, parked = ahead+p.Ahead, parked+p.Parked
+	}
+	if err := a.show(partitions, table.Row{"topic", "partition", "committed", "end", "lag", "ahead", "parked"}, rows); err != nil {
+		return err
+	}
+	a.note("Lost: the offsets of %s, %s finished beyond them, the attempts of %s, and the types that the group handled lately.",
+		counted(len(partitions), "partition"), counted(ahead, "event"), counted(parked, "waiting event"))
+	a.note("Kept: topics, those of dead letters and retries too, and decisions about letters.")
+	if a.dryRun {
+		return nil
+	}
+	if err := a.confirm(ctx, "Delete group %s: members that start again begin by StartAt", name); err != nil {
+		return err
+	}
+	// Members may start while the question is open: then the broker refuses the deletion.
+	if err := kafka.NewAdmin(t).DeleteGroup(ctx, name); err != nil {
+		return err
+	}
+	a.note("Group %s is deleted.", name)
+	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
@@ -47,6 +49,40 @@ func TestGroups(t *testing.T) {
 		}
 		b.run(t, "groups", "reset", group, "--topic", b.topic+"x", "--to", "0", "--yes").fails(exitFailed, "does not exist")
 		b.run(t, "doctor", "--group", group).fails(exitFailed).ended(exitFailed, b.run(t, "doctor", "--group", group).out, []string{"no members, and 2 events left to handle"})
+	})
+}
+
+// TestDeleteGroup: a group is deleted once its members have stopped, after the tool has said
+// what that loses.
+func TestDeleteGroup(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		group := "trial-" + b.Environment()
+		b.run(t, "groups", "delete", group, "--yes").fails(exitFailed, "does not exist")
+		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"}, customerCreated{"c-2", "Bob"})
+		bus := b.Start(t, eventbus.On(customers, func(context.Context, customerCreated) error { return nil }, eventbus.Group(group)))
+		b.Settle(t)
+		b.run(t, "groups", "delete", group, "--dry-run").ok(b.topic)
+		b.run(t, "groups", "delete", group, "--yes").fails(exitFailed, "1 member (", "stop them first")
+		cluster := kafka.New(kafka.Config{Brokers: b.Brokers()})
+		defer cluster.Close(context.Background())
+		if err := kafka.NewAdmin(cluster).DeleteGroup(t.Context(), group); !errors.Is(err, kafka.ErrGroupBusy) {
+			t.Errorf("with a member: %v", err)
+		}
+		if err := bus.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.run(t, "groups", "delete", group, "--dry-run").ok(b.topic, "committed"); !strings.Contains(r.err, "types that the group handled lately") || !strings.Contains(r.err, "Kept: topics") {
+			t.Errorf("it says nothing of what is lost and kept: %s", r.err)
+		}
+		b.run(t, "groups", "delete", group).fails(exitMisuse, "Delete group "+group, "--yes")
+		b.run(t, "groups", "describe", group).ok("Empty")
+		if r := b.run(t, "groups", "delete", group, "--yes").ok(); !strings.Contains(r.err, "is deleted") {
+			t.Errorf("it says %s", r.err)
+		}
+		b.run(t, "groups", "describe", group).fails(exitFailed, "does not exist")
+		if err := kafka.NewAdmin(cluster).DeleteGroup(t.Context(), group); !errors.Is(err, kafka.ErrGroupMissing) {
+			t.Errorf("a second time: %v", err)
+		}
 	})
 }
 

@@ -46,8 +46,16 @@ func fill(v reflect.Value, path, name string, depth int) {
 	}
 	// A pointer is followed below: the method of a nil one would not be called.
 	if t := v.Type(); t.Kind() != reflect.Pointer && selfMarshaling(t, true) {
-		if t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8 { // UUIDs and digests
+		switch k := t.Kind(); {
+		case k == reflect.Array && t.Elem().Kind() == reflect.Uint8: // UUIDs and digests
 			fillBytes(v, seed)
+		case k == reflect.String && !has(t, true, marshaler) && !has(t, true, textMarshaler):
+			// A text that says which values it has. Always the first one: more may follow.
+			values, _ := described(t)["enum"].([]any)
+			if len(values) > 0 {
+				first, _ := values[0].(string)
+				v.SetString(first)
+			}
 		}
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/eventbus-go/eventbus/catalog"
@@ -212,16 +213,27 @@ func find(documents []*catalog.Document, topic, typ string, look func(*catalog.E
 // PlainType returns the only type that catalogues have on a topic whose format is plain, or
 // "" for any other topic, since plain records don't name their type. Records of other types
 // pass for it; its schema then masks what it does not describe.
-func PlainType(documents []*catalog.Document, topic string) (typ string) {
+func PlainType(documents []*catalog.Document, topic string) string {
+	if types := PlainTypes(documents, topic); len(types) == 1 {
+		return types[0]
+	}
+	return ""
+}
+
+// PlainTypes returns the types that catalogues have on a topic whose format is plain, or
+// nil for any other topic.
+func PlainTypes(documents []*catalog.Document, topic string) (types []string) {
 	for t := range covering(documents, topic) {
 		for k := range t.Events {
-			if t.Format != "plain" || typ != "" && typ != t.Events[k].Type {
-				return ""
+			if t.Format != "plain" {
+				return nil
 			}
-			typ = t.Events[k].Type
+			if typ := t.Events[k].Type; !slices.Contains(types, typ) {
+				types = append(types, typ)
+			}
 		}
 	}
-	return typ
+	return types
 }
 
 // covering returns the catalogues' topics that cover a full name.

@@ -16,7 +16,7 @@ import (
 // Filter chooses letters. The zero Filter chooses all. A letter must meet every condition
 // that is set; a condition with several values is met by any of them.
 type Filter struct {
-	Types        []string `json:"types,omitempty"`        // types of events
+	Types        []string `json:"types,omitempty"`        // types of events; see Plain
 	Keys         Keys     `json:"keys,omitempty"`         // keys of records
 	IDs          []string `json:"ids,omitempty"`          // ids of events
 	Groups       []string `json:"groups,omitempty"`       // consumer groups that failed
@@ -31,6 +31,10 @@ type Filter struct {
 	// zero time means no bound.
 	After  time.Time `json:"after,omitzero"`
 	Before time.Time `json:"before,omitzero"`
+	// Plain is not a condition. It maps the topics from which records were first read to the
+	// type of their records that name none; Types and IDs choose these records by it. It is
+	// stored with a job, so that whichever process resumes it chooses the same letters.
+	Plain map[string]string `json:"plain,omitempty"`
 }
 
 // Keys are keys of records. They may be any bytes, so JSON encodes them in Base64.
@@ -93,6 +97,9 @@ func (f *Filter) Validate() error {
 			}
 		}
 	}
+	if len(f.Plain) > maxValues {
+		wrong = append(wrong, fmt.Errorf("%d plain topics are too many: name at most %d", len(f.Plain), maxValues))
+	}
 	if len(f.Ranges) > maxValues {
 		wrong = append(wrong, fmt.Errorf("%d ranges are too many: name at most %d", len(f.Ranges), maxValues))
 	}
@@ -126,14 +133,30 @@ func (f *Filter) Takes(l *letter.Letter, s State, foreign error) bool {
 	if !f.After.IsZero() && l.LastFailure.Before(f.After) || !f.Before.IsZero() && !l.LastFailure.Before(f.Before) {
 		return false
 	}
-	if len(f.Types) > 0 && !slices.Contains(f.Types, Type(l)) || len(f.IDs) > 0 && !slices.Contains(f.IDs, ID(l)) {
-		return false
+	if len(f.Types) > 0 || len(f.IDs) > 0 {
+		typ, id := Type(l), ID(l)
+		if typ == "" {
+			typ, id = f.plain(l)
+		}
+		if !among(f.Types, typ) || !among(f.IDs, id) {
+			return false
+		}
 	}
 	if len(f.Fingerprints) == 0 {
 		return true
 	}
 	cause, _, _ := CauseOf(l, foreign)
 	return slices.Contains(f.Fingerprints, cause)
+}
+
+// plain returns the type and the id of an event whose record names no type, or empty strings
+// if Plain does not name it.
+func (f *Filter) plain(l *letter.Letter) (typ, id string) {
+	e := wire.Event{Topic: l.Record.Topic, Headers: l.Record.Headers}
+	if foreign.DecodePlain(f.Plain[letter.FirstRead(&e)], l.Record, &e) {
+		return e.Type, e.ID
+	}
+	return "", ""
 }
 
 // Type returns the type of a letter's event, or "" if the record has none. Records of other

@@ -54,6 +54,7 @@ const (
 	KafkaStorageError         Error = 56
 	SaslAuthenticationFailed  Error = 58
 	UnknownProducerID         Error = 59
+	NonEmptyGroup             Error = 68
 	GroupIDNotFound           Error = 69
 	FencedLeaderEpoch         Error = 74
 	UnknownLeaderEpoch        Error = 75

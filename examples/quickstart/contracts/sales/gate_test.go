@@ -64,7 +64,7 @@ func TestGate(t *testing.T) {
 		{"a renamed field", changed(func(e renamed) string { return e.CustomerID }),
 			[]string{"#/properties/givenName field-renamed (givenName → firstName)", "a reader that was built with the old schema finds no givenName"}},
 		{"a retyped field", changed(func(e retyped) string { return e.CustomerID }),
-			[]string{"#/properties/createdAt field-retyped (string → integer)", "a reader that was built with the old schema can't read a integer"}},
+			[]string{"#/properties/createdAt field-retyped (string → integer)", "a reader that was built with the old schema can't read an integer"}},
 		{"a new required field", changed(func(e required) string { return e.CustomerID }),
 			[]string{"#/properties/country required-field-added", "a reader of the events that the topic still keeps meets events without it"}},
 		{"another key function", changed(func(e CustomerCreated) string { return e.Email }),
