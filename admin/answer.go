@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// answer writes v as JSON. A failed write is ignored: the caller is gone.
+// answer writes v as JSON. A failed write is ignored, since the caller is gone.
 func answer(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -17,20 +17,20 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Write(append(body, '\n'))
 }
 
-// refuse answers with an error and its reason.
+// refuse answers with an error.
 func refuse(w http.ResponseWriter, status int, why string) {
 	answer(w, status, map[string]string{"error": why})
 }
 
-// speakJSON answers paths and methods that are not served in JSON, where
-// net/http itself would answer in plain text, and names what is served instead.
+// speakJSON answers paths and methods that are not served in JSON, where net/http
+// would answer in plain text, and names what is served instead.
 func speakJSON(next http.Handler, served []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(&translator{ResponseWriter: w, method: r.Method, path: r.URL.Path, served: served}, r)
 	})
 }
 
-// translator replaces answers in plain text.
+// translator replaces plain-text answers.
 type translator struct {
 	http.ResponseWriter
 	method, path string
@@ -60,7 +60,7 @@ func (t *translator) WriteHeader(status int) {
 	refuse(t.ResponseWriter, status, why)
 }
 
-// Write implements http.ResponseWriter. It reports a dropped text as written,
+// Write implements http.ResponseWriter. It reports dropped text as written,
 // because net/http treats a short write as an error.
 func (t *translator) Write(b []byte) (int, error) {
 	if t.drop {

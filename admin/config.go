@@ -12,7 +12,7 @@ import (
 )
 
 // Config says where a handler is served, and to whom. The zero value serves nothing.
-// A Config does not show its token, in whatever way it is printed or logged.
+// A Config never shows its token, however it is printed or logged.
 type Config struct {
 	// Address is host:port; if it is empty, nothing is served. Without a host, as in
 	// ":8081", the address is a loopback one: an admin page must not be open to a
@@ -24,15 +24,15 @@ type Config struct {
 	Token secret.Value
 }
 
-// Validate returns an error that names what is wrong and how to fix it. The error
-// does not show the token.
+// Validate returns an error that says what is wrong and how to fix it, without the
+// token.
 func (c Config) Validate() error {
 	if c.Address == "" {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(c.Address)
 	if err != nil {
-		return fmt.Errorf("admin: %q is no address: write host:port", c.Address)
+		return fmt.Errorf("admin: %q is not an address: write host:port", c.Address)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("admin: %q has no port from 0 to 65535", c.Address)
@@ -66,11 +66,11 @@ func (c Config) String() string {
 // Format prints String for every verb: %+v would show the token.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
-// LogValue logs String.
+// LogValue implements slog.LogValuer. It returns String.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// loopback reports whether a host, as an address or a Host header has it, is
-// certainly this machine.
+// loopback reports whether a host, as in an address or a Host header, is certainly
+// this machine.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")

@@ -1,4 +1,4 @@
-// Package admin serves the inspection of a bus, and takes orders for it, by HTTP and
+// Package admin serves the inspection of a bus, and takes orders for it, over HTTP as
 // JSON. It is for the operators of a service. Nothing is served unless the program
 // asks for it.
 //
@@ -17,8 +17,8 @@
 //	GET  /log-level               {"level":"info"}, if LogLevel is given
 //	PUT  /log-level               the same
 //
-// An order affects only this member of the group; see [eventbus.Operator]. One that
-// was carried out is answered with {} and logged with "who" and "why", which every
+// An order affects only this member of the group; see [eventbus.Operator]. If it is
+// carried out, the answer is {}, and it is logged with "who" and "why", which every
 // body may contain. A skip loses an event and requires "why".
 //
 // A replay runs the group's handlers again, by Operator.ReplayGroup, on what this
@@ -38,18 +38,18 @@
 // With [Token], every caller that sends it as a bearer token (RFC 6750) has access.
 // Without it, only callers on this machine have: the connection must come from a
 // loopback address, and the request must name one, which keeps out web pages that
-// reach the handler by a host name of their own. A request that a proxy forwarded
-// (Forwarded, X-Forwarded-*, X-Real-Ip, Via) does not count as one from this machine:
-// behind a proxy, use a token. Answers contain keys of events and texts of errors:
-// serve them over TLS if they leave the machine.
+// reach the handler by a host name of their own. Requests that a proxy forwarded
+// (Forwarded, X-Forwarded-*, X-Real-Ip, Via) do not count as local: behind a proxy,
+// use a token. Answers contain keys of events and texts of errors: serve them over
+// TLS if they leave the machine.
 //
 // # Files
 //
-//	handler.go  Handler: routes, and which callers may ask
+//	handler.go  Handler: routes and access
 //	order.go    the requests and their bodies
-//	replay.go   handlers run again over a window
-//	document.go the catalogue, and documents made of it
+//	replay.go   replays by a group's handlers over a window
+//	document.go the catalogue, and documents made from it
 //	answer.go   answers as JSON
-//	option.go   Token and LogLevel
+//	option.go   Token, Protobuf and LogLevel
 //	config.go   where a handler is served
 package admin

@@ -7,9 +7,9 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// document returns a handler that makes something of the service's own catalogue.
-// Declarations that contradict each other make a conflict, since no document could be
-// right.
+// document returns a handler that shows something made from the service's catalogue. If
+// the declarations contradict each other it answers with a conflict, since no document
+// could be right.
 func (h *handler) document(show func(http.ResponseWriter, *http.Request, *catalog.Document)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		d, err := catalog.OfBus(h.bus)
@@ -26,8 +26,8 @@ func whole(w http.ResponseWriter, _ *http.Request, d *catalog.Document) {
 	answer(w, http.StatusOK, d)
 }
 
-// asyncAPI answers GET /catalog/asyncapi, with the addresses of the environment that the
-// service runs in.
+// asyncAPI answers GET /catalog/asyncapi, with the topics' addresses in the service's
+// environment.
 func (h *handler) asyncAPI(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
 	text, err := d.AsyncAPI(catalog.AsyncAPIConfig{Environment: d.Environment, Version: r.URL.Query().Get("version"), Protobuf: h.protobuf})
 	if err != nil {
@@ -38,7 +38,7 @@ func (h *handler) asyncAPI(w http.ResponseWriter, r *http.Request, d *catalog.Do
 	w.Write(text)
 }
 
-// page answers GET /catalog/pages/{page}. Pages refer to each other by their names.
+// page answers GET /catalog/pages/{page}. Pages link to each other by name.
 func page(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
 	name := r.PathValue("page")
 	for _, f := range d.Markdown() {
@@ -52,6 +52,6 @@ func page(w http.ResponseWriter, r *http.Request, d *catalog.Document) {
 	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no page %q: begin with index.md", name))
 }
 
-// markdown is the media type of pages (RFC 7763). Browsers show or save them as text:
-// no markup of a declaration runs.
+// markdown is the media type of pages (RFC 7763). Browsers show or save them as text,
+// so markup in declarations does not run.
 const markdown = "text/markdown; charset=utf-8"

@@ -12,15 +12,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// protobufCodec has a schema in Protobuf.
+// protobufCodec has a Protobuf schema.
 type protobufCodec struct{ eventbus.Codec }
 
 func (protobufCodec) ContentType() string { return "application/protobuf" }
 
 func (protobufCodec) SchemaText() string { return `{"message":"shop.Paid"}` }
 
-// TestProtobufSource: the AsyncAPI document has Protobuf as text where there is a printer,
-// and as descriptors where there is none.
+// TestProtobufSource: the AsyncAPI document has Protobuf as text if there is a printer,
+// and as descriptors otherwise.
 func TestProtobufSource(t *testing.T) {
 	b, err := eventbus.New(memory.New(), eventbus.Config{Service: "sales-api", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// A service serves the handler on an address of its own, to callers that send its
-// token.
+// A service serves the handler on its own address, to callers that send its token.
 func ExampleHandler() {
 	bus, err := eventbus.New(memory.New(), eventbus.Config{
 		Service: "sales-api", Environment: "Development", Logger: slog.New(slog.DiscardHandler),

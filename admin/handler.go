@@ -16,7 +16,7 @@ type handler struct {
 	bus   *eventbus.Bus
 	token secret.Value
 	level http.Handler
-	// protobuf prints schemas for documents; nil for none.
+	// protobuf prints schemas for documents; nil prints none.
 	protobuf func(json.RawMessage) (format, text string, err error)
 }
 
@@ -49,7 +49,7 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 		serve("GET /log-level", h.level)
 		serve("PUT /log-level", h.level)
 	}
-	// A page of another origin may not order what the browser's owner could.
+	// A page of another origin must not give orders on behalf of the browser's user.
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "a web page of another origin may not give orders")
@@ -57,7 +57,7 @@ func Handler(bus *eventbus.Bus, options ...Option) http.Handler {
 	return h.guard(speakJSON(origin.Handler(mux), served))
 }
 
-// guard answers callers that may not ask, and bounds the body of all others.
+// guard refuses callers without access, and bounds the bodies of all others.
 func (h *handler) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -75,8 +75,8 @@ func (h *handler) guard(next http.Handler) http.Handler {
 				refuse(w, http.StatusInternalServerError, "the token can't be read: "+err.Error())
 				return
 			}
-			// Hashes have one length, so the comparison tells nothing of the
-			// token's, either.
+			// Hashes have equal length, so the comparison does not reveal the token's length
+			// either.
 			want := sha256.Sum256([]byte(right))
 			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			got := sha256.Sum256([]byte(strings.TrimSpace(token)))
@@ -91,13 +91,13 @@ func (h *handler) guard(next http.Handler) http.Handler {
 	})
 }
 
-// forwarding are the headers by which proxies say for whom they ask.
+// forwarding lists the headers that proxies add to the requests they forward.
 var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 
-// here reports whether a request was made on this machine, and to a loopback
-// name. The name is checked against DNS rebinding: a web page can have its own
-// host name resolve to a loopback address. A proxy on this machine asks for
-// another, so its requests do not count.
+// here reports whether a request was made on this machine, and names a loopback
+// host. The name is checked against DNS rebinding: a web page can have its own host
+// name resolve to a loopback address. Requests that a local proxy forwards don't
+// count, since they may come from elsewhere.
 func here(r *http.Request) bool {
 	for _, name := range forwarding {
 		if _, forwarded := r.Header[name]; forwarded {

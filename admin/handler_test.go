@@ -35,14 +35,14 @@ const (
 	group = "/groups/sales-api-test/"
 )
 
-// bus is a running one whose handler fails on the key "later" until it is told
-// to, and that has the key "stranger" held by a type that it does not know.
+// bus returns a running bus whose handler fails on the key "later" until it is told
+// not to, and that holds the key "stranger", whose type it does not know.
 func bus(t *testing.T) *eventbus.Bus {
 	t.Helper()
 	return busWith(t, io.Discard)
 }
 
-// busWith is bus with a log.
+// busWith is like bus, with a log.
 func busWith(t *testing.T, log io.Writer) *eventbus.Bus {
 	t.Helper()
 	b, err := eventbus.New(memory.New(), eventbus.Config{
@@ -79,7 +79,7 @@ func busWith(t *testing.T, log io.Writer) *eventbus.Bus {
 	return b
 }
 
-// ask makes a request as from this machine, with headers given as "Name: value".
+// ask makes a request as if from this machine, with headers given as "Name: value".
 func ask(h http.Handler, method, target, body string, headers ...string) (int, string) {
 	r := httptest.NewRequest(method, "http://127.0.0.1:8081"+target, strings.NewReader(body))
 	r.RemoteAddr = "127.0.0.1:40000"
@@ -101,7 +101,7 @@ func ask(h http.Handler, method, target, body string, headers ...string) (int, s
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
-// TestOrders pauses, resumes, un-parks and skips, and says why where it does not.
+// TestOrders pauses, resumes, unparks and skips, and checks the errors of refused orders.
 func TestOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
@@ -249,7 +249,8 @@ func idle(t *testing.T) *eventbus.Bus {
 	return bus
 }
 
-// TestWhoMayAsk: with a token every caller that has it, without one this machine.
+// TestWhoMayAsk: with a token, every caller that sends it has access; without one, only
+// this machine has.
 func TestWhoMayAsk(t *testing.T) {
 	open, guarded := admin.Handler(idle(t)), admin.Handler(idle(t), admin.Token(secret.Text("hunter2")))
 	const abroad = "Remote: 192.0.2.7:40000"
@@ -301,7 +302,7 @@ func TestConfig(t *testing.T) {
 		{"[::]:8081", "", "open to other machines", ""},
 		{"10.1.2.3:8081", "", "open to other machines", ""},
 		{"localhost.evil.example:1", "", "open to other machines", ""},
-		{"8081", "", "no address", ""},
+		{"8081", "", "not an address", ""},
 		{":http", "", "no port", ""},
 		{":8081", "hunter\n2", "visible ASCII", ""},
 	} {
@@ -323,7 +324,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestServed is over a real connection, whose addresses are its own.
+// TestServed makes a request over a real connection.
 func TestServed(t *testing.T) {
 	server := httptest.NewServer(admin.Handler(idle(t)))
 	defer server.Close()

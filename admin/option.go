@@ -10,8 +10,8 @@ import (
 // Option configures a Handler.
 type Option func(*handler)
 
-// Token refuses every request that does not send the token. The token is read at each
-// request. Token panics if there is none, because that would admit everyone.
+// Token refuses every request that does not send the token, which is read for each
+// request. Token panics if token is zero, because that would admit everyone.
 func Token(token secret.Value) Option {
 	if token.IsZero() {
 		panic("admin: Token needs one")
@@ -20,8 +20,8 @@ func Token(token secret.Value) Option {
 }
 
 // Protobuf makes the AsyncAPI document show the schemas of Protobuf events as .proto
-// text. It takes what catalog.AsyncAPIConfig.Protobuf takes, such as Of of package
-// schema/protosource. A service that does without it does not link the printer.
+// text. It takes the same functions as catalog.AsyncAPIConfig.Protobuf, such as Of of
+// package schema/protosource. A service that does not use it does not link the printer.
 func Protobuf(source func(schema json.RawMessage) (format, text string, err error)) Option {
 	return func(h *handler) { h.protobuf = source }
 }

@@ -11,13 +11,11 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// maxBody is the largest body of a request, in bytes. A key in Base64 is the
-// only long member.
+// maxBody is the largest body of a request, in bytes. Only a key in Base64 may be long.
 const maxBody = 64 << 10
 
-// subscription, parked and held are the bodies of orders. Members without which
-// an order would act on something else are pointers, so that a missing one is
-// told from zero.
+// The bodies of orders. Members whose absence must differ from zero are pointers: without
+// them an order would act on something else.
 type (
 	subscription struct {
 		said
@@ -50,7 +48,7 @@ type (
 	}
 )
 
-// The bounds of what goes to the log, in bytes.
+// Bounds of the texts that go to the log, in bytes.
 const (
 	maxWho = 200
 	maxWhy = 500
@@ -63,7 +61,7 @@ func (s said) check() error {
 	return nil
 }
 
-// operator returns the operator whose orders are logged with who gives them and why.
+// operator returns the operator that logs orders with who gives them and why.
 func (h *handler) operator(s said) eventbus.Operator { return h.bus.Operator().Because(s.Who, s.Why) }
 
 // errBody is wrapped by errors about a body, which are answered with 400.
@@ -102,9 +100,9 @@ func (h *handler) unpark(group string, of parked) error {
 	return h.unparkAnywhere(group, of.Topic, key, of.said)
 }
 
-// unparkAnywhere ends the wait of a key in whichever of this member's partitions
-// it waits: an operator knows the key from an error or a complaint, and seldom the
-// partition. A key waits in one partition, unless the topic was given more of them.
+// unparkAnywhere ends the wait of a key in all of this member's partitions of a topic.
+// Operators know the key from an error or a complaint, and seldom the partition. A key
+// waits in one partition, unless partitions were added to the topic.
 func (h *handler) unparkAnywhere(group, topic string, key []byte, s said) error {
 	operator := h.operator(s)
 	err := fmt.Errorf("%w: this member of group %q has no partition of topic %q", eventbus.ErrNotFound, group, topic)
@@ -141,7 +139,7 @@ func (h *handler) skip(group string, of held) error {
 	if of.Offset == nil {
 		return fmt.Errorf("%w: offset is needed", errBody)
 	}
-	// A skip loses an event: nobody can ask later why, if it is not said now.
+	// A skip loses an event. The reason has to be given now, since nobody could tell it later.
 	if strings.TrimSpace(of.Why) == "" {
 		return fmt.Errorf("%w: why is needed, since a skip can't be taken back", errBody)
 	}
@@ -168,8 +166,8 @@ func order[B interface{ check() error }](do func(group string, body B) error) ht
 	}
 }
 
-// read decodes one JSON object. Unknown members are refused: an order with a
-// misspelt member must not do something else than was meant.
+// read decodes one JSON object. It refuses unknown members: an order with a misspelt
+// member must not do something else than was meant.
 func read(from io.Reader, into any) error {
 	d := json.NewDecoder(from)
 	d.DisallowUnknownFields()

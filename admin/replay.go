@@ -15,12 +15,12 @@ import (
 const (
 	// defaultMost is how many events a replay may handle unless the order says otherwise.
 	defaultMost = 10_000
-	// answerTime bounds the writing of its answer.
+	// answerTime bounds writing the answer.
 	answerTime = 30 * time.Second
 )
 
-// again is the body of POST /groups/{group}/replay. Offsets are by the number of a
-// partition; ToOffsets are not read themselves.
+// again is the body of POST /groups/{group}/replay. Offsets are by partition number;
+// ToOffsets are exclusive.
 type again struct {
 	said
 	Topic       string          `json:"topic"`
@@ -36,7 +36,7 @@ type again struct {
 	Apply bool `json:"apply"`
 }
 
-// config returns what is asked for.
+// config returns the configuration of the replay that is asked for.
 func (a *again) config() eventbus.ReplayConfig {
 	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
 		all := make(map[transport.Partition]int64, len(offsets))
@@ -55,7 +55,7 @@ func (a *again) check() error {
 	switch {
 	case a.Topic == "":
 		return fmt.Errorf("%w: topic is needed", errBody)
-	// All that a topic holds is seldom what is meant, and never by omission.
+	// A whole topic is seldom what is meant, so it must not be the default.
 	case a.From.IsZero() && len(a.FromOffsets) == 0:
 		return fmt.Errorf("%w: from or fromOffsets is needed", errBody)
 	case a.Most < 0:
@@ -89,8 +89,8 @@ type ReplayedPartition struct {
 	Failed    int64            `json:"failed"`
 }
 
-// replay answers POST /groups/{group}/replay. The window is counted first, always, and
-// what is handled then is what was counted.
+// replay answers POST /groups/{group}/replay. ReplayGroup always counts the window first,
+// and handles what it has counted.
 func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
 	var of again
 	err := read(r.Body, &of)
@@ -101,11 +101,11 @@ func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
 		refuseOrder(w, err)
 		return
 	}
-	// A server's own bound is for what is answered at once: after a long replay it would cut
-	// the answer, and nobody would know what was handled.
+	// A server's own deadline is meant for immediate answers: after a long replay it would cut
+	// off the answer, and nobody would know what was handled.
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{})
-	// The context ends with the connection: who gives the order up ends it.
+	// The context ends with the connection: a caller that gives up ends the replay.
 	report, err := h.operator(of.said).ReplayGroup(r.Context(), r.PathValue("group"), of.Topic, of.config())
 	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
 	if err != nil && report.Handled()+report.Failed() == 0 {
@@ -115,7 +115,7 @@ func (h *handler) replay(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, replayed(&report, of.Apply, err))
 }
 
-// replayed returns a report as it is answered.
+// replayed returns the answer for a report.
 func replayed(report *eventbus.ReplayReport, applied bool, err error) *Replayed {
 	all := &Replayed{Applied: applied, Partitions: []ReplayedPartition{}}
 	for i := range report.Partitions {
@@ -131,7 +131,7 @@ func replayed(report *eventbus.ReplayReport, applied bool, err error) *Replayed 
 	return all
 }
 
-// refuseOrder answers with the status that an error stands for.
+// refuseOrder answers with the status for an error.
 func refuseOrder(w http.ResponseWriter, err error) {
 	var large *http.MaxBytesError
 	switch {

@@ -47,7 +47,7 @@ func TestReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Minute) // of the bubble
+		time.Sleep(time.Minute) // in the bubble
 		h := admin.Handler(b)
 		const all = `{"topic":"` + topic + `","fromOffsets":{"0":0}`
 		for body, want := range map[string]struct {
@@ -100,7 +100,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// deadlined is an answer whose writer gives up at a deadline.
+// deadlined is a ResponseWriter that fails after a deadline.
 type deadlined struct {
 	*httptest.ResponseRecorder
 	deadline time.Time
@@ -118,7 +118,7 @@ func (d *deadlined) Write(b []byte) (int, error) {
 	return d.ResponseRecorder.Write(b)
 }
 
-// TestLongReplay: what a replay of hours has done is answered, whatever the server's bound.
+// TestLongReplay: a replay of hours is answered, whatever the server's own deadline.
 func TestLongReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := eventbus.New(memory.New(), eventbus.Config{Service: "sales-api", Environment: "Test", Source: "urn:sales", Logger: slog.New(slog.DiscardHandler)})
@@ -127,7 +127,7 @@ func TestLongReplay(t *testing.T) {
 		}
 		if err := eventbus.Subscribe(b, orders, func(ctx context.Context, _ order) error {
 			if d, _ := eventbus.DeliveryFrom(ctx); d.Replay {
-				time.Sleep(2 * time.Hour) // of the bubble
+				time.Sleep(2 * time.Hour) // in the bubble
 			}
 			return nil
 		}, eventbus.Timeout(3*time.Hour)); err != nil {

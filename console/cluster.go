@@ -21,31 +21,31 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// cluster is what Kafka itself knows: groups, dead letters, records.
-// It is safe for concurrent use. mu guards what follows it, and is not held while the
-// cluster is asked: pages show the latest overview meanwhile.
+// cluster reads what Kafka itself knows: groups, dead letters, records.
+// It is safe for concurrent use. mu guards the fields below it. It is not held during
+// requests to the cluster, so that pages can show the latest overview meanwhile.
 type cluster struct {
 	transport *kafka.Transport
 	admin     *kafka.Admin
 	letters   *redrive.Client
-	segment   string // of the environment, with a dot; empty for all
-	// catalogs returns those that are known now.
+	segment   string // first segment of the environment's topics, with a dot; empty for all topics
+	// catalogs returns the catalogues known so far.
 	catalogs func() []*catalog.Document
 
 	mu      sync.Mutex
 	latest  *overview
 	taken   time.Time
-	running chan struct{} // closed when the overview that is being made is there
+	running chan struct{} // closed when the overview being made is ready
 }
 
-// Bounds of an overview. It is made in the background, while somebody looks.
-// Nobody asks the cluster where nobody looks: an idle console costs the brokers nothing
-// here. The bounds keep one overview within its time on a cluster of thousands of groups.
+// Bounds of an overview. Overviews are made in the background, and only while somebody
+// looks, so that an idle console costs the brokers nothing here. The bounds let one finish
+// in time on a cluster of thousands of groups.
 const (
 	overviewEvery = 5 * time.Second
 	overviewTime  = 15 * time.Second
-	overviewWait  = 2 * time.Second // of the first page for the first overview
-	maxAsked      = 200             // groups, and dead-letter topics
+	overviewWait  = 2 * time.Second // how long a page waits for the first overview
+	maxAsked      = 200             // groups, and also dead-letter topics
 	maxSampled    = 200             // partitions whose oldest event is read, for the lag in time
 	sampleTime    = 3 * time.Second
 )
@@ -54,27 +54,28 @@ const (
 func newCluster(config *Config, catalogs func() []*catalog.Document) *cluster {
 	c := &cluster{transport: config.Cluster, admin: kafka.NewAdmin(config.Cluster), catalogs: catalogs}
 	if config.Environment != "" {
-		// Topics are named {environment}.…, so their first segment says whose they are. The dot
-		// belongs to it: without it, prod would take the topics of production.
-		if segment, err := naming.Environment(config.Environment); err == nil { // Validate has looked
+		// Topics are named {environment}.…, so their first segment names the environment. The
+		// dot is part of the prefix: without it, prod would match the topics of production.
+		if segment, err := naming.Environment(config.Environment); err == nil { // Validate has checked it
 			c.segment = segment + "."
 		}
 	}
-	// A job names who runs it: this console. Who ordered it is in the order.
+	// A job records this console as its runner. The order itself records who gave it.
 	c.letters = redrive.New(config.Cluster, redrive.Config{Who: "console of " + config.Title, Create: true, Logger: config.Logger})
 	return c
 }
 
-// meant reports whether a topic is one of the environment's.
+// meant reports whether the console shows a topic: it belongs to the environment.
 func (c *cluster) meant(topic string) bool { return strings.HasPrefix(topic, c.segment) }
 
-// chosen returns the topics of letters whose names groups of the environment chose, as
-// far as the catalogues tell: their names need not begin with the environment's.
+// chosen returns the dead-letter and retry topics whose names groups of the environment
+// chose themselves, as far as the catalogues list them. Such names need not begin with
+// the environment.
 func (c *cluster) chosen() (dead, retry map[string]bool) {
 	dead, retry = make(map[string]bool), make(map[string]bool)
 	for _, document := range c.catalogs() {
 		env := strings.TrimSuffix(c.segment, ".")
-		// A name without {env} in it is that of the environment whose document has it.
+		// A name without {env} belongs to the environment of its document.
 		if of, err := naming.Environment(document.Environment); err == nil && env != "" && of != env {
 			continue
 		}
@@ -91,31 +92,29 @@ func (c *cluster) chosen() (dead, retry map[string]bool) {
 	return dead, retry
 }
 
-// letterTopic reports whether the letters of a topic may be shown: it is one of the
-// environment's, by its name or by a catalogue.
+// letterTopic reports whether the letters of a topic may be shown: the topic belongs to
+// the environment, by its name or by a catalogue.
 func (c *cluster) letterTopic(topic string) bool {
 	dead, retry := c.chosen()
 	return c.meant(topic) || dead[topic] || retry[topic]
 }
 
-// retryTopics returns what reports whether letters may come back through a topic: it is
-// the retry topic of a group of the environment, by its name or by a catalogue.
+// retryTopics returns a function that reports whether letters may be redelivered through a
+// topic: it is the retry topic of a group of the environment, by its name or by a catalogue.
 func (c *cluster) retryTopics() func(topic string) bool {
 	_, chosen := c.chosen()
 	return func(topic string) bool { return c.meant(topic) && naming.IsRetry(topic) || chosen[topic] }
 }
 
-// overview is the state of the cluster at one moment.
-// It is not changed once it is made, so all pages share it.
+// overview is the state of the cluster at one moment. It is immutable, so pages share it.
 type overview struct {
 	groups  []outsideGroup // by name
 	boxes   []box          // dead-letter topics, by name
-	problem string         // what could not be found out
+	problem string         // what could not be read
 }
 
-// outsideGroup is a group as its commits show it.
-// It may have members that this console knows as well; the page on what holds the bus up
-// shows those by what they say themselves, which is newer.
+// outsideGroup is a group as its commits show it. The console may know some of its members
+// as well: the first page then shows what those report, which is newer.
 type outsideGroup struct {
 	Name, State string
 	Members     int
@@ -126,18 +125,17 @@ type outsideGroup struct {
 
 // box is a dead-letter topic, with how many letters are in which state.
 type box struct {
-	Topic, Source, Group                 string
+	Topic                                string
 	Open, Quarantined, Replayed, Skipped int64
 }
 
-// overview returns the latest state. It has a new one made if that is old.
-// One is made at a time, for all who look. It does not end with the request that began it:
-// others wait for it, and the next page shows it.
+// overview returns the latest state, and starts making a new one if that is old.
+// Only one is being made at a time, for all users. It outlives the request that started it:
+// others may wait for it, and the next page shows it.
 func (c *cluster) overview(ctx context.Context) *overview {
 	c.mu.Lock()
 	if c.running == nil && time.Since(c.taken) > overviewEvery {
-		// running is set before the lock is released. So a second caller finds it, and does not
-		// begin another.
+		// running is set under the lock, so that a second caller finds it and starts no other.
 		done := make(chan struct{})
 		c.running = done
 		go func() {
@@ -146,23 +144,23 @@ func (c *cluster) overview(ctx context.Context) *overview {
 			made := c.make(ctx)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			// The age counts from the end: a cluster that takes longer to answer than overviewEvery
-			// would else be asked without a pause.
+			// The age counts from the end. Otherwise a cluster that takes longer than overviewEvery
+			// to answer would be asked without a pause.
 			c.latest, c.taken, c.running = made, time.Now(), nil
 			close(done)
 		}()
 	}
 	latest, running := c.latest, c.running
 	c.mu.Unlock()
-	// An old overview now is better than a new one after some seconds: the next page, and
-	// the next round of a live one, show the new one.
+	// An old overview now is better than a new one in some seconds: the next page, and the
+	// next round of a live one, show the new one.
 	if latest != nil {
 		return latest
 	}
 	wait := time.NewTimer(overviewWait)
 	defer wait.Stop()
-	// Without any overview one is being made, so running is not nil: taken is zero until the
-	// first one is there, and so always too long ago.
+	// running is not nil here: taken is zero until there is a first overview, so one is
+	// always being made.
 	select {
 	case <-running:
 	case <-wait.C:
@@ -176,22 +174,21 @@ func (c *cluster) overview(ctx context.Context) *overview {
 	return c.latest
 }
 
-// make asks the cluster. What fails is told, and hides nothing else.
-// Credentials of a console may see some groups and not others: what they can't see is a
-// problem on the page, beside what they can.
+// make asks the cluster. An error becomes part of the problem and hides nothing else: a
+// console's credentials may cover only some groups.
 func (c *cluster) make(ctx context.Context) *overview {
 	o := &overview{}
 	var problems []string
 	fail := func(what string, err error) {
 		if err != nil {
-			// Errors may hold names from the cluster, so they are made visible like these.
+			// Errors may hold names from the cluster, so they are clipped and made visible as well.
 			problems = append(problems, what+": "+clip(maxShown, err.Error()))
 		}
 	}
 	listed, err := c.admin.Groups(ctx)
 	fail("groups", err)
 	for _, g := range listed[:min(len(listed), maxAsked)] {
-		// These groups keep decisions about letters and handle no events: their lag would mean
+		// These groups store decisions about letters and handle no events, so a lag would mean
 		// nothing.
 		if strings.HasPrefix(g.Name, redrive.Group) {
 			continue
@@ -206,12 +203,12 @@ func (c *cluster) make(ctx context.Context) *overview {
 	if len(listed) > maxAsked {
 		problems = append(problems, fmt.Sprintf("only %d of %d groups are shown", maxAsked, len(listed)))
 	}
-	// Where everything fails for one reason, three are enough to see it.
+	// If everything fails for one reason, three errors are enough to show it.
 	o.problem = strings.Join(problems[:min(len(problems), 3)], "; ")
 	return o
 }
 
-// group returns a group, nil for one that handles no topic of the environment.
+// group returns a group, or nil if it handles no topic of the environment.
 func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error) {
 	g, err := c.admin.Group(ctx, name)
 	if err != nil {
@@ -222,8 +219,8 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 		return nil, err
 	}
 	group := &outsideGroup{Name: name, State: g.State, Members: len(g.Members)}
-	// A group may read topics of several environments. It is shown if one of them is meant,
-	// with the figures of those topics alone.
+	// A group may read topics of several environments. It is shown if one of them is this
+	// console's, with the figures of those topics alone.
 	meant := false
 	oldest := make(map[transport.Partition]int64)
 	for _, p := range partitions {
@@ -234,7 +231,7 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 		group.Lag += p.Lag
 		group.Parked += p.Parked
 		if p.Lag > 0 && len(oldest) < maxSampled {
-			// Without a commit Committed is negative, which is not an offset to read at.
+			// Committed is negative without a commit, and no offset to read at.
 			oldest[transport.Partition{Topic: p.Topic, Partition: p.Partition}] = max(p.Committed, 0)
 		}
 	}
@@ -247,9 +244,9 @@ func (c *cluster) group(ctx context.Context, name string) (*outsideGroup, error)
 	return group, nil
 }
 
-// behind returns the age of the oldest of the records at some offsets.
-// Kafka knows a lag in events alone. The age of the first event that is not committed is
-// that in time, by the record's time and this machine's clock.
+// behind returns the age of the oldest record at the given offsets.
+// Kafka knows only the lag in events. The age of the first uncommitted event, by the
+// record's time and this machine's clock, is the lag in time.
 func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) (oldest time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
@@ -257,7 +254,7 @@ func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) 
 	for p, offset := range at {
 		end[p] = offset + 1
 	}
-	// What was read until an error counts: this is the best that is known.
+	// What was read before an error still counts: nothing better is known.
 	_ = scan.Each(ctx, c.transport, at, end, func(r *transport.Record) error {
 		if !r.Time.IsZero() {
 			oldest = max(oldest, time.Since(r.Time))
@@ -267,8 +264,8 @@ func (c *cluster) behind(ctx context.Context, at map[transport.Partition]int64) 
 	return oldest
 }
 
-// count opens the dead-letter topics and counts what was decided about their letters.
-// An error of one topic does not hide the others. The first is returned.
+// count opens the dead-letter topics and counts their letters by decision.
+// An error with one topic does not hide the others; the first error is returned.
 func (c *cluster) count(ctx context.Context, o *overview) error {
 	chosen, _ := c.chosen()
 	topics, err := c.letters.Topics(ctx, slices.Collect(maps.Keys(chosen))...)
@@ -281,7 +278,7 @@ func (c *cluster) count(ctx context.Context, o *overview) error {
 		}
 		b, e := c.letters.Open(ctx, name)
 		if e != nil {
-			// A topic may have been deleted since they were listed, which is no reason to stop.
+			// The topic may have been deleted since the list was made, which is no reason to stop.
 			err = cmp.Or(err, e)
 			continue
 		}
@@ -290,8 +287,8 @@ func (c *cluster) count(ctx context.Context, o *overview) error {
 	return err
 }
 
-// newBox counts what a box knows without reading letters. For replayed and skipped ones
-// that is since the topic was created.
+// newBox returns the counts that a box knows without reading letters. Those of replayed and
+// skipped letters go back to the creation of the topic.
 func newBox(b *redrive.Box) box {
 	return box{
 		Topic: b.Topic, Open: b.Count(redrive.Open), Quarantined: b.Count(redrive.Quarantined),
@@ -299,11 +296,10 @@ func newBox(b *redrive.Box) box {
 	}
 }
 
-// concerns says what the commits of a group show.
-// Only what commits can show: not why a partition stands still, which members know.
+// concerns describes what the commits of a group show. They don't show why a partition is
+// stuck; only members know that.
 func (g *outsideGroup) concerns() []concern {
-	// A group without members and without lag is one whose service is stopped on purpose, or
-	// done.
+	// A group with neither members nor lag has been stopped on purpose, or is done.
 	if g.Members == 0 && g.Lag > 0 {
 		return []concern{{Level: levelBad, since: g.Behind, Text: fmt.Sprintf("group %s has no members, and %s wait%s", visible.Text(g.Name), plural(g.Lag, "event"), forOldest(g.Behind)), Link: "doctor", Going: "doctor"}}
 	}

@@ -19,21 +19,21 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// Config says what a console shows, and to whom. It needs at least one of Bus, Members
-// and Cluster.
+// Config says what a console shows, and to whom. At least one of Bus, Members and Cluster
+// is required.
 type Config struct {
 	// Bus is the bus of this process.
 	Bus *eventbus.Bus
 	// Members are the admin handlers of other processes; see package admin.
 	Members []Member
-	// Cluster answers what members don't know: groups without members, dead letters,
+	// Cluster supplies what members don't know: groups without members, dead letters,
 	// the stories of events, the brokers. The caller closes it after the console.
 	Cluster *kafka.Transport
-	// Environment is the environment, such as Production, whose topics are shown; all
-	// are if it is empty. With a Bus it is the bus's.
+	// Environment names the environment, such as Production, whose topics are shown.
+	// Default: that of Bus; without a Bus, all topics are shown.
 	Environment string
-	// Catalog is how topics should be declared. If set, the console shows the members'
-	// differences from it; otherwise their own catalogues.
+	// Catalog declares how topics should be. If set, the console shows how the members
+	// differ from it; otherwise it shows their own catalogues.
 	Catalog *catalog.Document
 	// Outbox returns the state of an outbox's relays; nil if there is none.
 	Outbox Outbox
@@ -41,8 +41,8 @@ type Config struct {
 	// none.
 	Checks func(context.Context) []Finding
 
-	// Tokens are the tokens with which users log in. Without any, only this machine has
-	// access, by a loopback address: everyone who has an account on it.
+	// Tokens let users log in. Without any, only this machine has access, by a loopback
+	// address: everyone who has an account on it.
 	Tokens []Token
 	// Hosts are the names, without ports, by which users reach the console, in addition
 	// to loopback ones. Requests that name another host are refused. Without any, a
@@ -89,20 +89,20 @@ type Member struct {
 	TLS *tls.Config
 }
 
-// Token is what a user logs in with, and the name that the log shows for the user.
+// Token is the token of one user, and the name that the log shows for them.
 type Token struct {
 	Name  string
 	Value secret.Value
 }
 
 // Schemas decodes data by the schema that its event names, such as Avro in a registry.
-// It returns nil for an event that names none. It must be safe for concurrent use, and
-// must not keep the event.
+// It returns nil if the event names none. It must be safe for concurrent use, and must
+// not keep the event.
 type Schemas func(context.Context, *eventbus.Envelope) (*SchemaData, error)
 
 // SchemaData is data that was decoded by its schema.
 type SchemaData struct {
-	// Schema is the schema's name for people.
+	// Schema is the schema's display name.
 	Schema string
 	// JSON is the data as JSON; nil if it could not be decoded.
 	JSON []byte
@@ -115,7 +115,7 @@ type SchemaData struct {
 // does no I/O: an address where nothing answers is not an error.
 func (c *Config) Validate() error {
 	var wrong []error
-	// All faults are collected, so that they can be mended at once.
+	// All faults are collected, so that they can be fixed in one go.
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("console: "+format, args...)) }
 	if c.Bus == nil && c.Cluster == nil && len(c.Members) == 0 {
 		add("nothing to show: set Bus, Members or Cluster")
@@ -134,23 +134,22 @@ func (c *Config) Validate() error {
 	for i, t := range c.Tokens {
 		switch {
 		case t.Name == "" || names[t.Name]:
-			add("Tokens[%d]: %q is no name of its own: the log tells users apart by it", i, t.Name)
+			add("Tokens[%d]: %q is empty or not unique: the log tells users apart by name", i, t.Name)
 		case t.Value.IsZero():
 			add("Tokens[%d]: %s has no token, which would admit everyone", i, t.Name)
 		}
 		names[t.Name] = true
 	}
 	for _, h := range c.Hosts {
-		// A colon is part of an IPv6 address, or begins a port: requests are compared by the
-		// name alone.
+		// A colon is part of an IPv6 address or begins a port, and requests are compared by
+		// the name alone.
 		if h == "" || strings.ContainsAny(h, "/ ") || strings.Contains(h, ":") && net.ParseIP(h) == nil {
-			add("Hosts: %q is no host name: write it without scheme and port", h)
+			add("Hosts: %q is not a host name: write it without scheme and port", h)
 		}
 	}
 	if c.TraceURL != "" && (!strings.HasPrefix(c.TraceURL, "https://") && !strings.HasPrefix(c.TraceURL, "http://") || !strings.Contains(c.TraceURL, "{trace}")) {
 		add("TraceURL: write https://… with {trace} where the trace's id goes")
 	}
-	// Zero is the default.
 	if c.Session < 0 {
 		add("Session: %v is negative", c.Session)
 	}
@@ -180,7 +179,7 @@ func (c Config) withDefaults() Config {
 	if c.Location == nil {
 		c.Location = time.Local
 	}
-	// The bus has these already, so a console beside it needs none.
+	// The bus has been given these already, so a console with a bus needs none of its own.
 	if c.Bus != nil {
 		declared := c.Bus.Operator().Declarations()
 		if c.Logger == nil {

@@ -22,31 +22,31 @@ type Console struct {
 	end     context.CancelFunc
 	ended   <-chan struct{}
 
-	mu      sync.Mutex // guards what begins against Close
+	mu      sync.Mutex // orders the start of goroutines against Close
 	closed  bool
 	running sync.WaitGroup
 }
 
-// maxStreams bounds the streams that are open at once: each holds a connection.
-// It is for all users together, so that streams can't use up the process's files.
+// maxStreams bounds the open streams of all users together. Each holds a connection, so
+// without it they could use up the process's files.
 const maxStreams = 64
 
 // New returns a console. Its URLs are relative, so it may be served under any path that
-// ends in a slash, with http.StripPrefix. The caller closes it, before the bus and the
+// ends in a slash, with http.StripPrefix. The caller closes it before the bus and the
 // cluster.
 func New(config Config) (*Console, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	// This context is that of all that goes on between requests. Close ends it.
+	// Work that outlives a request runs under this context, which Close cancels.
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Console{config: config.withDefaults(), end: cancel, ended: ctx.Done(), streams: make(chan struct{}, maxStreams)}
 	c.desk = &desk{config: &c.config, watch: newWatch(&c.config), scans: make(chan struct{}, maxScans), ended: ctx.Done()}
 	if config.Cluster != nil {
 		c.desk.cluster = newCluster(&c.config, c.desk.catalogs)
 	}
-	// The lock orders this against Close: what begins is either waited for by Close or not begun
-	// at all. To add to a WaitGroup that is waited for would be a race.
+	// The lock orders this against Close: Close waits for whatever has started, and nothing
+	// starts after it. Adding to a WaitGroup while Wait runs would be a race.
 	c.desk.begin = func(do func(context.Context)) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -57,32 +57,32 @@ func New(config Config) (*Console, error) {
 	}
 	c.gate = newGate(&c.config)
 	c.all = c.desk.pages()
-	// The gate is around everything, so that no route can be added outside of it.
+	// The gate wraps everything, so no route can bypass it.
 	c.handler = c.gate.guard(c.routes())
-	// Last: what runs here uses the fields above.
+	// Members start last, since they use the fields above.
 	for _, m := range c.desk.watch.members {
 		c.desk.begin(m.run)
 	}
-	// Watch takes up jobs that were ordered anywhere. A console that is read-only changes
-	// nothing, by such orders either.
+	// Watch takes up jobs that were ordered anywhere. A read-only console changes nothing,
+	// so it takes up none.
 	if c.desk.cluster != nil && !config.ReadOnly {
-		c.desk.begin(func(ctx context.Context) { _ = c.desk.cluster.letters.Watch(ctx) }) // it logs what it can't do
+		c.desk.begin(func(ctx context.Context) { _ = c.desk.cluster.letters.Watch(ctx) }) // it logs its errors
 	}
 	return c, nil
 }
 
-// Close ends the streams and the watching. It returns when both have ended, or ctx has.
-// A server's Shutdown waits for streams: call Close first, or register it with
-// http.Server.RegisterOnShutdown.
+// Close ends the streams and stops watching the members. It returns when both have ended,
+// or with ctx's error. A server's Shutdown waits for streams: call Close first, or register
+// it with http.Server.RegisterOnShutdown.
 func (c *Console) Close(ctx context.Context) error {
-	// The end comes before closed is set: what begins in between sees a context that has ended.
+	// Cancel before setting closed: whatever starts in between finds its context canceled.
 	c.end()
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
 	done := make(chan struct{})
-	// WaitGroup.Wait knows no context. If ctx ends first, this goroutine ends with the last of
-	// what it waits for.
+	// WaitGroup.Wait takes no context. If ctx ends first, this goroutine ends once everything
+	// that it waits for has.
 	go func() {
 		c.running.Wait()
 		close(done)
@@ -108,7 +108,7 @@ func (c *Console) routes() http.Handler {
 			mux.HandleFunc("GET /live/"+p.name, func(w http.ResponseWriter, r *http.Request) { c.stream(w, r, p) })
 		}
 	}
-	// Orders are POST alone: browsers follow links, and fetch them ahead, by GET.
+	// Orders are POST only: browsers follow and prefetch links by GET.
 	for name, do := range c.desk.orders() {
 		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) { c.order(w, r, do) })
 	}
@@ -122,8 +122,8 @@ func (c *Console) routes() http.Handler {
 	return mux
 }
 
-// order carries out a form and leads back to the page that it was on, which shows
-// what was said.
+// order carries out the order of a form and redirects to the page with the form, which
+// shows the result.
 func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 	if err := r.ParseForm(); err != nil {
 		c.fail(w, r, wrong("the form can't be read"))
@@ -131,14 +131,14 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 	}
 	ctx, cancel := patient(w, r)
 	defer cancel()
-	// PostForm is the body alone. A link can't bring fields of an order in its query.
+	// PostForm is the body alone, so a link can't put fields of an order into its query.
 	said, err := do(ctx, c.gate.who(r), r.PostForm)
 	if err != nil {
 		c.fail(w, r, err)
 		return
 	}
-	// The field comes from the form, so anyone may write it: after lets only pages of the console
-	// through, and always returns an address that can be parsed.
+	// The field is part of the form, so anyone may write it. after lets only pages of the
+	// console through, and always returns a valid URL.
 	u, _ := url.Parse(after(r.PostForm.Get("here")))
 	q := u.Query()
 	q.Set("said", c.said.keep(said))
@@ -146,8 +146,7 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 	lead(w, r, u.String())
 }
 
-// download answers with a file. What it contains is never shown as a page of the
-// console's.
+// download answers with a file. Its content is never shown as a page of the console.
 func (c *Console) download(w http.ResponseWriter, r *http.Request, of file) {
 	ctx, cancel := patient(w, r)
 	defer cancel()

@@ -14,7 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/console"
 )
 
-// TestFieldsOfEveryLanguage: the catalogue lists fields by Avro's schemas as by JSON Schemas.
+// TestFieldsOfEveryLanguage: the catalogue lists fields of Avro schemas as well as those of
+// JSON Schemas.
 func TestFieldsOfEveryLanguage(t *testing.T) {
 	document := &catalog.Document{Environment: "Test", Topics: []catalog.Topic{{Name: "sales.public.payments.v1", Events: []catalog.Event{{
 		Type: "Sales.Paid", ContentType: "application/avro",
@@ -33,8 +34,8 @@ func TestFieldsOfEveryLanguage(t *testing.T) {
 	}
 }
 
-// TestKeysOfATopic: the file has what the page shows that its link is on, whatever
-// characters names have.
+// TestKeysOfATopic: a download has what the page with its link shows, whatever characters
+// names contain.
 func TestKeysOfATopic(t *testing.T) {
 	q := url.Values{"group": {"a/b: c+d%25"}, "topic": {"a topic"}, "find": {"x&y=z;é"}}
 	page := ask(newConsole(t, nil), "GET", "/keys?"+q.Encode(), "").Body.String()

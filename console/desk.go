@@ -8,24 +8,23 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// desk is what pages are made of and orders go through. It knows nothing of how they
-// are served.
-// All of it is safe for concurrent use: config is not changed, and the others guard
-// themselves. Every request and every stream calls it from a goroutine of its own.
+// desk makes the data of pages and carries out orders. It does not know how they are
+// served. It is safe for concurrent use: config is not changed, and the other fields guard
+// themselves.
 type desk struct {
 	config  *Config
 	watch   *watch
 	cluster *cluster // nil without one
 	replays replays
-	scans   chan struct{} // one element for each scan of the log that runs
+	scans   chan struct{} // one element for each running scan of the log
 	ended   <-chan struct{}
-	// begin runs something until the console is closed, and reports whether it does.
+	// begin runs a function until the console is closed. It reports false, and runs nothing,
+	// if the console is closed already.
 	begin func(func(context.Context)) bool
 }
 
-// catalogs returns the catalogues that are known here.
-// The members' come first: they are what runs, while the one of Config may be of another
-// version.
+// catalogs returns all known catalogues. Those of the members come first: they describe
+// what runs, while Config.Catalog may be of another version.
 func (d *desk) catalogs() []*catalog.Document {
 	all := d.watch.catalogs()
 	if d.config.Catalog != nil {
@@ -34,23 +33,22 @@ func (d *desk) catalogs() []*catalog.Document {
 	return all
 }
 
-// look makes the data of a page.
-// A stream calls it once a second, with the request that opened the stream. So it must be
-// cheap for live pages: what reads the log is not live.
+// look makes the data of a page. A stream calls it once a second, with the request that
+// opened the stream, so it must be cheap for live pages: pages that read the log are not
+// live.
 type look = func(context.Context, *http.Request) (any, error)
 
-// act carries out an order that came as a form, and returns what became of it, in words.
-// An error becomes a page of its own; an order that a member refused is said instead, so
-// that its user stays on the page with the figures.
+// act carries out an order that came as a form, and returns its result in words. An error
+// replaces the page; an order that a member refused is a result instead, so that the user
+// stays on the page with the figures.
 type act = func(ctx context.Context, who string, form url.Values) (said string, err error)
 
-// file makes a download.
-// It is made whole before the first byte is written, so that an error still has a status.
+// file makes a download. It returns the whole content, so that an error still gets its own
+// status.
 type file = func(context.Context, *http.Request) (name, contentType string, content []byte, err error)
 
-// fault is an error that is shown with a status of HTTP.
-// Its text is for the page: it holds no secret. Errors of other types are shown as
-// faults of what was asked, with 502.
+// fault is an error with an HTTP status. Its text is shown, so it holds no secret. Errors
+// of other types are shown with status 502.
 type fault struct {
 	status int
 	text   string
@@ -58,19 +56,18 @@ type fault struct {
 
 func (f *fault) Error() string { return f.text }
 
-// missing returns the fault of a page that needs what the console was not given.
+// missing returns the fault of a page that needs something the console does not have.
 func missing(text string) error { return &fault{http.StatusNotFound, text} }
 
 // wrong returns the fault of a form that can't be carried out.
 func wrong(text string) error { return &fault{http.StatusBadRequest, text} }
 
-// maxScans bounds how many searches read the log at once, for all users.
-// Scans take the brokers' disks and network away from consumers. One user with many open
+// maxScans bounds how many searches of all users read the log at once.
+// Scans compete with consumers for the brokers' disks and network. One user with many open
 // windows must not use them up.
 const maxScans = 2
 
-// scan waits for its turn to read the log. The caller calls done at the end.
-// It waits until ctx ends.
+// scan waits for its turn to read the log, until ctx ends. The caller calls done afterwards.
 func (d *desk) scan(ctx context.Context) (done func(), err error) {
 	select {
 	case d.scans <- struct{}{}:

@@ -15,15 +15,14 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
-// files returns what can be downloaded, by path: what pages show, whole or up to
-// maxRows.
-// They are the same for everyone who may ask: what a page hides, its file hides too.
+// files returns the downloads by path: what pages show, whole or up to maxRows. Access is
+// the same as to the pages: what a page hides, its file hides too.
 func (d *desk) files() map[string]file {
 	all := map[string]file{
 		"keys.csv": d.table("keys.csv", d.keyRows), "keys.json": d.table("keys.json", d.keyRows),
 		"asyncapi.json": d.asyncAPI, "catalog.json": d.catalogFile,
 	}
-	// A path that would only ever fail is not served.
+	// A path that could only fail is not served.
 	if d.cluster != nil {
 		all["letters.csv"], all["letters.json"] = d.table("letters.csv", d.letterRows), d.table("letters.json", d.letterRows)
 	}
@@ -33,10 +32,9 @@ func (d *desk) files() map[string]file {
 // maxRows bounds a download.
 const maxRows = 10_000
 
-// table returns a download of rows, whose first one names the columns.
-// The first row is there in any case, so that an empty list has its columns too. The end of
-// the name chooses the format.
-// The name of an incomplete file says so.
+// table returns a download of rows, the first of which names the columns, so that an empty
+// list has its columns too. The extension of the name chooses the format. The name of an
+// incomplete file says so.
 func (d *desk) table(name string, rows func(context.Context, *http.Request) (all [][]string, whole bool, err error)) file {
 	return func(ctx context.Context, r *http.Request) (string, string, []byte, error) {
 		all, whole, err := rows(ctx, r)
@@ -56,15 +54,15 @@ func (d *desk) table(name string, rows func(context.Context, *http.Request) (all
 	}
 }
 
-// asCSV returns rows as CSV. A spreadsheet takes text that begins like a formula for
-// one, so such text gets an apostrophe before it.
+// asCSV returns rows as CSV. Text that a spreadsheet would take for a formula gets an
+// apostrophe in front.
 func asCSV(rows [][]string) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	for _, row := range rows {
 		for i, cell := range row {
-			// First made visible: a tab or a line break would begin a cell or a row for some readers,
-			// and hide the character that a formula begins with.
+			// Made visible first: for some readers a tab or a line break would begin a new cell or row,
+			// which could then begin with a formula.
 			row[i] = visible.Text(cell)
 			// The OWASP page on CSV injection lists these characters.
 			if strings.IndexAny(row[i], "=+-@") == 0 {
@@ -75,14 +73,14 @@ func asCSV(rows [][]string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	// The writer buffers: only after this is Error complete.
+	// The writer buffers: its Error is complete only after Flush.
 	w.Flush()
 	return b.Bytes(), w.Error()
 }
 
 // asJSON returns rows as a list of objects.
 func asJSON(rows [][]string) ([]byte, error) {
-	// Not nil, so that no rows are [] and not null.
+	// Not nil, so that no rows are encoded as [] rather than null.
 	all := make([]map[string]string, 0, len(rows))
 	for _, row := range rows[1:] {
 		o := make(map[string]string, len(row))
@@ -91,15 +89,15 @@ func asJSON(rows [][]string) ([]byte, error) {
 		}
 		all = append(all, o)
 	}
-	// Programs get the texts as they are, with JSON's own escapes for what a terminal obeys.
+	// Programs get the texts as they are, except that control characters become JSON escapes.
 	text, err := json.MarshalIndent(all, "", "  ")
 	return visible.JSON(text), err
 }
 
-// keyRows are all parked keys that the page's query describes.
+// keyRows returns all parked keys that the page's query matches.
 func (d *desk) keyRows(ctx context.Context, r *http.Request) (_ [][]string, whole bool, _ error) {
-	// The page's query, so that the file has all pages of the list that its link is on. Keys
-	// beyond the first hundred of a partition are in neither.
+	// The link carries the page's query, so the file has all pages of its list. Keys beyond
+	// the first hundred of a partition are in neither.
 	v, all := d.parked(ctx, r.URL.Query())
 	rows := [][]string{{"group", "topic", "partition", "offset", "key", "state", "waiting_ms", "due_ms", "attempts", "bytes", "error", "member"}}
 	for i := range all[:min(len(all), maxRows)] {
@@ -112,7 +110,7 @@ func (d *desk) keyRows(ctx context.Context, r *http.Request) (_ [][]string, whol
 	return rows, len(all) <= maxRows && v.Unseen == 0, nil
 }
 
-// letterRows are the letters of a cause.
+// letterRows returns the letters of a cause.
 func (d *desk) letterRows(ctx context.Context, r *http.Request) (_ [][]string, whole bool, _ error) {
 	v, err := d.causeOf(ctx, r, maxRows)
 	if err != nil {
@@ -129,13 +127,13 @@ func (d *desk) letterRows(ctx context.Context, r *http.Request) (_ [][]string, w
 	return rows, !v.More, nil
 }
 
-// wholeDocument returns the catalogue for a file. A page can show one of several that
-// contradict each other with a note. A file has no place for the note, and would be
-// taken for the whole.
+// wholeDocument returns the catalogue for a file, or an error if the members' catalogues
+// contradict each other. A page can show one of them with a note. A file has no place for
+// the note, and would pass for the whole.
 func (d *desk) wholeDocument(ctx context.Context) (*catalog.Document, error) {
 	d.watch.look(ctx)
 	document, err := d.document()
-	// Asked before err: without a document there is nothing that could contradict itself.
+	// Checked before err: without a document there is nothing that could contradict itself.
 	if document == nil {
 		return nil, missing("no catalogue is known here")
 	}
@@ -145,8 +143,8 @@ func (d *desk) wholeDocument(ctx context.Context) (*catalog.Document, error) {
 	return document, nil
 }
 
-// asyncAPI makes the catalogue as a document of AsyncAPI, with the names that topics have in
-// this environment.
+// asyncAPI makes an AsyncAPI document of the catalogue, with the topics' names in this
+// environment.
 func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
 	document, err := d.wholeDocument(ctx)
 	if err != nil {
@@ -156,7 +154,7 @@ func (d *desk) asyncAPI(ctx context.Context, _ *http.Request) (string, string, [
 	return "asyncapi.json", "application/json", text, err
 }
 
-// catalogFile makes the catalogue in the form that catalog.Read takes.
+// catalogFile makes the catalogue in the form that catalog.Read reads.
 func (d *desk) catalogFile(ctx context.Context, _ *http.Request) (string, string, []byte, error) {
 	document, err := d.wholeDocument(ctx)
 	if err != nil {

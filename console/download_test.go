@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// TestCSVHasNoFormulas: no cell begins as a formula does, in any column, and none
-// breaks its row.
+// TestCSVHasNoFormulas: no cell in any column begins like a formula, and none breaks its
+// row.
 func TestCSVHasNoFormulas(t *testing.T) {
 	text, err := asCSV([][]string{{"group", "key"}, {"=cmd|' /C calc'!A0", "+1\n@SUM(A1)"}, {"-2", "plain"}})
 	if err != nil {
@@ -21,14 +21,14 @@ func TestCSVHasNoFormulas(t *testing.T) {
 	}
 }
 
-// protobufCodec has a schema in Protobuf.
+// protobufCodec has a Protobuf schema.
 type protobufCodec struct{ eventbus.Codec }
 
 func (protobufCodec) ContentType() string { return "application/protobuf" }
 
 func (protobufCodec) SchemaText() string { return `{"message":"shop.Paid"}` }
 
-// TestProtobufSource: the AsyncAPI document has Protobuf as text where there is a printer.
+// TestProtobufSource: the AsyncAPI document has Protobuf as text if there is a printer.
 func TestProtobufSource(t *testing.T) {
 	document, err := catalog.Of(eventbus.NewTopic(eventbus.TopicConfig[struct{}]{Domain: "shop", Name: "payment", Plural: true, Type: "Paid", Codec: protobufCodec{eventbus.JSON()}}))
 	if err != nil {

@@ -18,44 +18,44 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// eventView is an event as a page shows it.
-// It holds no more than may be shown: what is hidden is left out here, not by a template,
-// which could be changed without a thought of it. Bytes is the size of the record's value.
+// eventView is an event as a page shows it. It holds only what may be shown: anything
+// hidden is left out here rather than by a template, where a careless change could reveal
+// it. Bytes is the size of the record's value.
 type eventView struct {
 	Rows    [][2]string // its attributes and headers
-	Problem string      // why the record is not an event
+	Problem string      // why the record is not a valid event
 	Bytes   int
-	// Data is what may be shown of it, Hidden why it is not.
+	// Data is what may be shown of the event's data, and Hidden is why it is not shown.
 	Data, Hidden string
 	ID           string
 	Correlation  string
 }
 
-// Story leads to what else happened in the event's flow.
+// Story returns the address of the search for the rest of the event's flow.
 func (e *eventView) Story() string {
-	// A flow tells more than one event, so it is preferred where the event names its flow.
+	// A flow shows more than one event does, so it is preferred if the event names its flow.
 	if e.Correlation != "" {
 		return "story?" + url.Values{"by": {"correlation"}, "what": {e.Correlation}}.Encode()
 	}
 	return "story?" + url.Values{"by": {"id"}, "what": {e.ID}}.Encode()
 }
 
-// newEventView copies what is shown of a record, without the headers of a dead letter.
-// Headers of a dead letter say what happened to the event and are shown as that.
+// newEventView copies what may be shown of a record. The headers of a dead letter are left
+// out: they describe the failure, and the page shows them as such.
 func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView {
 	var e wire.Event
 	v := eventView{Bytes: len(r.Value)}
-	// What could be decoded is shown all the same: an event that is malformed in one attribute
-	// is looked at for the sake of the others.
+	// Attributes that could be decoded are shown despite an error: they are what is needed to
+	// see which event is malformed.
 	if err := readRecord(r, &e); err != nil && !foreign.DecodePlain(mask.PlainType(d.catalogs(), letter.FirstRead(&e)), r, &e) {
 		v.Problem = err.Error()
 	}
-	// A record beyond the bounds of what is read was cut: its problem explains the other.
+	// A record over the limits was cut, which explains any error above.
 	if r.Excess != nil {
 		v.Problem = r.Excess.Error()
 	}
 	add := func(name, value string) {
-		// Optional attributes of CloudEvents are never empty where they are set.
+		// CloudEvents forbids empty attributes, so an empty one is absent.
 		if value != "" {
 			v.Rows = append(v.Rows, [2]string{clip(maxShown, name), clip(4*maxShown, value)})
 		}
@@ -78,7 +78,7 @@ func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView 
 		add(name, e.Extensions[name])
 	}
 	for _, h := range r.Headers {
-		// Those that encode attributes are above, under the names of the attributes.
+		// Headers that encode attributes are shown above, under the names of the attributes.
 		if !strings.HasPrefix(h.Key, letter.Prefix) && !wire.Owned(h.Key) {
 			add("header "+h.Key, d.headerText(h.Value))
 		}
@@ -89,7 +89,7 @@ func (d *desk) newEventView(ctx context.Context, r *transport.Record) eventView 
 	return v
 }
 
-// headerText returns a header's value, which is data of the event as well.
+// headerText returns a header's value as it may be shown: it is data of the event too.
 func (d *desk) headerText(value []byte) string {
 	if !d.config.ShowData {
 		// No schema describes headers, so nothing says which of them is personal.
@@ -101,15 +101,14 @@ func (d *desk) headerText(value []byte) string {
 // maxData bounds the data that a page shows, in bytes.
 const maxData = 256 << 10
 
-// data returns what may be shown of an event's data, or why it is not, and what the schema
-// is called that it was read by.
-// In doubt it shows nothing: without a schema, or where data can't be parsed, no field can
-// be told to be harmless.
+// data returns what may be shown of an event's data, or why it is hidden, and the name of
+// the schema that decoded it. In doubt it shows nothing: without a schema, and in data that
+// can't be parsed, personal fields can't be told from others.
 func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called string) {
 	switch {
 	case e.Tombstone:
 		return "", "The record has no value: its key is deleted.", ""
-	// The switch comes before all that looks into the data.
+	// Checked before anything that looks into the data.
 	case !d.config.ShowData:
 		return "", "The console was started without showing data.", ""
 	case len(e.Data) > maxData:
@@ -121,13 +120,13 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 	if schema := mask.Schema(known, first, e.Type); schema != nil {
 		schemas = []any{schema}
 	}
-	// What the catalogue describes needs nobody else, who might be down.
+	// Data that the catalogue describes needs no registry, which might be down.
 	if d.config.Schemas != nil && (schemas == nil || !json.Valid(text)) {
 		read, err := d.config.Schemas(ctx, (*eventbus.Envelope)(e))
 		switch {
 		case err != nil && (read == nil || read.Schema == ""):
-			return "", "The data's schema can't be had: " + clip(maxShown, err.Error()), ""
-		// Why may quote the data, of which nothing is known to be harmless now.
+			return "", "The data's schema can't be fetched: " + clip(maxShown, err.Error()), ""
+		// The error may quote the data, in which personal fields can't be recognized here.
 		case err != nil || read != nil && len(read.JSON) > maxData:
 			return "", "The data can't be read by its schema, or is too large for a page.", read.Schema
 		case read != nil:
@@ -135,20 +134,20 @@ func (d *desk) data(ctx context.Context, e *wire.Event) (shown, hidden, called s
 		}
 	}
 	if schemas == nil {
-		return "", "No catalogue here has the type, so that personal fields can't be told from others: name one, or the members whose it is.", called
+		return "", "No catalogue here has this type, so personal fields can't be told from others: name a catalogue, or the members that have one.", called
 	}
 	shown, hidden = maskData(text, schemas)
 	return shown, hidden, called
 }
 
-// maskData returns JSON as it may be shown, or why it is not.
+// maskData returns JSON as it may be shown, or why it is hidden.
 func maskData(text []byte, schemas []any) (shown, hidden string) {
 	masked, ok := mask.JSON(text, schemas...)
 	var b bytes.Buffer
 	if !ok || json.Indent(&b, masked, "", "  ") != nil {
-		return "", "The data is no JSON."
+		return "", "The data is not JSON."
 	}
-	// JSON may hold characters that a terminal or a page obeys: these become JSON's escapes, so
-	// the text can still be copied as JSON.
+	// JSON may hold characters that control a terminal or a page. They become JSON escapes,
+	// so that the text can still be copied as JSON.
 	return string(visible.JSON(b.Bytes())), ""
 }

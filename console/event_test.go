@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestEventOfAnotherProgram: a record that says of itself whose it is has no problem.
+// TestEventOfAnotherProgram: a record of a known other program has no problem.
 func TestEventOfAnotherProgram(t *testing.T) {
 	var e wire.Event
 	r := &transport.Record{Topic: "orders", Value: []byte(`{}`), Headers: []transport.Header{
@@ -27,8 +27,8 @@ func TestEventOfAnotherProgram(t *testing.T) {
 	}
 }
 
-// TestPlainEvent: a record of a topic in the format plain is an event of the one type that a
-// catalogue has on the topic, and is masked as one. With two types nothing says which it is.
+// TestPlainEvent: a record of a topic in the format plain is an event of the only type that
+// a catalogue has on the topic, and is masked accordingly. With two types it is of neither.
 func TestPlainEvent(t *testing.T) {
 	event := catalog.Event{Type: "order", Schema: []byte(`{"type":"object","properties":{"id":{"type":"string"}}}`)}
 	topic := catalog.Topic{Names: map[string]string{"dev": "orders"}, Format: "plain", Events: []catalog.Event{event}}
@@ -46,7 +46,7 @@ func TestPlainEvent(t *testing.T) {
 }
 
 // TestDataOfChosenName: data that a registry's schema describes is masked by the catalogue
-// too, where a name was chosen for the topic of letters, which says nothing of theirs.
+// too, even if the topic of the letters has a chosen name, which does not show its origin.
 func TestDataOfChosenName(t *testing.T) {
 	const schema = `{"type":"record","name":"Left","fields":[{"name":"id","type":"string"},{"name":"email","type":"string","x-eventbus-personal":true}]}`
 	d := &desk{watch: &watch{}, config: &Config{

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// A service serves the pages under a path of its own server, to this machine: without
-// tokens, no other may ask.
+// A service serves the pages under a path of its own server, to this machine only, since
+// there are no tokens.
 func Example() {
 	ctx := context.Background()
 	bus, err := eventbus.New(memory.New(), eventbus.Config{

@@ -13,54 +13,54 @@ import (
 	"time"
 )
 
-// policy allows a page nothing but its own script, style and pictures, and no text
-// to become markup except by the one function that is named in it.
-// It is the second line of defence, after escaping: markup that came through a mistake could
-// neither run nor send anything elsewhere (Content Security Policy Level 3, Trusted Types).
+// policy allows a page only its own script, style, pictures and requests, and lets text
+// become markup only through the one policy that is named here. It is the second line of
+// defence, after escaping: markup that slipped through could neither run nor send anything
+// elsewhere (Content Security Policy Level 3, Trusted Types).
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types eventbus"
 
-// gate decides who may ask. It is package admin's rules, with a form and a cookie in
-// the place of the bearer token, which a browser can't send by itself.
-// It is safe for concurrent use; mu guards the maps and what tries point to. Sessions are in
-// memory alone: a restart of the process ends them all.
+// gate controls access. It follows the rules of package admin, with a form and a cookie in
+// place of the bearer token, which a browser can't send by itself.
+// It is safe for concurrent use; mu guards the maps and what tries points to. Sessions are
+// kept in memory only: a restart of the process ends them all.
 type gate struct {
 	config *Config
 	cookie string
 
 	mu       sync.Mutex
 	sessions map[[32]byte]session // by the hash of the cookie's value
-	tries    map[string]*tries    // by the address that they come from
+	tries    map[string]*tries    // by the client's address
 }
 
-// session is a user who is logged in, until a time. Its zero value ended long ago, so a lookup
-// that finds nothing needs no case of its own.
+// session is the session of a user, which ends at until. The zero value has expired, so a
+// failed lookup needs no special case.
 type session struct {
 	who   string
 	token [32]byte // hash of the token that began the session
 	until time.Time
 }
 
-// tries counts failed logins of an address since a time.
-// The window begins with the first failure, and a new one begins after it.
+// tries counts failed logins from one address. The window begins with the first failure;
+// the first failure after its end begins a new one.
 type tries struct {
 	failed int
 	since  time.Time
 }
 
-// Bounds of logins. What is beyond them is forgotten, oldest first, or refused.
+// Bounds of logins.
 const (
-	maxSessions = 1000
-	maxTries    = 5 // failed ones a minute, of one address
+	maxSessions = 1000 // the oldest is ended for a new one
+	maxTries    = 5    // failed logins in a tryWindow, from one address
 	tryWindow   = time.Minute
-	maxAddress  = 1000
-	maxBody     = 64 << 10
+	maxAddress  = 1000     // addresses with failed logins
+	maxBody     = 64 << 10 // of a request, in bytes
 )
 
-// newGate returns a gate without sessions, whose cookie has a name of its own.
+// newGate returns a gate without sessions.
 func newGate(config *Config) *gate {
-	// Cookies are not told apart by ports: two consoles on one host must not take
-	// each other's.
+	// Browsers don't tell cookies apart by port, so the name is random: two consoles on one
+	// host must not overwrite each other's.
 	var name [4]byte
 	_, _ = rand.Read(name[:])
 	return &gate{
@@ -69,43 +69,43 @@ func newGate(config *Config) *gate {
 	}
 }
 
-// guard sets the headers of every answer, and answers requests itself that may not
-// ask.
+// guard wraps next: it sets the headers of every answer, and refuses requests that are not
+// allowed.
 func (g *gate) guard(next http.Handler) http.Handler {
-	// It goes by Sec-Fetch-Site and Origin, and lets GET and HEAD through. Those change nothing
-	// here, and what they answer can't be read from another origin.
+	// The check goes by Sec-Fetch-Site and Origin, and lets GET and HEAD through. Those change
+	// nothing here, and another origin can't read their answers.
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "a web page of another origin may not give orders")
 	}))
 	next = origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Set before anything is decided, so that refusals have them too.
+		// Set first, so that refusals have them too.
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
-		// What members and events bring must not be taken for another type than it is sent as.
+		// Browsers must not guess another type for content from members and events.
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // paths hold keys of events
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		// Keys of events stay in no cache, and no page comes back after a logout.
+		// Keys of events stay in no cache, and no page can be brought back after a logout.
 		h.Set("Cache-Control", "no-store")
-		// The host comes first: by DNS rebinding a foreign page is of the same origin as this, so
-		// the checks of origins would pass it.
+		// The host is checked first: with DNS rebinding, a foreign page has the same origin as the
+		// console, and would pass the origin checks.
 		if !g.known(r) {
 			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts")
 			return
 		}
-		// Bounded before anyone has logged in: the login reads a form.
+		// Bounded before the login, which reads a form from strangers.
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		open := r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
-		// The first case that holds decides. Who may ask comes before what may be ordered, so that
-		// strangers are not told whether the console is read-only.
+		// Access is checked before orders, so that strangers don't learn whether the console is
+		// read-only.
 		switch {
 		case len(g.config.Tokens) == 0 && !here(r):
 			refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
-		// A person in a browser is led to the form. A program, a stream or an order gets the
-		// status: a redirect would look like success.
+		// A person in a browser is redirected to the form. A program, a stream or an order gets the
+		// status, since a redirect would look like success.
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "" && r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/html"):
 			lead(w, r, "login?next="+wanted(r))
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "":
@@ -118,10 +118,10 @@ func (g *gate) guard(next http.Handler) http.Handler {
 	})
 }
 
-// known reports whether a request names a host under which the console is served. A
-// page of another site can have its own host name resolve to this address.
-// With tokens and without Hosts every name is taken: such a page gets no cookie, since the
-// browser keeps cookies by host.
+// known reports whether the console is served under the host that a request names. A page
+// of another site could make its own host name resolve to this address. With Tokens and
+// without Hosts every name is accepted: browsers keep cookies by host, so such a page has
+// none.
 func (g *gate) known(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -135,13 +135,13 @@ func (g *gate) known(r *http.Request) bool {
 	return slices.ContainsFunc(g.config.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
-// forwarding are the headers by which proxies say for whom they ask.
-// They are in the form of net/http's keys. Forwarded is RFC 7239, Via RFC 9110.
+// forwarding lists the headers that proxies add to the requests they forward, in the
+// canonical form of net/http. Forwarded is RFC 7239, Via RFC 9110.
 var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 
-// here reports whether a request was made on this machine. A proxy on this machine
-// asks for another, so its requests do not count.
-// In doubt it is false: a client that sends such a header itself only loses the access.
+// here reports whether a request was made on this machine. Requests that a local proxy
+// forwards don't count, since they may come from elsewhere. A client that sends such a
+// header itself only loses access.
 func here(r *http.Request) bool {
 	for _, name := range forwarding {
 		if _, forwarded := r.Header[name]; forwarded {
@@ -151,15 +151,14 @@ func here(r *http.Request) bool {
 	return loopback(address(r))
 }
 
-// address returns where a request comes from, without the port.
-// It is the peer of the connection, which is a proxy where there is one: headers that name the
-// client can be made up.
+// address returns the address that a request comes from, without the port. It is the peer
+// of the connection, which may be a proxy: headers that name the client can be forged.
 func address(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return host
 }
 
-// who returns the name of the user who asks, and "" for one who is not logged in.
+// who returns the name of the user who makes a request, or "" if nobody is logged in.
 func (g *gate) who(r *http.Request) string {
 	if len(g.config.Tokens) == 0 {
 		return "this machine"
@@ -169,13 +168,13 @@ func (g *gate) who(r *http.Request) string {
 		return ""
 	}
 	g.mu.Lock()
-	// By the hash: the time of a lookup tells nothing about the values themselves.
+	// Looked up by hash: the time of the lookup reveals nothing about the values.
 	s := g.sessions[sha256.Sum256([]byte(cookie.Value))]
 	g.mu.Unlock()
 	if time.Now().After(s.until) {
 		return ""
 	}
-	// A token that was replaced admits nobody, not even through a session that it began.
+	// A token that was replaced admits nobody, even in sessions that it began.
 	for _, named := range g.config.Tokens {
 		if named.Name == s.who {
 			if is, err := named.Value.Reveal(); err == nil && sha256.Sum256([]byte(is)) == s.token {
@@ -186,8 +185,9 @@ func (g *gate) who(r *http.Request) string {
 	return ""
 }
 
-// enter returns the name of a token's owner, "" if nobody has it, and whether the
-// address has tried too often, in which case the token was not looked at.
+// enter returns the name of a token's owner, or "" if nobody has it. It reports often if the
+// address has failed too often; then it does not look at the token. err is why one of the
+// configured tokens could not be read.
 func (g *gate) enter(token, from string) (who string, often bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -196,48 +196,47 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 	if t == nil || now.Sub(t.since) > tryWindow {
 		t = &tries{since: now}
 	}
-	// Before the tokens are compared. Else a stranger could go on guessing and ignore the
-	// answers.
+	// Checked before the tokens are compared: otherwise a stranger could go on guessing.
 	if t.failed >= maxTries {
 		return "", true, nil
 	}
 	got := sha256.Sum256([]byte(token))
-	// Tokens are revealed with each login: one in a file may have been changed since.
+	// Tokens are revealed for each login, since a token in a file may have changed.
 	for _, named := range g.config.Tokens {
 		right, e := named.Value.Reveal()
 		if e != nil {
 			err = e
 			continue
 		}
-		// Hashes have one length, and every token is compared: the time that this
-		// takes tells nothing.
+		// Hashes have equal length and every token is compared, so the time that this takes reveals
+		// nothing.
 		want := sha256.Sum256([]byte(right))
-		// A file that is empty for a moment must not let in a user who sends nothing.
+		// An empty secret must not admit a user who sends nothing. Reveal refuses it as well.
 		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && right != "" {
 			who = named.Name
 		}
 	}
-	// A success does not count as a failure and does not forget any: a user who knows one token
-	// can't use it to guess others.
+	// A success does not reset the count of failures: a user who knows one token can't use it
+	// to guess others.
 	if who != "" {
 		return who, false, nil
 	}
 	t.failed++
 	if len(g.tries) >= maxAddress {
-		clear(g.tries) // many addresses: bounded memory comes first
+		clear(g.tries) // with so many addresses, bounded memory matters more
 	}
 	g.tries[from] = t
 	return "", false, err
 }
 
-// open begins a session and returns its secret.
-// Only a hash of the secret is kept, so a dump of the memory opens no session.
+// open begins a session and returns its secret. Only a hash of the secret is kept, so a
+// memory dump opens no session.
 func (g *gate) open(who, token string) string {
 	id := rand.Text()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	// The zero hash is not a session's, so it stands for none yet.
+	// No session has the zero hash, so it stands for "none yet".
 	oldest := [32]byte{}
 	for key, s := range g.sessions {
 		if now.After(s.until) {
@@ -246,7 +245,7 @@ func (g *gate) open(who, token string) string {
 			oldest = key
 		}
 	}
-	// Only users with a token get here, so nobody else can push sessions out.
+	// Only users with a token get here, so nobody else can displace sessions.
 	if len(g.sessions) >= maxSessions {
 		delete(g.sessions, oldest)
 	}
@@ -254,8 +253,8 @@ func (g *gate) open(who, token string) string {
 	return id
 }
 
-// shut ends the session of a request.
-// The secret is worth nothing afterwards, also where the browser keeps the cookie.
+// shut ends the session of a request. The secret is worthless afterwards, even if the
+// browser keeps the cookie.
 func (g *gate) shut(r *http.Request) {
 	if cookie, err := r.Cookie(g.cookie); err == nil {
 		g.mu.Lock()

@@ -21,7 +21,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// newConsole returns the pages of an idle bus.
+// newConsole returns a console of an idle bus.
 func newConsole(t *testing.T, change func(*console.Config)) *console.Console {
 	t.Helper()
 	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "idle", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
@@ -45,7 +45,7 @@ func newConsole(t *testing.T, change func(*console.Config)) *console.Console {
 	return pages
 }
 
-// ask makes a request as from this machine, with headers given as "Name: value".
+// ask makes a request as if from this machine, with headers given as "Name: value".
 func ask(h http.Handler, method, target, form string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://127.0.0.1:8081"+target, strings.NewReader(form))
 	r.RemoteAddr = "127.0.0.1:40000"
@@ -72,8 +72,8 @@ func ask(h http.Handler, method, target, form string, headers ...string) *httpte
 
 const abroad = "Remote: 192.0.2.7:40000"
 
-// TestWhoMayAsk: without tokens this machine by its own names, with them who has logged
-// in, by the names that are served.
+// TestWhoMayAsk: without tokens this machine has access, under its own names. With tokens,
+// users who have logged in have, under the names that are served.
 func TestWhoMayAsk(t *testing.T) {
 	tokens := []console.Token{{Name: "alice", Value: secret.Text("hunter2")}}
 	open := newConsole(t, nil)
@@ -107,7 +107,7 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-// TestEveryAnswerIsGuarded by headers that let a page do nothing but what it is for.
+// TestEveryAnswerIsGuarded by headers that restrict what a page can do.
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	h := newConsole(t, nil)
 	for _, c := range []struct{ method, target, header string }{
@@ -120,7 +120,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 			"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 		} {
 			if c.target == "/static/nothing.js" && name == "Cache-Control" {
-				continue // net/http takes it off a file that does not exist
+				continue // net/http removes it from the answer for a missing file
 			}
 			if got := w.Header().Get(name); got != want {
 				t.Errorf("%s %s %s: %d with %s %q", c.method, c.target, c.header, w.Code, name, got)
@@ -129,7 +129,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 }
 
-// login returns the cookie that a token is exchanged for.
+// login exchanges a token for a cookie.
 func login(t *testing.T, h http.Handler, token string, headers ...string) (*http.Cookie, *httptest.ResponseRecorder) {
 	t.Helper()
 	w := ask(h, "POST", "/login", url.Values{"token": {token}, "next": {"keys?find=a"}}.Encode(), headers...)
@@ -140,8 +140,8 @@ func login(t *testing.T, h http.Handler, token string, headers ...string) (*http
 	return cookies[0], w
 }
 
-// TestLogin: a token becomes a cookie that no script reads and no other site sends, and
-// that ends.
+// TestLogin: a token becomes a cookie that no script can read and no other site can send,
+// and that expires.
 func TestLogin(t *testing.T) {
 	var log bytes.Buffer
 	h := newConsole(t, func(c *console.Config) {
@@ -181,7 +181,7 @@ func TestLogin(t *testing.T) {
 }
 
 // TestSessionEnds: after its time a cookie opens no page and gives no order, and a stream
-// that it opened ends. A session does not grow longer by being used.
+// that it opened ends. Using a session does not extend it.
 func TestSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newConsole(t, func(c *console.Config) {
@@ -211,8 +211,8 @@ func TestSessionEnds(t *testing.T) {
 	})
 }
 
-// TestLoginTries: a wrong token is refused, and after five of one address no token is
-// looked at for a minute, the right one included. Other addresses are let in.
+// TestLoginTries: a wrong token is refused. After five from one address, every token is
+// refused for a minute, even the right one. Other addresses are let in.
 func TestLoginTries(t *testing.T) {
 	h := newConsole(t, func(c *console.Config) { c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}} })
 	for i := range 5 {
@@ -231,7 +231,7 @@ func TestLoginTries(t *testing.T) {
 	}
 }
 
-// TestLoginLeadsHome: nothing that the address of the form says leads to another site.
+// TestLoginLeadsHome: nothing in the address of the form leads to another site.
 func TestLoginLeadsHome(t *testing.T) {
 	h := newConsole(t, func(c *console.Config) { c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}} })
 	for next, want := range map[string]string{
@@ -245,7 +245,7 @@ func TestLoginLeadsHome(t *testing.T) {
 	}
 }
 
-// TestReadOnly takes no order, and has no form that gives one.
+// TestReadOnly: a read-only console takes no order, and has no form that gives one.
 func TestReadOnly(t *testing.T) {
 	h := newConsole(t, func(c *console.Config) { c.ReadOnly = true })
 	for _, path := range []string{"/unpark", "/skip", "/pause", "/resume", "/start-job", "/stop-job"} {
@@ -270,9 +270,9 @@ func TestConfig(t *testing.T) {
 		"write http://host:port":     {Members: []console.Member{{URL: "ftp://a"}}},
 		"leave out users":            {Members: []console.Member{{URL: "http://a:hunter@b/"}}},
 		"not sent over plain http":   {Members: []console.Member{{URL: "http://10.0.0.1:8081", Token: secret.Text("hunter")}}},
-		"is no name of its own":      {Bus: bus, Tokens: []console.Token{{Name: "a", Value: secret.Text("hunter")}, {Name: "a", Value: secret.Text("hunter")}}},
+		"is empty or not unique":     {Bus: bus, Tokens: []console.Token{{Name: "a", Value: secret.Text("hunter")}, {Name: "a", Value: secret.Text("hunter")}}},
 		"which would admit everyone": {Bus: bus, Tokens: []console.Token{{Name: "a"}}},
-		"is no host name":            {Bus: bus, Hosts: []string{"https://a"}},
+		"is not a host name":         {Bus: bus, Hosts: []string{"https://a"}},
 		"is negative":                {Bus: bus, Session: -1},
 		"with {trace} where":         {Bus: bus, TraceURL: "javascript:alert({trace})"},
 		"Environment":                {Bus: bus, Environment: "a b"},
@@ -283,7 +283,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestTimes: a page is in one zone, that of its own time too.
+// TestTimes: all times of a page are in one zone, including its own.
 func TestTimes(t *testing.T) {
 	zone := time.FixedZone("XYZ", -11*3600-30*60)
 	h := newConsole(t, func(c *console.Config) { c.Location = zone })
@@ -295,7 +295,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// deadlined is an answer whose writer has a deadline.
+// deadlined is a ResponseWriter with a deadline.
 type deadlined struct {
 	*httptest.ResponseRecorder
 	deadline time.Time
@@ -306,8 +306,8 @@ func (d *deadlined) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// TestPatience: a page may take longer than what a server allows for short answers, and
-// nobody gets the time who may not ask.
+// TestPatience: a page may take longer than a server allows for short answers, but callers
+// without access get no extra time.
 func TestPatience(t *testing.T) {
 	h := newConsole(t, nil)
 	for address, may := range map[string]bool{"127.0.0.1:40000": true, "192.0.2.7:40000": false} {
@@ -322,7 +322,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestLogOfTheBus: orders are in the log of the bus where the console has none of its own.
+// TestLogOfTheBus: orders go to the log of the bus if the console has none of its own.
 func TestLogOfTheBus(t *testing.T) {
 	var log bytes.Buffer
 	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "idle", Environment: "Test", Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -339,7 +339,7 @@ func TestLogOfTheBus(t *testing.T) {
 	}
 }
 
-// TestReplacedToken: a session ends with the token that it was begun with.
+// TestReplacedToken: a session ends with the token that began it.
 func TestReplacedToken(t *testing.T) {
 	token, failed := "hunter2", error(nil)
 	h := newConsole(t, func(c *console.Config) {

@@ -10,34 +10,34 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The history is kept in steps: memory depends on the number of groups and members,
-// not on how often somebody looks.
-// The steps of all groups are the same ones: Unix time divided by stepLength. So figures of
-// several members are added step by step without looking at when each was asked.
+// The history is kept in steps, so that memory depends on the number of groups and members
+// and not on how often somebody looks. All groups share the same steps, Unix time divided
+// by stepLength, so the figures of several members are added step by step, no matter when
+// each was asked.
 const (
 	stepLength = 5 * time.Second
 	steps      = 120 // ten minutes
-	carried    = 3   // steps that a figure stands for, since idle members are asked seldom
+	carried    = 3   // steps for which a point stands, since idle members are asked seldom
 	maxGroups  = 1000
 )
 
-// history has the figures of the last minutes, by group.
-// It is safe for concurrent use: every member's goroutine adds, every page reads. Beyond
-// maxGroups, groups that come later have no history.
+// history keeps the figures of the last minutes, by group.
+// It is safe for concurrent use: every member's goroutine adds to it, and every page reads
+// it. Groups beyond the first maxGroups have no history.
 type history struct {
 	mu     sync.Mutex
 	groups map[string]*record
 }
 
-// record is the history of a group, by member.
-// The keys are the places of the members in watch, which stay the same.
+// record is the history of a group, by member. The keys are the members' indexes in watch,
+// which don't change.
 type record struct{ members map[int]*series }
 
-// series is what one member said of one group.
+// series is what one member reported about one group.
 type series struct {
 	points [steps]point
-	// total counts what was finished since the member was first asked, and finished
-	// has where each partition was.
+	// total counts the events finished since the member was first asked. finished is the
+	// latest count of each partition.
 	total    int64
 	finished map[transport.Partition]int64
 }
@@ -51,8 +51,8 @@ type point struct {
 	total       int64
 }
 
-// add notes what a member says.
-// now is when the answer came. A group that a member no longer has gets no more points.
+// add adds a member's answer, received at now. A group that the member no longer has gets no
+// further points.
 func (h *history) add(member int, seen *eventbus.Inspection, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,37 +75,36 @@ func (h *history) add(member int, seen *eventbus.Inspection, now time.Time) {
 	}
 }
 
-// add notes one answer on the group. A later one of the same step replaces the point.
+// add adds one answer. A later answer in the same step replaces its point.
 func (s *series) add(g *eventbus.GroupInspection, now time.Time) {
 	p := point{step: now.UnixNano() / int64(stepLength), at: now, parked: g.ParkedKeys}
 	finished := make(map[transport.Partition]int64, len(g.Partitions))
 	for i := range g.Partitions {
 		at := &g.Partitions[i]
-		// A lag that is not known is −1.
+		// An unknown lag is −1.
 		p.lag += max(at.Lag, 0)
 		p.behind = max(p.behind, time.Duration(at.BehindMs)*time.Millisecond)
 		id := transport.Partition{Topic: at.Topic, Partition: at.Partition}
-		// What is finished below the watermark and out of order beyond it: their sum grows by one
-		// with each event, whatever the order.
+		// Events are finished below the watermark, and out of order beyond it: the sum grows by
+		// one with each event, whatever the order.
 		finished[id] = at.Watermark + at.Beyond
-		// A partition that has just come begins at its commit: what was finished
-		// before is another member's.
+		// A new partition only sets the base: what was finished before was another member's.
 		if before, had := s.finished[id]; had {
-			// It falls where a partition starts over at its commit; a rate is not negative.
+			// The count falls if a partition starts over at its commit, but a rate is not negative.
 			s.total += max(finished[id]-before, 0)
 		}
 	}
 	s.finished, p.total = finished, s.total
-	// A ring: this takes the place of the point that is steps older.
+	// A ring: this replaces the point that is steps older.
 	s.points[p.step%steps] = p
 }
 
-// figures are the history of a group over all members, oldest first.
+// figures is the history of a group over all members, oldest first.
 type figures struct {
 	Lag, Parked, Behind, Rate []float64 // Behind in seconds, Rate in events a second
 }
 
-// of returns the history of a group until now.
+// of returns the history of a group up to now.
 func (h *history) of(group string, now time.Time) (f figures) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,8 +115,8 @@ func (h *history) of(group string, now time.Time) (f figures) {
 	last := now.UnixNano() / int64(stepLength)
 	for step := last - steps + 1; step <= last; step++ {
 		var lag, parked, behind, rate float64
-		// A step that no member has a point for is left out, rather than drawn as zero: a console
-		// that did not run knows nothing of it.
+		// A step without a point is left out rather than drawn as zero: the console was not running
+		// then.
 		known := false
 		for _, s := range r.members {
 			p := s.until(step)
@@ -126,8 +125,8 @@ func (h *history) of(group string, now time.Time) (f figures) {
 			}
 			known = true
 			lag, parked, behind = lag+float64(p.lag), parked+float64(p.parked), max(behind, p.behind.Seconds())
-			// The rate is over the time between two answers, which is longer than a step for
-			// members that are asked seldom.
+			// The rate covers the time between two answers, which is longer than a step for members
+			// that are asked seldom.
 			if before := s.until(p.step - 1); before != nil && p.at.After(before.at) {
 				rate += float64(p.total-before.total) / p.at.Sub(before.at).Seconds()
 			}
@@ -141,7 +140,7 @@ func (h *history) of(group string, now time.Time) (f figures) {
 
 // until returns the point that stands for a step: its own, or one shortly before.
 func (s *series) until(step int64) *point {
-	// Only a few steps back: a member that is gone must not count with its last figures.
+	// Only a few steps back: the last figures of a member that is gone must not go on counting.
 	for back := range int64(carried) {
 		if p := &s.points[(step-back)%steps]; p.step == step-back && p.step > 0 {
 			return p
@@ -150,23 +149,21 @@ func (s *series) until(step int64) *point {
 	return nil
 }
 
-// spark is a picture of the last minutes of a figure, and what it shows in words for
-// those who don't see it.
-// The zero value is not a picture: the page draws nothing for it.
+// spark is a sparkline of the last minutes of a figure, with a label for screen readers.
+// The page draws nothing for the zero value.
 type spark struct {
-	Points string // of a polyline in a box of sparkWidth by sparkHeight
+	Points string // of a polyline, in a box of sparkWidth by sparkHeight
 	Label  string
 }
 
-// The sizes are in units of the picture's own box, which the page scales.
+// The size of the box, which the page scales.
 const (
 	sparkWidth  = 120
 	sparkHeight = 24
 )
 
-// newSpark draws values, oldest first. Nothing is drawn of fewer than two.
-// name and text are for the label. There is a value for each step that is known, the newest
-// last.
+// newSpark draws one value per known step, the newest last. It draws nothing for fewer than
+// two. name and text make the label.
 func newSpark(name string, values []float64, text func(float64) string) spark {
 	if len(values) < 2 {
 		return spark{}
@@ -175,15 +172,16 @@ func newSpark(name string, values []float64, text func(float64) string) spark {
 	for _, v := range values {
 		least, most = min(least, v), max(most, v)
 	}
-	// From zero up, so that a small change of a large figure looks small.
+	// The scale starts at zero, so that a small change of a large figure looks small.
 	var b strings.Builder
 	for i, v := range values {
-		// The newest value is at the right end, whatever the number of values: a console that has
-		// just begun draws a short line rather than a stretched one.
+		// The newest value is always at the right end: a console that has just started draws a
+		// short line rather than a stretched one.
 		x := sparkWidth - float64(len(values)-1-i)*sparkWidth/(steps-1)
-		// Two units are left above and below, so that the stroke is not cut off. y grows downwards.
+		// Two units are left free above and below, so that the stroke is not cut off. y grows
+		// downwards.
 		y := sparkHeight - 2.0
-		// All zero is a line at the bottom.
+		// All zeros draw a line at the bottom.
 		if most > 0 {
 			y -= v / most * (sparkHeight - 4)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// TestHistory: figures of two members are added up, rates count what was finished while
-// a member was watched, and a partition that moves is not counted twice.
+// TestHistory: the figures of two members are added up, rates count only what was finished
+// while a member was watched, and a partition that moves is not counted twice.
 func TestHistory(t *testing.T) {
 	h := history{groups: make(map[string]*record)}
 	begin := time.Unix(1_000_000, 0)
@@ -23,7 +23,7 @@ func TestHistory(t *testing.T) {
 	h.add(0, seen(10, 100, 0), begin)
 	h.add(1, seen(5, 1000, 1), begin)
 	h.add(0, seen(8, 150, 0), begin.Add(stepLength))
-	h.add(1, seen(5, 1000, 1, 2), begin.Add(stepLength)) // partition 2 has come, with what others have finished
+	h.add(1, seen(5, 1000, 1, 2), begin.Add(stepLength)) // partition 2 is new, with events that others finished
 	f := h.of("g", begin.Add(stepLength))
 	if !slices.Equal(f.Lag, []float64{15, 18}) || !slices.Equal(f.Rate, []float64{0, 10}) || !slices.Equal(f.Parked, []float64{4, 4}) || !slices.Equal(f.Behind, []float64{10, 8}) {
 		t.Errorf("%+v", f)

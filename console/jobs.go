@@ -15,31 +15,30 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
-// jobsView is the page of jobs on dead letters, the latest first.
-// Both may be set: records of jobs that can't be read do not hide the others.
+// jobsView is the page of jobs on dead letters, the latest first. Both fields may be set:
+// jobs that can't be read do not hide the others.
 type jobsView struct {
 	Jobs    []jobRow
 	Problem string
 }
 
-// jobRow is a job and how far it is.
-// Sum is how many letters the job has changed. Live says that its process still renews its
-// lease.
+// jobRow is a job and its progress. Sum is how many letters the job has changed. Live is
+// whether its process still renews its lease.
 type jobRow struct {
 	redrive.Job
-	Silent string // for how long its process has been, if it seems to be gone
+	Silent string // how long its process has been silent, if it seems to be gone
 	Sum    int64
 	Live   bool
 }
 
 // Resumable reports whether the job can be resumed.
 func (j *jobRow) Resumable() bool {
-	// A waiting job is taken up by itself, and one that runs elsewhere is not to be run twice.
+	// A waiting job is taken up by itself, and a running one must not be run twice.
 	return j.State == redrive.Stopped || j.State == redrive.Failed || j.State == redrive.Running && !j.Live
 }
 
-// Chosen says in words which letters the job is about.
-// Orders of the console are by causes or one place; the command line makes others as well.
+// Chosen says in words which letters the job is about. The console orders jobs by causes or
+// for one letter; the command line has more filters.
 func (j *jobRow) Chosen() string {
 	f := &j.Filter
 	var by []string
@@ -67,7 +66,7 @@ func (j *jobRow) Chosen() string {
 	return strings.Join(by, ", ")
 }
 
-// jobs makes the page of jobs, of all topics of the environment.
+// jobs makes the page of jobs on all topics of the environment.
 func (d *desk) jobs(ctx context.Context, _ *http.Request) (any, error) {
 	all, err := d.jobsOf(ctx, "")
 	v := &jobsView{Jobs: all}
@@ -77,20 +76,20 @@ func (d *desk) jobs(ctx context.Context, _ *http.Request) (any, error) {
 	return v, nil
 }
 
-// jobsOf returns the jobs of a topic, or of all.
+// jobsOf returns the jobs on a topic, or on all topics if it is empty.
 func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	all, err := d.cluster.letters.Jobs(ctx, topic)
 	now := time.Now()
 	for _, j := range all {
-		// Jobs come with the latest first, so it is the oldest that are left out.
+		// The latest jobs come first, so the oldest are left out.
 		if len(rows) == maxJobsSeen || !d.cluster.letterTopic(j.Topic) {
 			continue
 		}
 		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now)}
 		if j.State == redrive.Running && !row.Live {
-			// Renewed is by the holder's clock, so this is as right as the two clocks agree.
+			// Renewed is by the holder's clock, so this is only as accurate as the two clocks agree.
 			row.Silent = span(now.Sub(j.Holder.Renewed))
 		}
 		rows = append(rows, row)
@@ -98,25 +97,25 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 	return rows, err
 }
 
-// planView is a dry run, and the form that starts the job.
-// It has the order again, field by field, for the form: what is started is what was counted.
-// Rate is in events a second, 0 for no bound.
+// planView is a dry run, and the form that starts the job. It holds the order field by
+// field, so that the form starts exactly what was counted. Rate is in events a second;
+// 0 is no limit.
 type planView struct {
 	Topic, State string
 	Action       redrive.Action
 	Causes       []string
-	Place        string   // of the one letter that it is about, as partition@offset
-	Through      []string // retry topics that a replay would use
-	Alone        []string // those that letters name and that it would not
+	Place        string   // of the only letter, as partition@offset; empty for a job on causes
+	Through      []string // retry topics through which a replay would redeliver
+	Alone        []string // retry topics that letters name, but that it would not use
 	Rate         float64
 	Tally        redrive.Tally
 	Sum          int64
-	Running      *jobRow // a job of the same topic that is under way
-	Reason       bool    // is required
+	Running      *jobRow // a live job on the same topic
+	Reason       bool    // the order needs a reason
 	Until        string  // the ends of the partitions, as partition@offset, separated by commas
 }
 
-// plan counts what a job would do. It changes nothing, so it may be asked for by GET.
+// plan counts what a job would do. It changes nothing, so it is served by GET.
 func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	o, err := readJob(r.URL.Query(), "dry run")
 	if err != nil {
@@ -134,7 +133,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	would, err := d.cluster.letters.Plan(ctx, o, d.cluster.retryTopics())
-	// Half a count would be worse than none: the job is started on the strength of it.
+	// A partial count would be worse than none: the user decides by it.
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, &fault{http.StatusGatewayTimeout, "there are more letters than could be counted in time: eventbus dlq replay --dry-run counts without a bound"}
 	}
@@ -146,7 +145,7 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Jobs of a topic wait for each other. The form offers to end the one that runs.
+	// Jobs on a topic wait for each other. The form offers to stop the running one.
 	for i := range jobs {
 		if jobs[i].Live {
 			v.Running = &jobs[i]
@@ -155,17 +154,16 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	return v, nil
 }
 
-// needsReason reports whether an action can't be taken back, or changes what
-// others see.
-// Quarantine and Release undo each other.
+// needsReason reports whether an action can't be undone, or affects others. Quarantine and
+// Release undo each other.
 func needsReason(a redrive.Action) bool { return a == redrive.Skip || a == redrive.Replay }
 
-// readJob reads what a form says of a job.
-// The dry run and the order read one form, so that both mean the same letters.
+// readJob reads the order from a form. Dry run and order use the same form, so that both
+// mean the same letters.
 func readJob(f url.Values, who string) (redrive.Order, error) {
 	o := redrive.Order{Topic: f.Get("topic"), Action: redrive.Action(f.Get("action")), Who: who}
 	switch o.Action {
-	// A purge is not among them: it deletes letters, and is left to the command line.
+	// Purge is missing on purpose: it deletes letters, and is left to the command line.
 	case redrive.Replay, redrive.Skip, redrive.Quarantine, redrive.Release:
 	default:
 		return o, wrong("choose what is to be done with the letters")
@@ -179,7 +177,7 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 		}
 		o.Filter.Ranges = []redrive.Range{redrive.At(partition, offset)}
 	}
-	// An empty filter takes every letter, which nobody should order by leaving a box unticked.
+	// An empty filter would take every letter, which must not happen by an unticked box.
 	if len(o.Filter.Fingerprints) == 0 && len(o.Filter.Ranges) == 0 {
 		return o, wrong("choose at least one cause")
 	}
@@ -207,7 +205,7 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	return o, nil
 }
 
-// untilText returns the ends of partitions in the form's format.
+// untilText formats the ends of partitions for the form.
 func untilText(until map[int32]int64) string {
 	var all []string
 	for _, partition := range slices.Sorted(maps.Keys(until)) {
@@ -216,13 +214,13 @@ func untilText(until map[int32]int64) string {
 	return strings.Join(all, ",")
 }
 
-// jobOrders are what is done with jobs. A job goes on in whichever process watches for
-// jobs, with the page closed.
+// jobOrders returns the orders about jobs. A job runs in any process that watches for jobs,
+// even with the page closed.
 func (d *desk) jobOrders() map[string]act {
 	return map[string]act{"start-job": d.startJob, "stop-job": d.stopJob, "resume-job": d.resumeJob}
 }
 
-// startJob stores a job. It runs nothing here: the process that takes it up may be this one.
+// startJob stores a job. It runs nothing: this process or another takes the job up.
 func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, error) {
 	o, err := readJob(f, who)
 	if err != nil {
@@ -234,14 +232,15 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 	if _, err := d.open(ctx, o.Topic); err != nil {
 		return "", err
 	}
-	// The form has what the dry run listed, and a letter or a request may name any topic.
+	// The form holds the topics that the dry run listed, but a letter or a request may name
+	// any topic.
 	known := d.cluster.retryTopics()
 	for _, name := range o.Through {
 		if !known(name) {
 			return "", wrong("no catalogue here has the retry topic " + clip(maxShown, name) + " in this environment: eventbus dlq replay --through brings letters back through it")
 		}
 	}
-	// The other job is stopped before this one is stored: else this would wait for it.
+	// The other job is stopped first: otherwise this one would wait for it.
 	if other := f.Get("take-over"); other != "" {
 		if _, err := d.cluster.letters.Stop(ctx, o.Topic, other, who, "taken over: "+o.Why); err != nil {
 			return "", &fault{http.StatusConflict, err.Error()}
@@ -254,7 +253,7 @@ func (d *desk) startJob(ctx context.Context, who string, f url.Values) (string, 
 	return fmt.Sprintf("Job %s is ordered. It goes on with this page closed.", j.ID), nil
 }
 
-// stopJob stops a job wherever it runs. Once it has answered, no more letters change.
+// stopJob stops a job wherever it runs. Once it has returned, no more letters change.
 func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, error) {
 	why, err := reason(f, true)
 	if err != nil {
@@ -271,23 +270,23 @@ func (d *desk) stopJob(ctx context.Context, who string, f url.Values) (string, e
 	return fmt.Sprintf("Job %s is stopped: %s changed, and nothing more.", j.ID, plural(j.Done.Sum(), "letter")), nil
 }
 
-// begins is how long an order waits to hear that a job can't be run.
-// What can't be run at all shows within this time. Later errors are kept with the job.
+// begins is how long an order waits for an early error. A job that can't run at all fails
+// within this time. Later errors are kept with the job.
 const begins = 2 * time.Second
 
-// resumeJob goes on with a job here, and takes over from the process that runs it only
-// if that is said.
+// resumeJob continues a job in this process. It takes a job over from the process that runs
+// it only if the form says so.
 func (d *desk) resumeJob(ctx context.Context, who string, f url.Values) (string, error) {
 	topic, id := f.Get("topic"), f.Get("id")
 	if !d.cluster.letterTopic(topic) {
 		return "", missing("this console does not show topics of other environments")
 	}
-	// Nobody orders a stop by closing the console: whichever process watches next goes on.
+	// Closing the console is not an order to stop: the next process that watches continues.
 	run := redrive.Run{TakeOver: f.Get("take-over") == "yes", Who: who, HandOver: true}
-	// Room for one, so that the job can end after nobody waits for it.
+	// Buffered, so that the job can end when nobody waits any more.
 	result := make(chan error, 1)
-	// The context is the console's and not the request's: a job outlives the page, and Close
-	// hands it over.
+	// The context is the console's rather than the request's: a job outlives the page, and
+	// Close hands it over.
 	if !d.begin(func(ctx context.Context) {
 		_, err := d.cluster.letters.Resume(ctx, topic, id, run)
 		result <- err

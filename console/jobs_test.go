@@ -22,8 +22,8 @@ import (
 
 const deadTopic = "test.sales.public.orders.v1.billing-test.dlq"
 
-// deadLetters returns a console of a cluster with so many dead letters of one cause, and
-// two records behind them that are none.
+// deadLetters returns a console of a cluster with the given number of dead letters of one
+// cause, and behind them two records that are not dead letters.
 func deadLetters(t *testing.T, letters int) (*console.Console, *kafka.Transport) {
 	t.Helper()
 	broker := kafkatest.NewBroker(t)
@@ -48,8 +48,8 @@ func deadLetters(t *testing.T, letters int) (*console.Console, *kafka.Transport)
 	return newConsole(t, func(c *console.Config) { c.Bus, c.Cluster, c.Environment = nil, cluster, "Test" }), cluster
 }
 
-// TestForeignCause: records that are not dead letters are listed under their cause like
-// others, one by one, and a letter leads back to its cause.
+// TestForeignCause: records that are not dead letters are listed under a cause like others,
+// one by one, and each leads back to its cause.
 func TestForeignCause(t *testing.T) {
 	h, _ := deadLetters(t, 2)
 	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
@@ -76,7 +76,7 @@ func TestForeignCause(t *testing.T) {
 	}
 }
 
-// query returns the query of an address of a page.
+// query returns the query of a link on a page.
 func query(t *testing.T, address string) url.Values {
 	t.Helper()
 	u, err := url.Parse(html.UnescapeString(address))
@@ -86,8 +86,8 @@ func query(t *testing.T, address string) url.Values {
 	return u.Query()
 }
 
-// TestResumedJobIsHandedOver: a console that ends stops no job that an operator had it go
-// on with: it waits for the next process.
+// TestResumedJobIsHandedOver: a console that closes does not stop a job that an operator
+// resumed there: the job waits for the next process.
 func TestResumedJobIsHandedOver(t *testing.T) {
 	h, cluster := deadLetters(t, 60)
 	client := redrive.New(cluster, redrive.Config{Who: "ann@desk", Create: true})
@@ -111,8 +111,8 @@ func TestResumedJobIsHandedOver(t *testing.T) {
 	}
 }
 
-// TestReplayThroughKnownTopics: letters and requests may name any topic, and come back
-// through those that a catalogue of the environment has.
+// TestReplayThroughKnownTopics: letters and requests may name any topic, but letters are
+// redelivered only through those in a catalogue of the environment.
 func TestReplayThroughKnownTopics(t *testing.T) {
 	topics := []string{"of-production", "test.sales.public.orders.v1", "again"}
 	of := func(env, retry string) *catalog.Document {
@@ -173,7 +173,7 @@ type outcomes chan error
 
 func (o outcomes) Done(_ transport.Position, err error) { o <- err }
 
-// TestOrdersOfTheEnvironment: a console of one environment stops no job of another.
+// TestOrdersOfTheEnvironment: a console of one environment can't stop jobs of another.
 func TestOrdersOfTheEnvironment(t *testing.T) {
 	_, cluster := deadLetters(t, 1)
 	client := redrive.New(cluster, redrive.Config{Who: "ann@desk", Create: true})
@@ -195,7 +195,7 @@ func TestOrdersOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// TestForeignIsSkipped: records that are no dead letters are skipped by their cause.
+// TestForeignIsSkipped: records that are not dead letters can be skipped by their cause.
 func TestForeignIsSkipped(t *testing.T) {
 	h, _ := deadLetters(t, 1)
 	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
@@ -209,8 +209,8 @@ func TestForeignIsSkipped(t *testing.T) {
 	}
 }
 
-// TestKeptIsBounded: what pages and files keep of letters does not grow with what somebody
-// writes into them, and a file that is not whole says so.
+// TestKeptIsBounded: what pages and files keep of letters is bounded, whatever the letters
+// contain, and an incomplete file says so.
 func TestKeptIsBounded(t *testing.T) {
 	h, cluster := deadLetters(t, 0)
 	producer, err := cluster.NewProducer(transport.ProducerConfig{})
@@ -249,7 +249,7 @@ func TestKeptIsBounded(t *testing.T) {
 	}
 }
 
-// TestOrderedAsCounted: what is ordered is what the dry run has counted.
+// TestOrderedAsCounted: an order covers exactly what the dry run has counted.
 func TestOrderedAsCounted(t *testing.T) {
 	h, cluster := deadLetters(t, 3)
 	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()

@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Bounds of reading letters for one page, while its user waits. Jobs beyond the last
-// bound are left out; of the others the page says where one was reached.
+// Bounds of reading letters for one page, while its user waits. The page says where a bound
+// was reached, except for maxJobsSeen.
 const (
 	letterTime  = 20 * time.Second
 	maxCauses   = 200
@@ -29,9 +29,8 @@ const (
 	maxKept = 16 << 20
 )
 
-// lettersView is the page of dead letters: the topics that have some, or one of them by
-// cause.
-// Without a Topic, Boxes alone is set. With one, Box and what follows it are.
+// lettersView is the page of dead letters: all topics that have some, or one of them by
+// cause. Without a Topic, only Boxes and Problem are set.
 type lettersView struct {
 	Boxes   []box
 	Problem string
@@ -40,35 +39,35 @@ type lettersView struct {
 	State   string // which letters: open, quarantined, replayed or skipped
 	States  []string
 	Causes  []cause
-	Letters int64 // that were read
-	Others  int64 // of more causes than are told apart
+	Letters int64 // that were counted
+	Others  int64 // letters of causes beyond maxCauses
 	Cut     bool  // reading took too long
 	Jobs    []jobRow
 	Actions []redrive.Action
 }
 
-// cause is letters that failed for one reason.
-// Topic and State are those of the page, which the address of its letters needs.
+// cause is the letters that failed for one reason. Topic and State are those of the page;
+// the link to the letters needs them.
 type cause struct {
 	redrive.Cause
 	Topic, State string
 }
 
-// List leads to the letters of the cause.
+// List returns the address of the list of the cause's letters.
 func (c *cause) List() string {
-	// The address is relative, as all are here: the console does not know its prefix.
+	// The address is relative, like all here: the console does not know its prefix.
 	return "cause?" + url.Values{"topic": {c.Topic}, "cause": {c.Fingerprint}, "state": {c.State}}.Encode()
 }
 
 // letters makes the page of dead letters. The list of topics comes from the overview and
-// reads no log; the causes of one topic are found by reading its letters.
+// reads no log; to find the causes of one topic it reads the letters.
 func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	topic := r.URL.Query().Get("topic")
 	if topic == "" {
 		seen := d.cluster.overview(ctx)
 		return &lettersView{Boxes: seen.boxes, Problem: seen.problem}, nil
 	}
-	// The turn comes before the time limit: to wait for others must not shorten the reading.
+	// The turn comes before the time limit: waiting for others must not shorten the reading.
 	done, err := d.scan(ctx)
 	if err != nil {
 		return nil, err
@@ -88,7 +87,7 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	v := &lettersView{Topic: topic, Box: newBox(b), State: state.String(), States: []string{"open", "quarantined", "replayed", "skipped"}, Actions: actions(state)}
 	found, err := b.Causes(ctx, redrive.Filter{States: []redrive.State{state}}, maxCauses)
 	switch {
-	// What was counted until then is right as far as it goes, and worth showing.
+	// The counts so far are correct as far as they go, and worth showing.
 	case errors.Is(err, context.DeadlineExceeded):
 		v.Cut = true
 	case err != nil:
@@ -98,8 +97,8 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	for _, c := range found.List {
 		v.Causes = append(v.Causes, cause{c, topic, v.State})
 	}
-	// Jobs are a part of the page only. Where they can't be read, the causes are shown all
-	// the same, with the problem beside them.
+	// Jobs are only a part of the page. If they can't be read, the causes are shown all the
+	// same, with the problem beside them.
 	v.Jobs, err = d.jobsOf(ctx, topic)
 	if err != nil {
 		v.Problem = err.Error()
@@ -109,23 +108,23 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 
 // open opens a dead-letter topic of the environment.
 func (d *desk) open(ctx context.Context, topic string) (*redrive.Box, error) {
-	// The name comes from an address. Without this a console of one environment would open
-	// the letters of another by a link.
+	// The name comes from an address. Without this check, a link could open the letters of
+	// another environment.
 	if !d.cluster.letterTopic(topic) {
 		return nil, missing("this console does not show topics of other environments")
 	}
 	b, err := d.cluster.letters.Open(ctx, topic)
-	// These are wrong addresses, or old ones: 404. Any other error is the cluster's: 502.
+	// These addresses are wrong or outdated: 404. Any other error is the cluster's: 502.
 	if errors.Is(err, redrive.ErrNoBox) || errors.Is(err, transport.ErrTopicMissing) {
 		return nil, missing(err.Error())
 	}
 	return b, err
 }
 
-// chosenState returns the state of letters that a page is about.
+// chosenState returns the state that a page's query names.
 func chosenState(q url.Values) (redrive.State, error) {
 	name := q.Get("state")
-	// Open letters are those that wait for a decision, and what most visits are for.
+	// By default the page shows letters that wait for a decision, as most visits are about them.
 	if name == "" {
 		return redrive.Open, nil
 	}
@@ -136,9 +135,8 @@ func chosenState(q url.Values) (redrive.State, error) {
 	return s, nil
 }
 
-// actions are those that take letters in a state.
-// They are in the order in which pages offer them. What was replayed or skipped is
-// decided for good, so there is none for it.
+// actions returns the actions that apply to letters in a state, in the order in which pages
+// offer them. There are none for replayed and skipped letters, which are decided for good.
 func actions(s redrive.State) []redrive.Action {
 	switch s {
 	case redrive.Open:
@@ -149,19 +147,18 @@ func actions(s redrive.State) []redrive.Action {
 	return nil
 }
 
-// causeView is the letters of one cause.
-// Gist, Reason and Type are those of its first letter, and empty if there is none.
+// causeView is the letters of one cause. Gist, Reason and Type are those of its first
+// letter, or empty without one.
 type causeView struct {
 	Topic, Cause, State string
 	Gist, Reason, Type  string
 	Letters             []letterRow
 	More                bool
-	kept                int // bytes
+	kept                int // bytes of keys and texts
 }
 
-// letterRow is a dead letter in a list.
-// It owns its memory, so a view may outlive the scan. Last is the time of the last
-// failure, by the clock of the member that had it.
+// letterRow is a dead letter in a list. It owns its memory, so a view may outlive the scan.
+// Last is the time of the last failure, by the clock of the member that had it.
 type letterRow struct {
 	Topic                  string
 	Partition              int32
@@ -172,7 +169,7 @@ type letterRow struct {
 	Last                   time.Time
 }
 
-// Open leads to the letter.
+// Open returns the address of the letter's page.
 func (l *letterRow) Open() string {
 	return "letter?" + url.Values{"topic": {l.Topic}, "partition": {strconv.Itoa(int(l.Partition))}, "offset": {strconv.FormatInt(l.Offset, 10)}}.Encode()
 }
@@ -181,7 +178,7 @@ func (d *desk) cause(ctx context.Context, r *http.Request) (any, error) {
 	return d.causeOf(ctx, r, maxLetters)
 }
 
-// causeOf reads the first letters of a cause, up to a number.
+// causeOf reads at most the given number of letters of a cause.
 func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeView, error) {
 	q := r.URL.Query()
 	done, err := d.scan(ctx)
@@ -199,11 +196,11 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 	if err != nil {
 		return nil, err
 	}
-	// The fingerprint is taken as it came: it is only compared. The page shows it clipped and
-	// made visible, since anybody may write one into an address.
+	// The fingerprint is used as it came, since it is only compared. The page shows it clipped
+	// and made visible, since anybody may write one into an address.
 	v := &causeView{Topic: b.Topic, Cause: clip(maxShown, q.Get("cause")), State: state.String()}
-	// Letters that wait for a decision lie behind those that are done, most of the time: to
-	// begin at the first of them spares reading the rest.
+	// Undecided letters mostly lie behind decided ones: beginning at the first of them saves
+	// reading the rest.
 	from := b.All()
 	if state == redrive.Open || state == redrive.Quarantined {
 		from = b.Undecided()
@@ -221,16 +218,16 @@ func (d *desk) causeOf(ctx context.Context, r *http.Request, most int) (*causeVi
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
-	// A list that ran out of time is one that may have more.
+	// A list that ran out of time may have more.
 	v.More = v.More || err != nil
 	return v, nil
 }
 
-// add adds a letter to the list, and ends the scan where that is full.
+// add appends a letter to the list, and ends the scan once the list is full.
 func (v *causeView) add(l *letter.Letter, reason, gist string, most int) error {
 	row := newLetterRow(l)
 	v.kept += len(row.Key) + len(row.ID) + len(row.Type) + len(row.Error) + len(row.Group)
-	// The letter that does not fit is not kept. It only shows that there is one.
+	// A letter that does not fit is dropped. It only shows that there are more.
 	if len(v.Letters) == most || v.kept > maxKept {
 		v.More = true
 		return scan.ErrEnough
@@ -242,7 +239,7 @@ func (v *causeView) add(l *letter.Letter, reason, gist string, most int) error {
 	return nil
 }
 
-// newLetterRow copies what a row shows: a letter is valid only while it is read.
+// newLetterRow copies what a row shows: a letter is valid only until the scan goes on.
 func newLetterRow(l *letter.Letter) letterRow {
 	return letterRow{
 		Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset, Key: slices.Clone(l.Record.Key),
@@ -251,13 +248,12 @@ func newLetterRow(l *letter.Letter) letterRow {
 	}
 }
 
-// letterView is one dead letter.
-// Foreign says why the record is not a dead letter; then the fields that are read from its
-// headers may be empty. First is the time of the first failure.
+// letterView is one dead letter. Foreign says why the record is not a dead letter; then the
+// fields read from its headers may be empty. First is the time of the first failure.
 type letterView struct {
 	letterRow
 	State, Reason, Stack, Cause, Foreign string
-	Listed                               redrive.State // state of the list that it is in
+	Listed                               redrive.State // state of the list that links here
 	First                                time.Time
 	Source, Origin                       string
 	Event                                eventView
@@ -266,7 +262,7 @@ type letterView struct {
 
 func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 	q := r.URL.Query()
-	// Kafka numbers partitions with 32 bits and offsets with 64.
+	// Kafka partitions are 32-bit numbers, offsets 64-bit.
 	partition, err1 := strconv.ParseInt(q.Get("partition"), 10, 32)
 	offset, err2 := strconv.ParseInt(q.Get("offset"), 10, 64)
 	if err1 != nil || err2 != nil || offset < 0 {
@@ -279,15 +275,15 @@ func (d *desk) letter(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	at := transport.Partition{Topic: b.Topic, Partition: int32(partition)}
-	// Each reads a partition without a known end for as long as ctx lasts, and begins at
-	// the next record where an offset has been deleted.
+	// Each would read a partition without a known end until ctx ends, and would begin at the
+	// next record if the offset has been deleted.
 	if end, has := b.End[at]; !has || offset < b.First[at] || offset >= end {
 		return nil, missing("the log has no such letter: retention or a purge may have removed it")
 	}
 	var v *letterView
 	err = b.Each(ctx, map[transport.Partition]int64{at: offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
-		// The first record from an offset on may be a later one: transactions that were aborted
-		// and their markers take up offsets too.
+		// The first record from an offset on may be a later one: aborted transactions and markers
+		// take up offsets too.
 		if l.Record.Offset == offset {
 			v = d.newLetterView(ctx, l, s, foreign)
 		}
@@ -306,14 +302,14 @@ func (d *desk) newLetterView(ctx context.Context, l *letter.Letter, s redrive.St
 		Source: fmt.Sprintf("%s@%d", l.Source, l.SourceOffset), Origin: fmt.Sprintf("%s@%d", l.Origin.Partition, l.Origin.Offset), Actions: actions(s), Listed: s,
 	}
 	if s == redrive.Decided {
-		v.Listed = redrive.Replayed // or in the other, which has it too
+		v.Listed = redrive.Replayed // a decided letter is in the list of skipped ones as well
 	}
-	// A foreign record is shown as far as it can be read: to see what it is may be all that
-	// an operator needs in order to skip it.
+	// A foreign record is shown as far as it can be read: that may be all that an operator
+	// needs to decide to skip it.
 	if foreign != nil {
 		v.Foreign = foreign.Error()
 	}
-	// The view copies what it keeps. The record's memory is the scan's and ends with it.
+	// The view copies what it keeps, since the record is valid only during the scan.
 	v.Event = d.newEventView(ctx, l.Record)
 	return v
 }

@@ -9,24 +9,24 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
-// A stream draws its fragments every liveEvery. Members are asked as often while
-// somebody looks, so to draw more often would send the same figures.
+// A stream draws its fragments every liveEvery. Members are asked as often while somebody
+// looks, so drawing more often would send the same figures.
 const (
 	liveEvery = time.Second
-	// liveFor bounds a stream: the browser opens another, so that what a proxy or a
-	// sleeping machine left behind does not stay.
+	// liveFor bounds a stream. The browser then opens another, so streams that a proxy or a
+	// sleeping machine left behind do not stay.
 	liveFor   = 10 * time.Minute
-	liveWrite = 10 * time.Second // for a reader that takes nothing
+	liveWrite = 10 * time.Second // limit of one write, for a reader that has stalled
 )
 
-// stream sends the fragments of a page when their bytes have changed, at most once a
-// second, until the page is closed, the console is, or the session ends.
-// It writes server-sent events (the HTML standard, section 9.2): a browser opens such a
-// stream again by itself. The page is whole without it.
+// stream sends the fragments of a page that have changed, at most once a second, until the
+// page or the console is closed, the session ends, or liveFor is over. It writes
+// server-sent events (the HTML standard, section 9.2), which a browser reconnects to by
+// itself. The page is complete without it.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	select {
-	// A stream that found no place would wait without an answer, and the browser with it: it
-	// is refused at once, and the page stays as it was drawn.
+	// Refused at once if there is no room: the page stays as it was drawn, rather than waiting
+	// without an answer.
 	case c.streams <- struct{}{}:
 		defer func() { <-c.streams }()
 	default:
@@ -37,31 +37,31 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	ctx, cancel := context.WithTimeout(r.Context(), liveFor)
 	defer cancel()
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep fragments back
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the fragments
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // the server's is for requests: it would end the stream
-	// sent has the latest bytes of each fragment. It belongs to this stream alone: the
-	// first round sends every fragment, since the page may be older than the stream.
+	_ = control.SetReadDeadline(time.Time{}) // the server's is meant for requests, and would end the stream
+	// sent holds the latest bytes of each fragment. The first round sends every fragment, since
+	// the page may be older than the stream.
 	sent := make(map[string][]byte, len(p.fragments))
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
 	for {
-		// An error ends the stream without a word: the page keeps what it shows, and the
-		// browser asks again later.
+		// An error ends the stream silently: the page keeps what it shows, and the browser
+		// reconnects later.
 		data, err := p.data(ctx, r)
 		_ = control.SetWriteDeadline(time.Now().Add(liveWrite)) // some writers have none
 		if err == nil {
 			err = c.send(w, r, p, data, sent)
 		}
-		// The session is looked up in every round. A page that stays open after a logout must
-		// not go on telling what it may no longer show.
+		// The session is checked in every round: a page that stays open after a logout must not get
+		// more data.
 		if err != nil || control.Flush() != nil || c.gate.who(r) == "" {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
-		// Said in so many words, so that the page does not take it for a lost connection.
+		// Announced, so that the page does not take it for a lost connection.
 		case <-c.ended:
 			_, _ = w.Write([]byte("event: end\ndata: the console is being stopped\n\n"))
 			return
@@ -70,11 +70,10 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	}
 }
 
-// send writes the fragments that have changed.
-// A fragment is compared as it is drawn. So a figure that changes only in digits that
-// no page shows sends nothing.
+// send writes the fragments that have changed. It compares them as drawn, so a figure that
+// changes only in digits that no page shows sends nothing.
 func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any, sent map[string][]byte) error {
-	// The same frame as the page's: a fragment must come out as the page would draw it.
+	// The same frame as the page's, so that a fragment comes out as the page would draw it.
 	f := c.frame(r, p)
 	f.Data = data
 	c.fill(r, f)
@@ -85,7 +84,7 @@ func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any
 			c.config.Logger.Error("console: a fragment can't be made", "page", p.name, "error", err)
 			return err
 		}
-		// Fragments go through the same filter as whole pages, whatever data is in them.
+		// Fragments go through the same filter as whole pages.
 		text := bytes.TrimSpace(visible.Markup(b.Bytes()))
 		if bytes.Equal(text, sent[name]) {
 			continue
@@ -96,7 +95,7 @@ func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any
 		}
 	}
 	if !changed {
-		// A comment: proxies close what is silent, and a peer that is gone shows.
+		// A comment line: proxies close silent connections, and a write shows that the peer is gone.
 		_, err := w.Write([]byte(": \n\n"))
 		return err
 	}
@@ -105,9 +104,8 @@ func (c *Console) send(w http.ResponseWriter, r *http.Request, p *page, data any
 
 // event writes a server-sent event.
 func event(w http.ResponseWriter, name string, data []byte) error {
-	// A line break ends a field of the stream, so each line of the data gets a field of its
-	// own, and the browser joins them again. No carriage return is left in it: Markup wrote
-	// those as escapes.
+	// A line break ends a field of the stream, so each line gets a field of its own, and the
+	// browser joins them again. There is no carriage return: Markup has escaped those.
 	text := append([]byte("event: "+name+"\ndata: "), bytes.ReplaceAll(data, []byte("\n"), []byte("\ndata: "))...)
 	_, err := w.Write(append(text, "\n\n"...))
 	return err

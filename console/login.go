@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// askLogin shows the form.
-// The page to go to afterwards is part of the form, so nothing is kept for strangers.
+// askLogin shows the form. The form itself holds the page to go to afterwards, so the
+// console keeps nothing for strangers.
 func (c *Console) askLogin(w http.ResponseWriter, r *http.Request) {
 	c.render(w, r, http.StatusOK, "login", &frame{Page: "login", Title: "Log in", Data: loginView{Next: after(r.URL.Query().Get("next"))}})
 }
 
-// loginView is the form, with what was wrong with the last try.
+// loginView is the form, with the error of the last try.
 type loginView struct{ Next, Wrong string }
 
 // login takes a token and answers with the cookie.
@@ -21,7 +21,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "the form can't be read")
 		return
 	}
-	// The token is taken from the body alone: in a query it would be kept by logs and histories.
+	// Only from the body: a token in a query would end up in logs and histories.
 	next := after(r.PostForm.Get("next"))
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	who, often, err := c.gate.enter(token, address(r))
@@ -29,8 +29,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case often:
 		wrong, status = "Too many wrong tokens from this address: wait a minute.", http.StatusTooManyRequests
-	// The error may name a file or a service of secrets, which is for the log and not for
-	// strangers.
+	// The error may name a file or a secret store, which is for the log and not for strangers.
 	case who == "" && err != nil:
 		c.config.Logger.Error("console: a token can't be read", "error", err)
 		wrong, status = "A token can't be read here; the log says why.", http.StatusInternalServerError
@@ -43,9 +42,9 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.config.Logger.Info("console: login", "who", who, "from", address(r))
-	// Without a path the cookie goes to the console alone, under any prefix.
-	// A proxy that ends TLS says so by X-Forwarded-Proto. A client that makes the header up only
-	// gets a cookie that its browser sends back by https alone.
+	// Without a path the browser sends the cookie to the console alone, under any prefix.
+	// A proxy that ends TLS sets X-Forwarded-Proto. A client that forges the header only gets a
+	// cookie that its browser sends back over https alone.
 	http.SetCookie(w, &http.Cookie{
 		Name: c.gate.cookie, Value: c.gate.open(who, token), MaxAge: int(c.config.Session.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
@@ -59,25 +58,25 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 	lead(w, r, "login")
 }
 
-// lead answers with the address of another page, by GET. It is relative to where the
-// console is served, which http.Redirect does not know.
+// lead redirects to another page of the console, by GET. The address is relative:
+// http.Redirect does not know where the console is served.
 func lead(w http.ResponseWriter, r *http.Request, to string) {
-	// StripPrefix leaves the path below the console: each slash after the first is one step up.
+	// StripPrefix leaves the path below the console: each slash after the first is one level up.
 	w.Header().Set("Location", strings.Repeat("../", strings.Count(r.URL.Path, "/")-1)+to)
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// wanted returns where a request was going, for the query of another address.
+// wanted returns where a request was going, escaped for the query of another address.
 func wanted(r *http.Request) string {
 	return url.QueryEscape(strings.TrimPrefix(r.URL.Path, "/") + "?" + r.URL.RawQuery)
 }
 
-// after returns an address to go to after a form. Only a page of the console is one.
-// It comes from an address or a form, and would else lead a user who has just logged in to a
-// page of somebody else.
+// after returns the address to go to after a form: next, if it is a page of the console, or
+// else the first page. next comes from an address or a form, and could otherwise lead a user
+// who has just logged in to a foreign page.
 func after(next string) string {
 	u, err := url.Parse(next)
-	// Browsers take a backslash for a slash (WHATWG URL), so \\host is another host.
+	// Browsers treat a backslash as a slash (WHATWG URL), so \\host names another host.
 	if err != nil || u.IsAbs() || u.Host != "" || u.Opaque != "" || strings.ContainsAny(u.Path, `/\`) {
 		return "./"
 	}

@@ -19,8 +19,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// local is the bus of this process.
-// It answers from memory, without a request, and has no token.
+// local is the bus of this process. It answers from memory and needs no token.
 type local struct{ bus *eventbus.Bus }
 
 func (local) name() string { return "this process" }
@@ -32,7 +31,7 @@ func (l local) inspect(context.Context) (*eventbus.Inspection, error) {
 
 func (l local) catalog(context.Context) (*catalog.Document, error) { return catalog.OfBus(l.bus) }
 
-// order needs no context: an Operator only tells the bus what to do.
+// order needs no context: an Operator's methods do not wait.
 func (l local) order(_ context.Context, o *order) error {
 	operator := l.bus.Operator().Because(o.Who, o.Why)
 	switch o.Do {
@@ -48,7 +47,7 @@ func (l local) order(_ context.Context, o *order) error {
 	return fmt.Errorf("there is no order %q", o.Do)
 }
 
-// replay handles the events that it has counted, at most Most of them.
+// replay runs the handlers for the events that it has counted, if those are at most o.Most.
 func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
 	at := func(offsets map[int32]int64) map[transport.Partition]int64 {
 		all := make(map[transport.Partition]int64, len(offsets))
@@ -70,8 +69,8 @@ func (l local) replay(ctx context.Context, o *replayOrder) (*replayReport, error
 	return all, err
 }
 
-// Bounds of what a member may answer. Anyone may serve at its address.
-// An answer is parsed after it was read whole, so the bound is one of memory.
+// Bounds of a member's answers, since anyone may serve at its address. An answer is read
+// whole before it is parsed, so these bound memory.
 const (
 	maxInspection = 64 << 20
 	maxCatalog    = 32 << 20
@@ -79,21 +78,20 @@ const (
 	maxRefusal    = 4 << 10
 )
 
-// remote is the admin handler of another process.
-// It is safe for concurrent use.
+// remote is the admin handler of another process. It is safe for concurrent use.
 type remote struct {
 	Member
 	client *http.Client
-	// patient is for a replay, which may take long.
+	// patient has no timeout. It is for replays, which may take long.
 	patient *http.Client
 }
 
-// newRemote returns a member by its address. It follows no redirect: the token is for
-// the address that was configured, and a redirect could lead it elsewhere.
+// newRemote returns the member at an address. It follows no redirects: the token is for the
+// configured address, and a redirect could lead elsewhere.
 func newRemote(m Member) *remote {
 	m.URL = strings.TrimSuffix(m.URL, "/")
-	// The timeout is for a member that begins to answer and never ends. Callers bound their
-	// requests by a shorter one.
+	// The timeout is for a member that begins to answer and never ends. Callers set shorter
+	// ones.
 	r := &remote{Member: m, client: &http.Client{
 		Timeout:       30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -109,8 +107,8 @@ func newRemote(m Member) *remote {
 	return r
 }
 
-// The name is shown on pages, and forms name members by it: Validate refuses addresses with
-// a password in them.
+// The name is shown on pages and in forms: Validate refuses addresses that contain a
+// password.
 func (m *remote) name() string { return m.URL }
 
 func (m *remote) inspect(ctx context.Context) (*eventbus.Inspection, error) {
@@ -119,10 +117,10 @@ func (m *remote) inspect(ctx context.Context) (*eventbus.Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The bus's own codec takes a third of encoding/json's time. An answer with thousands of
-	// keys comes every second, and reading it is the most that a page which is open costs.
+	// The bus's own codec takes a third of encoding/json's time. With a page open, an answer
+	// with thousands of keys comes every second, and reading it is the largest cost.
 	if err := eventbus.JSON().Decode(ctx, &eventbus.Envelope{Data: body}, seen); err != nil {
-		return nil, fmt.Errorf("the answer is no inspection of a bus: %w", err)
+		return nil, fmt.Errorf("the answer is not an inspection of a bus: %w", err)
 	}
 	return seen, nil
 }
@@ -147,7 +145,7 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	default:
 		return fmt.Errorf("there is no order %q", o.Do)
 	}
-	// The handler takes names of at most 200 bytes.
+	// The handler accepts at most 200 bytes, and a character takes at most four.
 	body["who"], body["why"] = clip(50, o.Who), o.Why
 	give := func() error {
 		text, err := json.Marshal(body)
@@ -158,8 +156,8 @@ func (m *remote) order(ctx context.Context, o *order) error {
 		return err
 	}
 	err := give()
-	// A member of version 0.1 refuses fields that it doesn't know, and has done nothing. This
-	// console's log has both fields.
+	// Version 0.1 refuses unknown fields before it does anything. This console's log has both
+	// fields.
 	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
 		delete(body, "who")
 		delete(body, "why")
@@ -168,7 +166,7 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	return err
 }
 
-// replay is answered at its end. The end of the request ends it.
+// replay returns when the replay has ended. The end of the request ends the replay.
 func (m *remote) replay(ctx context.Context, o *replayOrder) (*replayReport, error) {
 	asked := *o
 	asked.Who = clip(50, o.Who)
@@ -182,12 +180,12 @@ func (m *remote) replay(ctx context.Context, o *replayOrder) (*replayReport, err
 	}
 	report := new(replayReport)
 	if err := json.Unmarshal(answer, report); err != nil {
-		return nil, fmt.Errorf("the answer is no report of a replay: %w", err)
+		return nil, fmt.Errorf("the answer is not the report of a replay: %w", err)
 	}
 	return report, nil
 }
 
-// ask sends a request and returns its answer, of at most so many bytes.
+// ask sends a request and returns its answer, of at most the given number of bytes.
 func (m *remote) ask(ctx context.Context, method, path string, body []byte, most int64) ([]byte, error) {
 	return m.send(ctx, m.client, method, path, body, most)
 }
@@ -200,7 +198,7 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	// Revealed with each request and not kept: a token in a file may be exchanged meanwhile.
+	// Revealed for each request and not kept: a token in a file may be replaced meanwhile.
 	if !m.Token.IsZero() {
 		token, err := m.Token.Reveal()
 		if err != nil {
@@ -213,7 +211,7 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	answer, err := client.Do(r)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // the address is shown beside it
+			err = wrapped.Err // pages show the address beside it
 		}
 		if sent.Load() {
 			err = &unansweredError{err}
@@ -224,7 +222,7 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	if answer.StatusCode != http.StatusOK {
 		return nil, refusal(answer)
 	}
-	// One byte more than is allowed: else an answer that is cut would look like a whole one.
+	// Reads one byte more than allowed: otherwise a truncated answer would look complete.
 	text, err := io.ReadAll(io.LimitReader(answer.Body, most+1))
 	if err == nil && int64(len(text)) > most {
 		err = fmt.Errorf("the answer is larger than %d bytes", most)
@@ -235,16 +233,16 @@ func (m *remote) send(ctx context.Context, client *http.Client, method, path str
 	return text, err
 }
 
-// unansweredError is the error of a request that may have arrived, so that its order may have
+// unansweredError is the error of a request that may have arrived, so its order may have
 // been carried out.
 type unansweredError struct{ error }
 
 // Unwrap returns why there is no answer.
 func (e *unansweredError) Unwrap() error { return e.error }
 
-// refusal returns the error that an answer other than 200 stands for: the admin
-// handler's own words, if there are any. Without them, a status of 500 or more comes from a
-// proxy that stopped waiting.
+// refusal returns the error that an answer other than 200 means: the admin handler's own
+// words, if it has any. Without them, a status of 500 or more comes from a proxy that
+// stopped waiting.
 func refusal(answer *http.Response) error {
 	switch {
 	case answer.StatusCode == http.StatusUnauthorized:
@@ -253,8 +251,8 @@ func refusal(answer *http.Response) error {
 		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
 	}
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
-	// Only a text in the handler's own form is passed on: a proxy between may answer with a page
-	// of HTML.
+	// Only errors in the handler's own form are passed on: a proxy in between may answer with
+	// an HTML page.
 	var problem struct {
 		Error string `json:"error"`
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// TestMemberAnswers: whatever serves at a member's address, the page says so and shows
-// nothing in its place; a redirect is not followed, and gets no token.
+// TestMemberAnswers: if something else answers at a member's address, the page says so and
+// shows nothing in its place. A redirect is not followed, and gets no token.
 func TestMemberAnswers(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a redirect was followed, with %q", r.Header.Get("Authorization"))
@@ -30,7 +30,7 @@ func TestMemberAnswers(t *testing.T) {
 		says  string
 	}{
 		"a redirect":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, "redirects are not followed"},
-		"no JSON":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<script>")) }, "no inspection of a bus"},
+		"no JSON":         {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<script>")) }, "not an inspection of a bus"},
 		"a wrong token":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "refuses the token"},
 		"a refusal":       {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"<b>no"}`, http.StatusConflict) }, "&lt;b&gt;no"},
 		"without end":     {endless, "larger than"},
@@ -55,17 +55,17 @@ func TestMemberAnswers(t *testing.T) {
 	}
 }
 
-// TestMemberOverTLS: a member is heard if its certificate is signed by an authority that
-// is trusted, and for the name that it is asked by. Else it gets no token.
+// TestMemberOverTLS: a member is accepted if a trusted authority signed its certificate, for
+// the name under which it is asked. Otherwise it gets no token.
 func TestMemberOverTLS(t *testing.T) {
-	// By token, since the console of one case may ask again while another is tried.
+	// By token, since the console of one case may still ask while the next one runs.
 	var told sync.Map
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		told.Store(r.Header.Get("Authorization"), true)
 		_, _ = w.Write([]byte(`{"service":"billing"}`))
 	}))
 	defer server.Close()
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs each handshake that fails
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it would log each failed handshake
 	own := x509.NewCertPool()
 	own.AddCert(server.Certificate())
 	for _, c := range []struct {
@@ -98,7 +98,7 @@ func TestMemberOverTLS(t *testing.T) {
 	}
 }
 
-// endless answers until nobody reads any more.
+// endless answers until the client stops reading.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	chunk := make([]byte, 1<<20)
 	for {
@@ -108,7 +108,7 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// TestOrderWithoutAnAnswer: an order that may have arrived is not said to have been refused,
+// TestOrderWithoutAnAnswer: an order that may have arrived is not reported as refused,
 // neither on the page nor in the log.
 func TestOrderWithoutAnAnswer(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
@@ -143,8 +143,8 @@ func TestOrderWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// TestOrderToAnEarlierVersion: members of version 0.1 refuse to be told who gives an order
-// and why.
+// TestOrderToAnEarlierVersion: members of version 0.1 refuse the fields who and why, and get
+// the order without them.
 func TestOrderToAnEarlierVersion(t *testing.T) {
 	var given []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

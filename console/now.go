@@ -14,65 +14,63 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
-// Levels of a concern, the worst first.
-// They sort as text in this order, which settle relies on.
+// Levels of a concern. Sorted as text, the worst comes first, which settle relies on.
 const (
 	levelBad  = "bad"  // something is held up
 	levelLook = "look" // it works, and somebody should look
 )
 
-// concern is one thing that holds the bus up, or may, in words.
-// since is how long it has lasted, 0 where that is not known. Texts from outside were made
-// visible when Text was put together; Error is as it came, and the template's to show.
+// concern describes in words one thing that holds up the bus, or may. since is how long it
+// has lasted, or 0 if that is unknown. Text is made visible already; Error is as it came,
+// and the template makes it visible.
 type concern struct {
 	Level string
 	Text  string
 	Error string // of the last attempt
-	Link  string // to where it can be set free
-	Going string // what the link says
+	Link  string // to the page where it can be resolved
+	Going string // text of the link
 	since time.Duration
 }
 
-// nowView is the page on what the bus does.
-// Groups are those that members tell of. Others counts the partitions that move and those
-// that are beyond maxWorst.
+// nowView is the first page. Groups are those that members report. Others counts the
+// partitions that keep up, and those beyond maxWorst.
 type nowView struct {
-	State    string // in words, and of which only a change is worth saying
+	State    string // in words; screen readers announce its changes
 	Level    string
 	Concerns []concern
 	More     int
 	Groups   []*groupState
-	Outside  []outsideGroup // groups of the cluster that no member tells of
+	Outside  []outsideGroup // groups of the cluster that no member reports
 	Worst    []worstPartition
 	Others   int // partitions
 	Alone    bool
 	Problem  string // of the cluster
 }
 
-// worstPartition is a partition that stands still or lags.
+// worstPartition is a partition that is stuck or lags.
 type worstPartition struct {
 	Group string
 	partitionState
 }
 
-// Bounds of the page: what is beyond is counted.
+// Bounds of the page, and the ages from which it reports things.
 const (
 	maxConcerns   = 25
 	maxWorst      = 40
-	stillAfter    = 10 * time.Second // an event that takes longer is worth a word
+	stillAfter    = 10 * time.Second // of a watermark, to be reported
 	stuckAfter    = time.Minute
 	behindAfter   = 5 * time.Minute
 	pausedPattern = "is paused by an operator"
 )
 
-// now makes the first page. It is drawn once a second for everyone who has it open, so it is
-// made of the latest answers, for which members and cluster are asked once for all pages.
+// now makes the first page. It is drawn once a second for everyone who has it open, so it
+// uses the latest answers, which are shared by all pages.
 func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
 	s := d.survey(d.watch.look(ctx), time.Now())
 	v := &nowView{Groups: s.Groups, Alone: len(s.Members) == 1 && d.config.Bus != nil && d.cluster == nil}
 	all := memberConcerns(s.Members, d.config.Location)
-	// A group that a member tells of is left out of what the cluster tells: the member's figures
-	// are newer and say why something waits.
+	// If a member reports a group, the cluster's view of it is left out: the member's figures
+	// are newer, and say why something waits.
 	told := make(map[string]bool)
 	for _, g := range s.Groups {
 		told[g.Name] = true
@@ -100,12 +98,11 @@ func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
 	return v, nil
 }
 
-// settle sorts the concerns and says what they come to.
-// It sorts before it cuts, so that what is left out is the least of it. The state counts
-// everything.
+// settle sorts the concerns and sums them up. It sorts before it cuts, so that the least
+// important are left out. The state counts all of them.
 func (v *nowView) settle(all []concern) {
 	slices.SortStableFunc(all, func(x, y concern) int {
-		// Within a level the oldest comes first: what came later may be an effect of it.
+		// Within a level the oldest comes first: later ones may be its effects.
 		return cmp.Or(cmp.Compare(x.Level, y.Level), cmp.Compare(y.since, x.since))
 	})
 	bad := 0
@@ -140,9 +137,8 @@ func hold(n int) string {
 	return "hold"
 }
 
-// memberConcerns says which members are silent, and which brokers nothing is
-// published to.
-// A silent member has one concern: what it said last may be untrue by now.
+// memberConcerns reports silent members, and brokers to which nothing is published. A
+// silent member has only one concern, since its last answer may no longer be true.
 func memberConcerns(members []sighting, zone *time.Location) (all []concern) {
 	for i := range members {
 		m := &members[i]
@@ -176,11 +172,11 @@ func memberConcerns(members []sighting, zone *time.Location) (all []concern) {
 	return all
 }
 
-// concerns says what holds the group up, partition by partition.
-// The order in which they are found is not that of the page: settle sorts.
+// concerns reports what holds up the group, partition by partition, in no order: settle
+// sorts.
 func (g *groupState) concerns() (all []concern) {
-	// Keys that hold up a partition have a line each. What is left of the number has one line
-	// together, at the end.
+	// Keys that hold up a partition get a line each. The remaining ones share a line at the
+	// end.
 	parked := g.Parked
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
@@ -193,7 +189,8 @@ func (g *groupState) concerns() (all []concern) {
 			c.Level = levelBad
 		}
 		place := fmt.Sprintf("partition %d of %s stands still for %s", p.Partition, visible.Text(p.Topic), span(still))
-		// The key is what an operator can act on. Without one there is only to wait, so no link.
+		// The key is what an operator can act on. Without one there is nothing to do but wait, and
+		// no link.
 		if k := p.Holding(); k != nil {
 			c.Text, c.Error = place+": key "+keyText(k.Raw)+", "+waitsFor(k.State, k.Attempts, k.DueMs), k.Error
 			parked--
@@ -205,8 +202,8 @@ func (g *groupState) concerns() (all []concern) {
 	}
 	for _, s := range g.Subscriptions {
 		name := visible.Text(s.Name)
-		// A handler that ignores the end of its context can't be stopped: it keeps its place among
-		// those that may run.
+		// A handler that ignores its context can't be stopped, and occupies one of the handlers
+		// that may run at once.
 		if s.Stuck > 0 {
 			all = append(all, concern{Level: levelBad, since: s.Longest, Text: fmt.Sprintf("%s of %s %s their timeout, the longest has run for %s", plural(s.Stuck, "handler"), name, ignore(s.Stuck), span(s.Longest))})
 		}
@@ -245,9 +242,9 @@ func wait(n int64) string {
 	return "wait"
 }
 
-// waitsFor says what a parked key waits for.
-// The states are those of eventbus.ParkedKey. One that is not known here comes from a member
-// of a later version, and is shown as it is. due is in milliseconds.
+// waitsFor says what a parked key waits for, and for how many milliseconds more. The states
+// are those of eventbus.ParkedKey. An unknown one comes from a member of a later version,
+// and is shown as it is.
 func waitsFor(state string, attempts int, due int64) string {
 	text := map[string]string{
 		"retry":                "attempt " + strconv.Itoa(attempts),
@@ -264,7 +261,7 @@ func waitsFor(state string, attempts int, due int64) string {
 	return text
 }
 
-// keysLink leads to the parked keys of a group.
+// keysLink returns the address of the list of a group's parked keys.
 func keysLink(group, topic string) string {
 	q := url.Values{"group": {group}}
 	if topic != "" {

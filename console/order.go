@@ -11,9 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// order is what a user wants of a member.
-// An order is for one member: a key waits only where its partition is. Key is nil for an event
-// without one; pause and resume use Subscription alone.
+// order is an order for one member: a key waits only at the member that has its partition.
+// Key is nil for an event without one. Pause and resume use only Subscription.
 type order struct {
 	Do           string // unpark, skip, pause or resume
 	Member       string
@@ -26,12 +25,11 @@ type order struct {
 	Who, Why     string
 }
 
-// maxWhy bounds a reason, in bytes.
-// It goes into a line of the log.
+// maxWhy bounds a reason, in bytes, since it goes into a line of the log.
 const maxWhy = 500
 
-// memberOrders are what is done to members.
-// The names are the last part of the admin handler's paths, and those of the forms.
+// memberOrders returns the orders to members. The names are those of the forms, and the last
+// elements of the admin handler's paths.
 func (d *desk) memberOrders() map[string]act {
 	all := make(map[string]act)
 	for _, do := range []string{"unpark", "skip", "pause", "resume"} {
@@ -40,19 +38,19 @@ func (d *desk) memberOrders() map[string]act {
 			if err != nil {
 				return "", wrong(err.Error())
 			}
-			// A refusal of the member is not an error here: it is said on the page that the
-			// order came from.
+			// A refusal by the member is not an error here: it is shown on the page that the order
+			// came from.
 			return d.carryOut(ctx, who, o), nil
 		}
 	}
 	return all
 }
 
-// readOrder reads a form. Members that an order would do something else without are
-// required.
+// readOrder reads a form. It requires the fields without which the order would mean
+// something else.
 func readOrder(do string, f url.Values) (*order, error) {
 	o := &order{Do: do, Member: f.Get("member"), Group: f.Get("group"), Topic: f.Get("topic"), Subscription: f.Get("subscription")}
-	// A skip loses an event. The others can be taken back, or only come earlier than by
+	// A skip loses an event. The others can be undone, or only happen earlier than by
 	// themselves.
 	why, err := reason(f, do == "skip")
 	if err != nil {
@@ -84,7 +82,7 @@ func readOrder(do string, f url.Values) (*order, error) {
 	return o, nil
 }
 
-// reason reads why an order is given, which those that can't be taken back need.
+// reason reads the reason of an order. Orders that can't be undone require one.
 func reason(f url.Values, required bool) (string, error) {
 	why := strings.TrimSpace(f.Get("why"))
 	switch {
@@ -96,15 +94,15 @@ func reason(f url.Values, required bool) (string, error) {
 	return why, nil
 }
 
-// carryOut gives an order to its member and returns what became of it, in words. The
-// log has who gave it and why; keys are not in it.
-// The text is for the next page: what of it comes from outside is clipped and made visible.
+// carryOut gives an order to its member and returns the result in words, in which texts
+// from outside are clipped and made visible. The log shows who gave the order and why, but
+// no keys.
 func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 	m, err := d.watch.named(o.Member)
 	if err != nil {
 		return "Refused: " + err.Error()
 	}
-	// The member's own log has it as well.
+	// The member's own log has the user as well.
 	o.Who = who
 	err = m.order(ctx, o)
 	fields := []any{
@@ -120,9 +118,9 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 		d.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
 		return "Refused: " + clip(4*maxShown, err.Error())
 	}
-	// Orders are rare and matter afterwards. Warn is a level that most services keep.
+	// Orders are rare and matter afterwards, and most services keep warnings.
 	d.config.Logger.Warn("console: an order was carried out", fields...)
-	// After the order and before the answer, so the next page shows the new state.
+	// Asked before the answer, so that the next page shows the new state.
 	m.ask(ctx)
 	switch o.Do {
 	case "unpark":

@@ -14,14 +14,14 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
-// The pages are part of the program: they can't be of another version than it, and a
-// service needs no directory of its own for them.
+// The pages are embedded, so they always match the program's version, and a service needs
+// no directory for them.
 //
 //go:embed assets
 var assets embed.FS
 
-// static serves the script and the style sheet.
-// Both are served before a login, so neither holds anything of a bus.
+// static serves the script and the style sheet. Both are served before a login, so neither
+// holds data of a bus.
 var static = func() http.Handler {
 	files, err := fs.Sub(assets, "assets/static")
 	if err != nil {
@@ -30,18 +30,16 @@ var static = func() http.Handler {
 	return http.StripPrefix("/static/", http.FileServerFS(files))
 }()
 
-// page is one of the pages: what it is called, and where its data comes from.
-// It is not changed after New, so requests share it.
+// page is one of the pages. It is not changed after New, so requests share it.
 type page struct {
 	name  string
 	title string
 	// data returns what the page's template shows.
 	data look
-	// fragments are the templates in it that are sent again when they change, where
-	// the page is live.
+	// fragments are the templates in it that a live page sends again when they change.
 	fragments []string
 	live      bool
-	hidden    bool // from the navigation
+	hidden    bool // left out of the navigation
 }
 
 // path returns the pattern that the page is served under.
@@ -55,15 +53,13 @@ func (p *page) path() string {
 // href returns the relative address of the page.
 func (p *page) href() string {
 	if p.name == "now" {
-		// An empty reference would be the page that it is on (RFC 3986, section 4.4).
+		// An empty reference would mean the current page (RFC 3986, section 4.4).
 		return "./"
 	}
 	return p.name
 }
 
-// frame is what surrounds the data of a page.
-// Every request has one of its own. The layout shows it, and hands Data to the page's
-// template.
+// frame holds what the layout shows around the data of a page. Each request has its own.
 type frame struct {
 	Page, Title string
 	Console     string // the console's own title
@@ -74,23 +70,23 @@ type frame struct {
 	Nav         []link
 	Live        string // the address of the stream; empty for none
 	Here        string // the page's own address, for forms to come back to
-	Said        string // what became of the last order
+	Said        string // result of the last order
 	Data        any
 	At          time.Time
 }
 
-// link is an entry of the navigation. Current is that of the page itself.
+// link is an entry of the navigation. Current marks the page itself.
 type link struct {
 	Href, Text string
 	Current    bool
 }
 
-// templates has the pages' templates by name, each with the layout around it.
-// They are parsed once, at the start of the program: a mistake in one stops every test
-// rather than a page at night. html/template escapes by context, whatever the data.
+// templates holds the pages' templates by name, each with the layout around it. They are
+// parsed at the start of the program, so a mistake in one fails every test rather than one
+// page in production. html/template escapes by context, whatever the data.
 var templates = func() map[string]*template.Template {
-	// Templates have no arithmetic and no formats of their own. All texts about figures are
-	// made here, so that one figure reads the same on every page.
+	// Templates have no arithmetic and no formatting. All figures are formatted here, so that a
+	// figure reads the same on every page.
 	functions := template.FuncMap{
 		"span": span, "ms": ms, "count": count[int64], "number": count[int], "rate": rate, "size": size, "key": keyText,
 		"text": visible.Text, "clip": clip, "plural": plural[int64],
@@ -112,27 +108,28 @@ var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template, len(names))
 	for _, name := range names {
 		base := strings.TrimSuffix(name[strings.LastIndex(name, "/")+1:], ".html")
-		// A clone for each page: pages define templates of the same names, which the layout calls.
+		// Each page gets a clone, since the pages define templates of the same names.
 		all[base] = template.Must(template.Must(layout.Clone()).ParseFS(assets, name))
 	}
 	return all
 }()
 
-// Bounds of an answer: of making it, including the wait for other searches, and of writing it.
+// Bounds of making an answer, including the wait for other searches, and of writing it.
 const (
 	makeTime  = 90 * time.Second
 	writeTime = 30 * time.Second
 )
 
-// patient returns the context in which an answer is made. A server's own bounds are meant for
-// immediate answers: they would silently cut off a page that reads the log.
+// patient returns the context of an answer, and extends the write deadline. A server's own
+// deadline is meant for immediate answers: it would silently cut off a page that reads the
+// log.
 func patient(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(makeTime + writeTime)) // some writers have none
 	return context.WithTimeout(r.Context(), makeTime)
 }
 
-// show answers with a page.
-// Data comes first and whole: an error can still become a page with its status.
+// show answers with a page. The data is made first, so that an error can still become a page
+// with its own status.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
 	ctx, cancel := patient(w, r)
 	defer cancel()
@@ -146,12 +143,12 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
 	c.render(w, r, http.StatusOK, p.name, f)
 }
 
-// frame returns what surrounds a page.
-// It takes what the last order came to, so that a reload of the page does not say it again.
+// frame returns the frame of a page. It takes the result of the last order, so that a
+// reload of the page does not show it again.
 func (c *Console) frame(r *http.Request, p *page) *frame {
 	f := &frame{Page: p.name, Title: p.title, Said: c.said.take(r.URL.Query().Get("said"))}
 	query := r.URL.Query()
-	// The page comes back to this address after the next order, which has a saying of its own.
+	// Forms lead back to this address, with the result of their own order.
 	query.Del("said")
 	f.Here = p.href()
 	if len(query) > 0 {
@@ -169,8 +166,8 @@ func (c *Console) frame(r *http.Request, p *page) *frame {
 
 // fail answers with an error as a page.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
-	// An error that nobody made a fault of comes from the cluster or a member: the console
-	// itself works, and passes on what it was told.
+	// Other errors come from the cluster or a member: the console itself works, and passes them
+	// on.
 	status := http.StatusBadGateway
 	if known, ok := errors.AsType[*fault](err); ok {
 		status = known.status
@@ -178,10 +175,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	c.render(w, r, status, "fault", &frame{Page: "fault", Title: http.StatusText(status), Data: err.Error()})
 }
 
-// render writes a page. What text from outside may hold that is not drawn is written
-// as escapes, whatever template it came through.
-// The page is made before its status is written. A template that fails halfway would else
-// leave half a page with 200.
+// render writes a page. Control characters in it become escapes, whatever template they
+// came through. The page is made before its status is written: a template that fails
+// halfway would otherwise leave half a page with status 200.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, name string, f *frame) {
 	c.fill(r, f)
 	var b bytes.Buffer
@@ -195,12 +191,12 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	_, _ = w.Write(visible.Markup(b.Bytes())) // a failed write: the caller is gone
 }
 
-// fill sets what all pages show.
+// fill sets the parts of the frame that are the same on all pages.
 func (c *Console) fill(r *http.Request, f *frame) {
 	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now().In(c.config.Location)
 	f.Location = c.config.Location
 	f.Zone = zoneName(f.At)
-	// Without tokens everyone is the same user, and there is nothing to log out of.
+	// Without tokens there is only one user, and nothing to log out of.
 	if len(c.config.Tokens) > 0 {
 		f.Who = c.gate.who(r)
 	}
@@ -211,9 +207,9 @@ func (c *Console) fill(r *http.Request, f *frame) {
 	}
 }
 
-// refuse answers with an error in plain text, which no browser takes for a page.
-// It is for who was not let in, and for when no page can be made. It has neither title nor
-// navigation, which would tell a stranger what is served here.
+// refuse answers with an error in plain text, for callers without access and for pages that
+// can't be made. It has neither title nor navigation, which would tell a stranger what is
+// served here.
 func refuse(w http.ResponseWriter, status int, why string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)

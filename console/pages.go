@@ -2,8 +2,8 @@ package console
 
 import "maps"
 
-// pages returns the pages in the order of the navigation. Those that need what the
-// console was not given are left out.
+// pages returns the pages in the order of the navigation, without those that need something
+// the console does not have.
 func (d *desk) pages() []*page {
 	all := []*page{
 		{name: "now", title: "Now", data: d.now, live: true, fragments: []string{"state", "concerns", "groups", "partitions"}},
@@ -30,7 +30,7 @@ func (d *desk) pages() []*page {
 		&page{name: "members", title: "Members", data: d.membersPage, live: true, fragments: []string{"members"}})
 }
 
-// orders returns what can be ordered, by path.
+// orders returns the functions that carry out orders, by path.
 func (d *desk) orders() map[string]act {
 	all := d.memberOrders()
 	maps.Copy(all, d.replayOrders())

@@ -21,7 +21,7 @@ type replayView struct {
 	Replays  []replayRow
 }
 
-// handlerChoice is a group's handlers of a topic, at the first member that has them.
+// handlerChoice is the handlers of a group for a topic, at the first member that has them.
 type handlerChoice struct{ Member, Group, Topic string }
 
 // Value names the choice in a form.
@@ -51,19 +51,19 @@ func (d *desk) replayPage(ctx context.Context, _ *http.Request) (any, error) {
 	return v, nil
 }
 
-// replayPlanView is what a replay would handle, and the form that orders it: by the offsets
-// that were counted, since the times would take in what is published meanwhile.
+// replayPlanView is a dry run of a replay, and the form that orders it: by the counted
+// offsets, since times would include what is published meanwhile.
 type replayPlanView struct {
 	Order replayOrder
 	Rows  []replayPlanRow
-	More  int // rows that are left out
+	More  int // rows left out
 	Sum   int64
-	// What the form that orders it has, beside the sum. Offsets are those of the partitions
-	// that have something.
+	// Fields of the form, beside the sum. Offsets covers the partitions that have matching
+	// events.
 	Handlers, Offsets, Key, Types string
 }
 
-// replayPlanRow is the events of one type in one partition.
+// replayPlanRow counts the events of one type in one partition.
 type replayPlanRow struct {
 	Partition int32
 	From, To  int64
@@ -74,8 +74,7 @@ type replayPlanRow struct {
 // maxPlanRows bounds the table of a dry run.
 const maxPlanRows = 200
 
-// replayPlan counts what a replay would handle. It changes nothing, so it may be asked for
-// by GET.
+// replayPlan counts what a replay would handle. It changes nothing, so it is served by GET.
 func (d *desk) replayPlan(ctx context.Context, r *http.Request) (any, error) {
 	q := r.URL.Query()
 	o, err := d.readReplay(q)
@@ -87,7 +86,7 @@ func (d *desk) replayPlan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The member reads the whole stretch to count it.
+	// The member reads the whole window to count its events.
 	done, err := d.scan(ctx)
 	if err != nil {
 		return nil, err
@@ -121,8 +120,8 @@ func (d *desk) replayPlan(ctx context.Context, r *http.Request) (any, error) {
 	return v, nil
 }
 
-// readReplay reads a form. The stretch is given by times for a dry run, and by the offsets
-// that one has counted for an order.
+// readReplay reads a form. A dry run gives the window by times, an order by the offsets that
+// the dry run has counted.
 func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 	of, err := url.ParseQuery(f.Get("handlers"))
 	o := &replayOrder{Member: of.Get("member"), Group: of.Get("group"), Topic: of.Get("topic"), Most: 1}
@@ -147,13 +146,13 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 			}
 			o.FromOffsets[p], o.ToOffsets[p] = from, to
 		}
-		// A time in the far future holds nothing: other partitions are left out.
+		// Partitions without offsets go by From: with a time in the far future they are left out.
 		o.From = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 		return o, nil
 	}
 	for name, at := range map[string]*time.Time{"from": &o.From, "to": &o.To} {
 		if text := f.Get(name); text != "" {
-			// As a browser sends datetime-local, which leaves seconds of zero out.
+			// Browsers leave out seconds of zero in datetime-local.
 			if *at, err = time.ParseInLocation("2006-01-02T15:04:05", text, d.config.Location); err != nil {
 				*at, err = time.ParseInLocation("2006-01-02T15:04", text, d.config.Location)
 			}
@@ -163,18 +162,18 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 		}
 	}
 	if o.From.IsZero() {
-		return nil, wrong("say from which time on: all that a topic holds is seldom what is meant")
+		return nil, wrong("give a start: a whole topic is seldom what is meant")
 	}
 	return o, nil
 }
 
-// replayOrders are what is done with replays.
+// replayOrders returns the orders about replays.
 func (d *desk) replayOrders() map[string]act {
 	return map[string]act{"start-replay": d.startReplay, "stop-replay": d.stopReplay}
 }
 
-// startReplay has a member run its handlers again. The member does so for as long as it is
-// asked, so the console goes on asking with the page closed.
+// startReplay has a member run its handlers again. The member does so only as long as the
+// request lasts, so the console keeps the request open when the page is closed.
 func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (string, error) {
 	o, err := d.readReplay(f)
 	if err != nil {
@@ -186,7 +185,7 @@ func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (strin
 	if o.FromOffsets == nil {
 		return "", wrong("make a dry run first")
 	}
-	// The member refuses more events than were agreed to.
+	// The member refuses more events than the user agreed to.
 	if o.Most, err = strconv.ParseInt(f.Get("expected"), 10, 64); err != nil || o.Most < 1 {
 		return "", wrong("make a dry run first")
 	}
@@ -208,7 +207,7 @@ func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (strin
 	if !d.begin(func(ctx context.Context) {
 		defer close(over)
 		defer stop()
-		// It ends with the console, or when somebody stops it.
+		// The replay ends with the console, or when somebody stops it.
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(stopping, cancel)()
@@ -234,7 +233,7 @@ func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (strin
 	return fmt.Sprintf("Replay %s is ordered. It goes on with this page closed.", row.ID), nil
 }
 
-// stopReplay ends a replay in order: handlers that run finish, and nothing new begins.
+// stopReplay ends a replay: running handlers finish, and no new ones start.
 func (d *desk) stopReplay(_ context.Context, who string, f url.Values) (string, error) {
 	why, err := reason(f, true)
 	if err != nil {
@@ -247,7 +246,7 @@ func (d *desk) stopReplay(_ context.Context, who string, f url.Values) (string, 
 			row.StoppedBy, row.Why = who, why
 			row.stop()
 			d.config.Logger.Warn("console: a replay was stopped", "order", "stop-replay", "who", who, "why", why, "member", row.Order.Member, "group", row.Order.Group, "topic", row.Order.Topic)
-			return fmt.Sprintf("Replay %s is being stopped: handlers that run finish, and nothing new begins.", row.ID), nil
+			return fmt.Sprintf("Replay %s is being stopped: running handlers finish, and no new ones start.", row.ID), nil
 		}
 	}
 	return "", missing("no such replay runs here")

@@ -26,7 +26,7 @@ type paid struct {
 	ID string `json:"id" eventbus:"key"`
 }
 
-// replayed is a bus whose group has handled three events, and what its handler does now.
+// replayed is a bus whose group has handled three events. do is what its handler does now.
 type replayed struct {
 	bus   *eventbus.Bus
 	calls atomic.Int64
@@ -66,7 +66,7 @@ func newReplayed(t *testing.T) *replayed {
 	return r
 }
 
-// form returns the fields of the form on a page that leads to an address.
+// form returns the fields of a page's form with the given action.
 func form(t *testing.T, page, action string) url.Values {
 	t.Helper()
 	_, after, ok := strings.Cut(page, `action="`+action+`"`)
@@ -84,8 +84,8 @@ func form(t *testing.T, page, action string) url.Values {
 	return all
 }
 
-// TestReplay: handlers run again over a stretch that was counted, for who gives a reason,
-// in this process and at a member.
+// TestReplay: handlers run again over a counted window, if the user gives a reason, in this
+// process and at a member.
 func TestReplay(t *testing.T) {
 	for _, where := range []string{"this process", "a member"} {
 		t.Run(where, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestReplay(t *testing.T) {
 			if w := ask(h, "POST", "/start-replay", asked.Encode()+"&why=x&from=2020-01-01T00:00", cookie); w.Code != http.StatusBadRequest {
 				t.Errorf("without a dry run: %d", w.Code)
 			}
-			// Another event than those that were counted is not part of the order.
+			// The order covers the counted events, and not those published since.
 			refuses := func(context.Context, paid) error { return errors.New("no funds") }
 			r.do.Store(&refuses)
 			if w := ask(h, "POST", "/start-replay", order.Encode(), cookie); w.Code != http.StatusSeeOther {
@@ -166,8 +166,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayIsStopped: a stop ends a replay in order, and only one runs over the same
-// handlers.
+// TestReplayIsStopped: a stop ends a replay cleanly, and only one replay at a time runs over
+// the same handlers.
 func TestReplayIsStopped(t *testing.T) {
 	r := newReplayed(t)
 	member := httptest.NewServer(admin.Handler(r.bus))

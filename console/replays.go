@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// replayOrder is what is asked of the member that has a group's handlers: those run again
-// over a stretch of a topic. Without Apply the events are counted, and nothing is handled.
+// replayOrder asks a member to run a group's handlers again over a window of a topic. Without
+// Apply the events are only counted.
 type replayOrder struct {
 	Member string `json:"-"`
 	Group  string `json:"-"`
@@ -21,20 +21,20 @@ type replayOrder struct {
 	ToOffsets   map[int32]int64 `json:"toOffsets,omitempty"`
 	Keys        []string        `json:"keys,omitempty"`
 	Types       []string        `json:"types,omitempty"`
-	Most        int64           `json:"most"` // refuse a stretch with more events
+	Most        int64           `json:"most"` // refuse a window with more events
 	Apply       bool            `json:"apply"`
 	Who         string          `json:"who"`
 	Why         string          `json:"why"`
 }
 
-// replayReport is what a member answers.
+// replayReport is a member's answer.
 type replayReport struct {
 	Partitions []replayedPartition `json:"partitions"`
 	Failures   []string            `json:"failures"`
-	Error      string              `json:"stopped"` // why it ended before the end of its stretch
+	Error      string              `json:"stopped"` // why it ended before the end of its window
 }
 
-// replayedPartition is one partition, the offsets [From, To). Events are by type.
+// replayedPartition is one partition, the offsets [From, To). Events counts by type.
 type replayedPartition struct {
 	Partition int32            `json:"partition"`
 	From      int64            `json:"from"`
@@ -44,7 +44,7 @@ type replayedPartition struct {
 	Failed    int64            `json:"failed"`
 }
 
-// Sum returns how many events there are for the handlers.
+// Sum returns how many events match.
 func (r *replayReport) Sum() (n int64) {
 	for i := range r.Partitions {
 		for _, events := range r.Partitions[i].Events {
@@ -62,18 +62,18 @@ func (r *replayReport) Done() (handled, failed int64) {
 	return handled, failed
 }
 
-// replays are those that this console has ordered, the latest first. Each needs the console
-// for as long as it runs, so nobody else could know of one.
+// replays holds the replays that this console has ordered, the latest first. Each of them
+// needs the console for as long as it runs, so no other process knows of it.
 type replays struct {
 	mu   sync.Mutex
 	last int
 	all  []*replayRow
 }
 
-// maxReplays bounds how many replays are remembered.
+// maxReplays bounds how many replays are kept.
 const maxReplays = 20
 
-// replayRow is a replay. stop ends it; State is running, done, stopped or failed.
+// replayRow is a replay. State is running, done, stopped or failed. stop ends it.
 type replayRow struct {
 	ID             string
 	State          string
@@ -88,9 +88,8 @@ type replayRow struct {
 	stop           context.CancelFunc
 }
 
-// add takes up a replay, unless one that was ordered here runs over the same handlers: two
-// over one stretch would handle its keys twice at once.
-// It returns that other one, nil where there is none.
+// add adds a replay, unless another one over the same handlers is running: two over one
+// window would handle the same key twice at once. Then it returns the other one.
 func (r *replays) add(row *replayRow) (other *replayRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +101,7 @@ func (r *replays) add(row *replayRow) (other *replayRow) {
 	r.last++
 	row.ID = strconv.Itoa(r.last)
 	r.all = append([]*replayRow{row}, r.all...)
-	// One that runs is never forgotten: it could not be stopped any more.
+	// A running one is never dropped, since it could not be stopped any more.
 	for i := len(r.all) - 1; i >= 0 && len(r.all) > maxReplays; i-- {
 		if r.all[i].State != "running" {
 			r.all = slices.Delete(r.all, i, i+1)
@@ -111,7 +110,7 @@ func (r *replays) add(row *replayRow) (other *replayRow) {
 	return nil
 }
 
-// list returns copies, which a page may show while the replays go on.
+// list returns copies, which pages may show while the replays run.
 func (r *replays) list() []replayRow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +121,7 @@ func (r *replays) list() []replayRow {
 	return all
 }
 
-// end notes what a replay came to.
+// end records the result of a replay.
 func (r *replays) end(row *replayRow, report *replayReport, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +129,7 @@ func (r *replays) end(row *replayRow, report *replayReport, err error) {
 	if report != nil {
 		row.Handled, row.Failed = report.Done()
 		row.Failures = slices.Clone(report.Failures[:min(len(report.Failures), maxFailures)])
-		// They come from a member, and are kept for as long as the console runs.
+		// A member sent the texts, and they are kept for as long as the console runs.
 		for i, text := range row.Failures {
 			row.Failures[i] = clip(2*maxShown, text)
 		}
@@ -149,5 +148,5 @@ func (r *replays) end(row *replayRow, report *replayReport, err error) {
 	}
 }
 
-// maxFailures bounds the failed events that a page lists.
+// maxFailures bounds the failed events that are kept of a replay.
 const maxFailures = 20

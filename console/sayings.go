@@ -5,32 +5,32 @@ import (
 	"sync"
 )
 
-// sayings keeps what orders came to until the next page shows it. An address holds
-// the name of a saying alone: text in it would let any link put words on a page.
+// sayings keeps results of orders until the next page shows them. Addresses contain only the
+// name of a saying: otherwise any link could put its own words on a page.
 // The zero value is ready to use. It is safe for concurrent use.
 type sayings struct {
 	mu   sync.Mutex
 	text map[string]string
 }
 
-// Orders whose page is never loaded leave theirs behind.
+// maxSayings bounds the results whose pages are never loaded.
 const maxSayings = 100
 
-// keep returns the name under which take finds the text. Names can't be guessed, so one user
-// does not take what was said to another.
+// keep stores text and returns the name under which take finds it. Names can't be guessed,
+// so one user can't take the result of another's order.
 func (s *sayings) keep(text string) string {
 	id := rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.text == nil || len(s.text) >= maxSayings {
-		// All are forgotten at once: a page without its saying still shows what has changed.
+		// All are dropped at once: a page without its saying still shows what has changed.
 		s.text = make(map[string]string)
 	}
 	s.text[id] = text
 	return id
 }
 
-// take returns a saying, once.
+// take returns a saying and drops it. It returns "" for an unknown name.
 func (s *sayings) take(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

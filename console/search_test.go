@@ -23,7 +23,7 @@ func TestSearchByKey(t *testing.T) {
 	if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: full, Partitions: partitions, Replication: 1}); err != nil {
 		t.Fatal(err)
 	}
-	// Each key is where one partitioner puts it, and murmur2 does not.
+	// Each key is where one partitioner puts it, and where murmur2 would not.
 	keys := map[string]declare.Partitioner{"k-fnv1a": declare.FNV1a, "k-crc32": declare.CRC32}
 	for key, by := range keys {
 		at := by.Of([]byte(key), partitions)
@@ -39,7 +39,7 @@ func TestSearchByKey(t *testing.T) {
 		}
 		h := newConsole(t, func(c *console.Config) { c.Bus, c.Cluster, c.Environment, c.Catalog = nil, cluster, "Test", document })
 		for key, by := range keys {
-			// Where no partitioner is known all partitions are read.
+			// If the partitioner is unknown, all partitions are read.
 			want := declared == "" || declared == "by country" || declared == by.String()
 			page := ask(h, "GET", "/story?by=key&what="+key, "").Body.String()
 			if found := strings.Contains(page, "1 event found"); found != want {

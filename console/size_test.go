@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/console"
 )
 
-// Bounds of a page of a bus with 1,000 partitions, each with ten parked keys, and of the
-// stream behind it.
+// Bounds of a page and its stream, for a bus with 1,000 partitions that have ten parked keys
+// each.
 const (
 	maxPageBytes = 1 << 20
 	maxPageCPU   = 200 * time.Millisecond

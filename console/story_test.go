@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestTree puts events below their causes, also where causes are missing, name
-// themselves or go round in a circle.
+// TestTree puts events below their causes, even if causes are missing, name themselves or
+// form a circle.
 func TestTree(t *testing.T) {
 	s := &search{view: &storyView{}, nodes: make(map[string]*node)}
 	begin := time.Unix(1_000_000, 0)
@@ -19,7 +19,7 @@ func TestTree(t *testing.T) {
 		s.add(&wire.Event{ID: e[0], CausationID: e[1], Type: "T"}, &transport.Record{Topic: "t", Offset: int64(i), Time: begin.Add(time.Duration(i) * time.Second)})
 	}
 	s.add(&wire.Event{ID: "b", CausationID: "a", Type: "T"}, &transport.Record{Topic: "t.g.retry", Offset: 0, Time: begin.Add(time.Minute)})
-	s.add(&wire.Event{ID: "b", CausationID: "a", Type: "T"}, &transport.Record{Topic: "t.g.retry", Offset: 0, Time: begin.Add(time.Minute)}) // found again
+	s.add(&wire.Event{ID: "b", CausationID: "a", Type: "T"}, &transport.Record{Topic: "t.g.retry", Offset: 0, Time: begin.Add(time.Minute)}) // found again, by the second run
 	var draw func(*node, int) string
 	draw = func(n *node, depth int) string {
 		text := fmt.Sprintf("%s%s %s %d\n", strings.Repeat(" ", depth), n.ID, n.Hop, len(n.Records))

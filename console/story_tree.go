@@ -18,9 +18,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// node is one event of a story, with all that is recorded of it.
-// An event has one node, however often it was recorded: published, as a dead letter, brought
-// back. Its texts are those of the first record that was read. seen has the places of Records.
+// node is one event of a story. An event has one node, however often it was recorded:
+// published, as a dead letter, redelivered. Its texts are those of the first record that was
+// read. seen has the places of Records.
 type node struct {
 	ID, Type, Source, Correlation, Causation string
 	Trace                                    string // the id of the trace that it was created in
@@ -33,31 +33,31 @@ type node struct {
 	seen                                     map[transport.Position]bool
 }
 
-// trace is one record of an event.
-// It is a record of the log, not a trace of OpenTelemetry: that is Trace of a node.
+// trace is one record of an event in the log. It is not an OpenTelemetry trace: that is
+// node.Trace.
 type trace struct {
 	Kind   string // published, dead letter or redelivered
 	Topic  string
 	Where  string
 	At     time.Time
-	After  string // since the event was published
+	After  string // time since the event was published
 	Text   string
 	Error  string
 	Link   string
-	Groups []passing // how far groups are with it
+	Groups []passing // progress of the groups
 	at     transport.Partition
 	offset int64
 }
 
-// passing says where a group is with a record.
+// passing is the progress of a group with a record.
 type passing struct{ Group, State string }
 
-// add keeps a record of an event. Its memory is that of the log, so what is kept is
-// copied.
+// add keeps a record of an event. The memory of e and r belongs to the scan, so what is
+// kept is copied.
 func (s *search) add(e *wire.Event, r *transport.Record) {
 	id := e.Source + "\x00" + e.ID
 	if e.ID == "" {
-		id = fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset) // no event
+		id = fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset) // not an event
 	}
 	n := s.nodes[id]
 	if n == nil {
@@ -65,7 +65,7 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 			ID: strings.Clone(e.ID), Type: strings.Clone(e.Type), Source: strings.Clone(e.Source), Correlation: strings.Clone(e.CorrelationID),
 			Causation: strings.Clone(e.CausationID), Key: slices.Clone(r.Key), seen: make(map[transport.Position]bool),
 		}
-		// The W3C Trace Context has version-trace-parent-flags here. Anything else is not a link.
+		// W3C Trace Context has version-trace-parent-flags here. Anything else gets no link.
 		if parts := strings.Split(e.TraceParent, "-"); len(parts) == 4 && len(parts[1]) == 32 {
 			n.Trace = strings.Clone(parts[1])
 		}
@@ -74,19 +74,19 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 	}
 	at := transport.Position{Partition: transport.Partition{Topic: strings.Clone(r.Topic), Partition: r.Partition}, Offset: r.Offset}
 	if n.seen[at] {
-		return // of the search before
+		return // found by the first run
 	}
-	// Only records that are new count towards storyFound: the second run finds all of the first
+	// Only new records count towards storyFound: the second run finds all of the first ones
 	// again.
 	n.seen[at] = true
 	s.found++
 	t := trace{Kind: "published", Topic: at.Topic, Where: fmt.Sprintf("%s/%d@%d", at.Topic, at.Partition.Partition, at.Offset), At: r.Time, at: at.Partition, offset: at.Offset}
 	switch {
-	// Its headers say what a record is, since an event keeps its attributes on the way through
-	// dead letters and back. A topic of that name may have others.
+	// The headers say what a record is, since an event keeps its attributes as a dead letter
+	// and when it is redelivered. A topic with such a name may hold other records too.
 	case naming.IsRetry(r.Topic) || letter.CameBack(r):
 		t.Kind = "redelivered"
-		// Only the headers are needed, from which letter.Redelivered reads how often it came back.
+		// letter.Redelivered needs only the headers to read how often the event came back.
 		var redelivered wire.Event
 		redelivered.Headers = r.Headers
 		letter.Redelivered(&redelivered)
@@ -103,16 +103,16 @@ func (s *search) add(e *wire.Event, r *transport.Record) {
 	n.Records = append(n.Records, t)
 }
 
-// tree puts each event below its cause, and returns those without one, in the order in
-// which they were written.
-// It is called once, after the last run: it sorts and links the nodes in place.
+// tree puts each event below its cause, and returns the events without one, in the order in
+// which they were written. It is called once, after the last run, and sorts and links the
+// nodes in place.
 func (s *search) tree() (roots []*node) {
-	// A causation id names no source, so causes are looked up by id alone. Of two events with one
-	// id either may be the cause.
+	// A causation id names no source, so causes are looked up by id alone. Of two events with
+	// the same id, either may be the cause.
 	byID := make(map[string]*node, len(s.nodes))
 	all := make([]*node, 0, len(s.nodes))
 	for _, n := range s.nodes {
-		// Partitions are read side by side, so records come in no order of time.
+		// Partitions are read concurrently, so records come in no particular order.
 		slices.SortStableFunc(n.Records, func(x, y trace) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(rank(x.Kind), rank(y.Kind))) })
 		n.At = n.Records[0].At
 		for i := range n.Records[1:] {
@@ -123,11 +123,11 @@ func (s *search) tree() (roots []*node) {
 			byID[n.ID] = n
 		}
 	}
-	// Nodes come out of a map: the id settles the order of those of one moment.
+	// Nodes come out of a map: the id orders those of the same time.
 	slices.SortFunc(all, func(x, y *node) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.ID, y.ID)) })
 	for _, n := range all {
 		cause := byID[n.Causation]
-		// A cause outside the window, or in a topic that was not read, leaves its effects as roots.
+		// If the cause is outside the window, or in a topic that was not read, its effects are roots.
 		if cause == nil || cause == n || below(n, cause, byID) {
 			roots = append(roots, n)
 			continue
@@ -138,16 +138,16 @@ func (s *search) tree() (roots []*node) {
 	return roots
 }
 
-// rank orders records of one moment.
+// rank orders records of the same time.
 func rank(kind string) int {
 	return slices.Index([]string{"published", "dead letter", "redelivered"}, kind)
 }
 
-// below reports whether an event's chain of causes leads back to n: anyone may write
-// causes, in a circle too.
+// below reports whether an event's chain of causes leads back to n. Anyone may write
+// causes, so they may form a circle.
 func below(n, cause *node, byID map[string]*node) bool {
-	// A chain that is longer than there are events runs in a circle that n is not part of. The
-	// page could not draw that either: it counts as one.
+	// A chain longer than the number of events is in a circle that n is not part of. The page
+	// could not draw that either, so it counts as one.
 	for range len(byID) {
 		if cause == nil {
 			return false
@@ -160,14 +160,13 @@ func below(n, cause *node, byID map[string]*node) bool {
 	return true
 }
 
-// maxFollowed bounds the groups that are asked how far they are.
-// Each is a request to its coordinator.
+// maxFollowed bounds the groups whose commits are requested, each from its coordinator.
 const maxFollowed = 20
 
-// follow adds how far each group is with each record, and where traces lead.
+// follow adds the progress of each group with each record, and links to traces.
 func (d *desk) follow(ctx context.Context, s *search) {
-	// Members know more than commits: which event is being tried, and which waits behind it.
-	// So they are asked first, and commits tell of groups without a member here.
+	// Members know more than commits do: which event is being tried, and which waits behind it.
+	// So they are preferred, and commits are used for groups without a member here.
 	survey := d.survey(d.watch.look(ctx), s.now)
 	commits := make(map[string]map[transport.Partition]transport.Commit)
 	for i, g := range d.cluster.overview(ctx).groups {
@@ -195,7 +194,7 @@ func (d *desk) follow(ctx context.Context, s *search) {
 				c, has := commits[name][r.at]
 				switch {
 				case told[name] || !has:
-				// A commit is the next offset to be handled: all below it are done.
+				// A commit is the next offset to be handled: everything below it is done.
 				case c.Offset > r.offset:
 					r.Groups = append(r.Groups, passing{name, "done with it"})
 				default:
@@ -206,16 +205,16 @@ func (d *desk) follow(ctx context.Context, s *search) {
 	}
 }
 
-// passes says how far a group is with a record; empty if it does not read its partition
-// here.
+// passes describes a group's progress with a record. It returns "" if no member here reads
+// the partition.
 func (g *groupState) passes(at transport.Partition, offset int64, key []byte) string {
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
 		if p.Topic != at.Topic || p.Partition != at.Partition {
 			continue
 		}
-		// Parked keys come before offsets: an event that waits lies between the watermark and Next,
-		// where the offset alone can't say what became of it.
+		// Parked keys are checked before offsets: a parked event lies between the watermark and
+		// Next, where the offset alone does not say whether it is done.
 		for k := range p.Parked {
 			if p.Parked[k].Offset == offset {
 				return waitsFor(p.Parked[k].State, p.Parked[k].Attempts, p.Parked[k].DueMs)
@@ -225,7 +224,7 @@ func (g *groupState) passes(at transport.Partition, offset int64, key []byte) st
 			}
 		}
 		switch {
-		// Everything below the watermark is finished; between it and Next some are.
+		// Everything below the watermark is finished; between it and Next, some events are.
 		case offset < p.Watermark:
 			return "done with it"
 		case offset < p.Next:

@@ -8,20 +8,20 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// survey is the state of the bus over all members that have answered.
-// It is made for one page and belongs to that. What it points to in inspections is shared and
-// not changed.
+// survey is the state of the bus over all members that have answered. It is made for one
+// page and belongs to it, but the inspections that it points to are shared and must not be
+// changed.
 type survey struct {
 	Members []sighting
 	Groups  []*groupState // by name
 }
 
-// groupState is a consumer group, over all members that say something of it.
-// Joined counts members that are in the group now. Behind is the worst of all partitions, the
-// other figures are sums. Rate is in events a second, of the last step that is known.
+// groupState is a consumer group, over all members that report it. Joined counts members
+// that are in the group now. Behind is the worst of all partitions; the other figures are
+// sums. Rate is in events a second, in the last known step.
 type groupState struct {
 	Name          string
-	Members       int // that are known here
+	Members       int // known here
 	Joined        int
 	Lag           int64 // of the partitions whose lag is known
 	Unknown       int   // partitions whose lag is not
@@ -30,38 +30,35 @@ type groupState struct {
 	Records       int64
 	Abandoned     int64
 	Subscriptions []*subscriptionState // by name
-	Partitions    []partitionState     // the one that stands still longest first
+	Partitions    []partitionState     // the longest stuck first
 	Held          []eventbus.HeldType
 
 	Rate                            float64
 	LagSpark, BehindSpark, RateLine spark
 }
 
-// subscriptionState is a subscription over all members.
-// Concurrency, Running and Stuck are sums over the members, in handlers; Longest is the
-// longest attempt that runs.
+// subscriptionState is a subscription over all members. Concurrency, Running and Stuck are
+// sums over the members, in handlers; Longest is the age of the longest running attempt.
 type subscriptionState struct {
 	Name                        string
 	Concurrency, Running, Stuck int
 	Longest                     time.Duration
-	Discarded                   int64    // events that were given up, since the members' starts
+	Discarded                   int64    // events given up since the members started
 	Paused, Open                []string // members where it is paused, and where its breaker is not closed
-	Limited                     []string // members where events wait for its rate limit
+	Limited                     []string // members where events wait for the rate limit
 	Breaker                     string   // the worst
 }
 
-// partitionState is a partition with the member that has it.
-// Its place among the members is at. After a rebalance two members may tell of one partition
-// for a moment.
+// partitionState is a partition and the member that has it; at is the member's index. After
+// a rebalance, two members may report the same partition for a moment.
 type partitionState struct {
 	*eventbus.PartitionInspection
 	Member string
 	at     int
 }
 
-// Holding returns the parked key that keeps the watermark where it is, or nil.
-// Without one, the event at the watermark is being handled, or its key is not among those
-// that the inspection has.
+// Holding returns the parked key that holds back the watermark, or nil. Without one, the
+// event at the watermark is being handled, or its key is not among those in the inspection.
 func (p *partitionState) Holding() *eventbus.ParkedKey {
 	for i := range p.Parked {
 		if p.Parked[i].Offset == p.Watermark {
@@ -71,13 +68,13 @@ func (p *partitionState) Holding() *eventbus.ParkedKey {
 	return nil
 }
 
-// survey asks what is known of the members, and puts it together.
+// survey combines what the members have reported.
 func (d *desk) survey(all []sighting, now time.Time) *survey {
 	s := &survey{Members: all}
 	groups := make(map[string]*groupState)
 	for i := range all {
 		if all[i].Seen == nil || all[i].Silent() {
-			continue // what it said last is no longer so; pages say when it was heard
+			continue // its last answer may no longer be true; pages show when that was
 		}
 		for k := range all[i].Seen.Groups {
 			g := &all[i].Seen.Groups[k]
@@ -90,7 +87,7 @@ func (d *desk) survey(all []sighting, now time.Time) *survey {
 			state.add(&all[i], g)
 		}
 	}
-	// By name, so that a live page does not change its order.
+	// Sorted by name, so that the order on a live page is stable.
 	slices.SortFunc(s.Groups, func(x, y *groupState) int { return cmp.Compare(x.Name, y.Name) })
 	for _, g := range s.Groups {
 		g.finish(d.watch.history.of(g.Name, now))
@@ -98,7 +95,7 @@ func (d *desk) survey(all []sighting, now time.Time) *survey {
 	return s
 }
 
-// add adds what a member says.
+// add adds a member's report.
 func (g *groupState) add(m *sighting, seen *eventbus.GroupInspection) {
 	g.Members++
 	if seen.Joined && seen.Alive {
@@ -114,7 +111,7 @@ func (g *groupState) add(m *sighting, seen *eventbus.GroupInspection) {
 	for i := range seen.Partitions {
 		p := &seen.Partitions[i]
 		g.Partitions = append(g.Partitions, partitionState{p, m.Member, m.at})
-		// An unknown lag is −1. It is counted apart, so that the sum is not taken for the whole.
+		// An unknown lag is −1. It is counted apart, so that the sum does not pass for the whole.
 		g.Lag += max(p.Lag, 0)
 		if p.Lag < 0 {
 			g.Unknown++
@@ -123,8 +120,8 @@ func (g *groupState) add(m *sighting, seen *eventbus.GroupInspection) {
 	}
 }
 
-// addSubscription adds what a member says of one subscription. They are few, so a list is
-// searched.
+// addSubscription adds a member's report on one subscription. A group has few, so a linear
+// search is enough.
 func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionInspection) {
 	i := slices.IndexFunc(g.Subscriptions, func(s *subscriptionState) bool { return s.Name == seen.Name })
 	if i < 0 {
@@ -143,21 +140,21 @@ func (g *groupState) addSubscription(member string, seen *eventbus.SubscriptionI
 	if seen.Paused {
 		s.Paused = append(s.Paused, member)
 	}
-	// Each member has a breaker of its own. One that is open outweighs those that are closed.
+	// Each member has its own breaker. An open one outweighs closed ones.
 	if seen.Breaker != "" && seen.Breaker != "closed" {
 		s.Open = append(s.Open, member)
 		s.Breaker = seen.Breaker
 	}
 }
 
-// finish sorts, and adds the history.
-// It comes after the last member was added: the order depends on all of them.
+// finish sorts, and adds the history. It is called after the last add, since the order
+// depends on all members.
 func (g *groupState) finish(f figures) {
 	slices.SortFunc(g.Subscriptions, func(x, y *subscriptionState) int { return cmp.Compare(x.Name, y.Name) })
 	slices.SortStableFunc(g.Partitions, func(x, y partitionState) int {
 		return cmp.Or(cmp.Compare(y.StalledMs, x.StalledMs), cmp.Compare(y.Lag, x.Lag), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 	})
-	// Without any history the rate is 0, and nothing is drawn.
+	// Without history the rate is 0, and nothing is drawn.
 	if n := len(f.Rate); n > 0 {
 		g.Rate = f.Rate[n-1]
 	}

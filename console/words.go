@@ -10,9 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/visible"
 )
 
-// span returns a duration in words, in at most two units: 40 s, 4 min, 2 h 5 min.
-// A negative one is 0 s: clocks of two machines differ, and an age below zero would say
-// no more than that.
+// span formats a duration in at most two units: 40 s, 4 min, 2 h 5 min. A negative one is
+// 0 s: the clocks of two machines differ, and a negative age would tell nothing more.
 func span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -21,8 +20,8 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
-	// Below ten minutes the seconds still show whether something moves. Above, they would
-	// change a fragment in every round and tell nobody anything.
+	// Below ten minutes the seconds show whether something moves. Above, they would only change
+	// a fragment in every round.
 	case d < 10*time.Minute && d%time.Minute >= time.Second:
 		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
 	case d < time.Hour:
@@ -33,15 +32,14 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// ms returns milliseconds of an inspection in words.
-// Inspections are JSON, where durations are whole milliseconds.
+// ms formats the milliseconds of an inspection.
 func ms(n int64) string { return span(time.Duration(n) * time.Millisecond) }
 
-// count returns a number with separators: 12,345.
+// count formats a number with separators: 12,345.
 func count[N int | int32 | int64](n N) string {
 	text := strconv.FormatInt(int64(n), 10)
-	// The sign is taken off the text rather than off the number: the least integer has no
-	// positive counterpart.
+	// The sign is cut off the text rather than negated: the lowest integer has no positive
+	// counterpart.
 	digits := strings.TrimPrefix(text, "-")
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
@@ -52,8 +50,7 @@ func count[N int | int32 | int64](n N) string {
 	return digits
 }
 
-// plural returns a number with its noun: 1 key, 2 keys.
-// The noun has to be one whose plural ends in s.
+// plural returns a number with its noun, whose plural must end in s: 1 key, 2 keys.
 func plural[N int | int32 | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -61,20 +58,20 @@ func plural[N int | int32 | int64](n N, noun string) string {
 	return count(n) + " " + noun + "s"
 }
 
-// rate returns events a second.
+// rate formats events a second.
 func rate(perSecond float64) string {
 	switch {
 	case perSecond == 0:
 		return "0/s"
-	// A group of few events has a rate that whole numbers would show as 0.
+	// In whole numbers, the rate of a slow group would be 0.
 	case perSecond < 10:
 		return fmt.Sprintf("%.1f/s", perSecond)
 	}
 	return count(int64(perSecond)) + "/s"
 }
 
-// size returns bytes in words.
-// Units are powers of 1024, as in Kafka's own settings, and named so (IEC 80000-13).
+// size formats bytes. Units are powers of 1024, as in Kafka's own settings, and named
+// accordingly (IEC 80000-13).
 func size(n int64) string {
 	switch {
 	case n < 1<<10:
@@ -85,11 +82,11 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// clip returns text of at most so many characters, made visible.
-// It is for text from outside: names, errors, reasons. Making text visible takes time
-// that depends on its length, so what can't be shown in any case is cut off before.
+// clip returns text made visible, in at most the given number of characters. It is for text
+// from outside: names, errors, reasons. Making text visible takes time that depends on its
+// length, so it cuts off first what can't be shown anyway.
 func clip(most int, text string) string {
-	// UTF-8 takes four bytes for a character at most (RFC 3629).
+	// UTF-8 takes at most four bytes for a character (RFC 3629).
 	if len(text) > 4*most {
 		text = text[:4*most] // enough for any text of that many characters
 	}
@@ -100,9 +97,10 @@ func clip(most int, text string) string {
 	return string(shown)
 }
 
-// keyText returns a key as it is shown: text as it is, else quoted or in Base64.
+// keyText returns a key as it is shown: plain text as it is, anything else quoted or in
+// Base64.
 func keyText(key []byte) string {
-	// nil is not a key, and differs from an empty one: only keys keep an order in Kafka.
+	// A nil key is no key, unlike an empty one: Kafka keeps order only by key.
 	if key == nil {
 		return "(no key)"
 	}
@@ -112,20 +110,19 @@ func keyText(key []byte) string {
 // maxShown is how many characters of a key, a type or a name are shown.
 const maxShown = 200
 
-// lines returns text of several lines with each made visible, so that the lines stay.
-// Stacks are such texts. Each line is made visible by itself, because visible.Text would
-// write the line breaks as escapes.
+// lines makes each line of a text visible by itself, such as those of a stack trace.
+// visible.Text would write the line breaks as escapes.
 func lines(text string) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i := range all {
-		// A tab is the indentation of a stack of Go, and no text to be shown as \t.
+		// Tabs indent Go stack traces, and must not be shown as \t.
 		all[i] = visible.Text(strings.ReplaceAll(all[i], "\t", "    "))
 	}
 	return strings.Join(all, "\n")
 }
 
-// stamp returns a time in a zone; unknown for the zero time.
-// Every time on a page goes through here, so that all are in the zone that it names.
+// stamp formats a time in a zone, or returns unknown for the zero time. Every time on a page
+// goes through it, so that all are in the same zone.
 func stamp(zone *time.Location, t time.Time, layout string) string {
 	if t.IsZero() {
 		return "unknown"
@@ -133,9 +130,8 @@ func stamp(zone *time.Location, t time.Time, layout string) string {
 	return t.In(zone).Format(layout)
 }
 
-// actionText says what a job does.
-// An action that is not known here may come from the job of a later version: it is shown
-// by its own name.
+// actionText names an action. An unknown one may be that of a job of a later version, and is
+// shown by its own name.
 func actionText(a redrive.Action) string {
 	switch a {
 	case redrive.Replay:
@@ -150,15 +146,13 @@ func actionText(a redrive.Action) string {
 	return string(a)
 }
 
-// searchWays are what stories are looked for by.
-// The keys are the form's values, which readQuestion takes. Templates range over a map in
-// the order of its keys.
+// searchWays are the ways to search for a story. The keys are the values of the form, which
+// readQuestion accepts. Templates range over a map in the order of its keys.
 var searchWays = map[string]string{"id": "id of the event", "key": "key", "correlation": "correlation id"}
 
-// zoneName names the zone of a time, with its distance to UTC where the name leaves it
-// open.
+// zoneName names the zone of a time, with its offset from UTC unless the zone is UTC.
 func zoneName(t time.Time) string {
-	// The abbreviation of a zone is not unique: CST is used in America and in China.
+	// Abbreviations of zones are not unique: CST is used in America and in China.
 	if _, offset := t.Zone(); offset == 0 {
 		return "UTC"
 	}

@@ -28,7 +28,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// TestTexts: text from outside is visible and bounded, whatever it is.
+// TestTexts: any text from outside is made visible and bounded.
 func TestTexts(t *testing.T) {
 	for in, want := range map[string]string{
 		"c-1": "c-1", "": `""`, "a b": `"a b"`, "\x1b[31m": `"\x1b[31m"`, "\xff\xfe": "(2 bytes)",
@@ -48,7 +48,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestReplayKeepsClippedTexts: what a member says of a replay is kept in a bounded length.
+// TestReplayKeepsClippedTexts: a member's texts about a replay are kept in a bounded length.
 func TestReplayKeepsClippedTexts(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	var r replays

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/schema/protosource"
 )
 
-// newCatalogCommand returns the group of commands for catalogues. They read
-// documents and never the cluster, so they work without a configuration.
+// newCatalogCommand returns the group of commands for catalogues. They read only
+// documents, never the cluster, so they work without a configuration.
 func newCatalogCommand(a *app) *cobra.Command {
 	return a.group("catalog", "Compare catalogues of topics, and make documents of them",
 		newCatalogShowCommand(a), newCatalogDiffCommand(a), newCatalogMergeCommand(a), newCatalogAsyncAPICommand(a), newCatalogBackstageCommand(a),
@@ -23,11 +23,11 @@ func newCatalogCommand(a *app) *cobra.Command {
 		newCatalogFilesCommand(a, "markdown", "Write pages for people into a directory", (*catalog.Document).Markdown))
 }
 
-// sourceArgs is what the commands take that read one catalogue.
+// sourceArgs is the argument of the commands that read one catalogue.
 const sourceArgs = "FILE|URL"
 
-// newCatalogShowCommand returns the command that lists types, a row for each type
-// of each topic.
+// newCatalogShowCommand returns the command that lists types, one row for each type of
+// each topic.
 func newCatalogShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show " + sourceArgs, Short: "List the types of event of a catalogue", Args: cobra.ExactArgs(1),
@@ -48,8 +48,8 @@ func newCatalogShowCommand(a *app) *cobra.Command {
 	}
 }
 
-// newCatalogMergeCommand returns the command that makes one catalogue of several.
-// It fails if two services declare one topic differently.
+// newCatalogMergeCommand returns the command that merges several catalogues into one.
+// It fails if two services declare a topic differently.
 func newCatalogMergeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "merge " + sourceArgs + "...", Short: "Print the catalogues of several services as one", Args: cobra.MinimumNArgs(1),
@@ -65,9 +65,8 @@ func newCatalogMergeCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// The document is made whole before any of it is printed: a failure
-			// must not leave half a catalogue in the file that stdout is redirected
-			// to.
+			// The whole document is made before any of it is printed: a failure must not leave half
+			// a catalogue in the file that stdout is redirected to.
 			var b bytes.Buffer
 			if _, err := merged.WriteTo(&b); err != nil {
 				return err
@@ -84,8 +83,8 @@ func newCatalogAsyncAPICommand(a *app) *cobra.Command {
 		func(d *catalog.Document) ([]byte, error) { return d.AsyncAPI(o) })
 }
 
-// newCatalogBackstageCommand returns the command for Backstage's entity, which has an
-// AsyncAPI document in it.
+// newCatalogBackstageCommand returns the command for a Backstage entity, which contains an
+// AsyncAPI document.
 func newCatalogBackstageCommand(a *app) *cobra.Command {
 	var o catalog.BackstageConfig
 	c := newCatalogDocumentCommand(a, &o.AsyncAPI, "backstage", "Print a catalogue as an entity file of Backstage, with the AsyncAPI document in it",
@@ -95,8 +94,8 @@ func newCatalogBackstageCommand(a *app) *cobra.Command {
 	return c
 }
 
-// newCatalogDocumentCommand returns a command that prints what write makes of a
-// catalogue. Its flags set o.
+// newCatalogDocumentCommand returns a command that prints the document that write makes of
+// a catalogue. Its flags set o.
 func newCatalogDocumentCommand(a *app, o *catalog.AsyncAPIConfig, name, short string, write func(*catalog.Document) ([]byte, error)) *cobra.Command {
 	o.Protobuf = protosource.Of
 	c := &cobra.Command{
@@ -123,9 +122,8 @@ func newCatalogDocumentCommand(a *app, o *catalog.AsyncAPIConfig, name, short st
 	return c
 }
 
-// newCatalogFilesCommand returns a command that writes the files made by the
-// function files. Existing files of the same names are overwritten, other files
-// stay.
+// newCatalogFilesCommand returns a command that writes the files that the function
+// files returns. It overwrites existing files of the same names and keeps all others.
 func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Document) []catalog.File) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " " + sourceArgs + " DIR", Short: short, Args: cobra.ExactArgs(2),
@@ -136,7 +134,7 @@ func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Docu
 			}
 			all := files(d)
 			for _, f := range all {
-				// Files before a failure stay: running the command again writes all of them.
+				// Files before a failure stay: running the command again overwrites them.
 				if err := a.writeFile(args[1], f.Name, f.Content); err != nil {
 					return err
 				}
@@ -147,9 +145,9 @@ func newCatalogFilesCommand(a *app, name, short string, files func(*catalog.Docu
 	}
 }
 
-// writeFile writes a file below dir and makes the directories on its way. A dry run
-// writes nothing. Names come from a catalogue, which may be anybody's: one that
-// would lead out of dir is an error, before anything is written.
+// writeFile writes a file below dir, and makes its parent directories. A dry run writes
+// nothing. Names come from a catalogue, which anybody may have written: one that would
+// lead out of dir is an error.
 func (a *app) writeFile(dir, name string, content []byte) error {
 	// IsLocal refuses "..", absolute paths and the reserved names of Windows.
 	if !filepath.IsLocal(name) {
@@ -158,7 +156,7 @@ func (a *app) writeFile(dir, name string, content []byte) error {
 	if a.dryRun {
 		return nil
 	}
-	// Names have slashes on every system.
+	// Names use slashes on every system.
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -173,8 +171,8 @@ func newCatalogDiffCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "diff OLD NEW", Short: "Show what changed between two catalogues; fails if it breaks readers", Args: cobra.ExactArgs(2),
 		RunE: a.action(func(ctx context.Context, args []string) error {
-			// Both may be of a file or of a running service: a pipeline compares what is deployed
-			// with what is to be.
+			// Either may be a file or a running service: a pipeline compares what is deployed with
+			// what is about to be.
 			old, err := a.readCatalog(ctx, args[0])
 			if err != nil {
 				return err
@@ -191,10 +189,10 @@ func newCatalogDiffCommand(a *app) *cobra.Command {
 	return c
 }
 
-// diffCatalogs prints the changes and fails if one of them is at the level fail or
-// above and the file allow does not permit it. An empty allow permits nothing.
+// diffCatalogs prints the changes. It fails if a change at the level fail or above is not
+// permitted by the file allow; an empty allow permits nothing.
 func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow string) error {
-	// Compared before the allowances are read: these mark changes, and hide none.
+	// Allowances mark changes and hide none, so the changes are found first.
 	changes := catalog.Compare(old, now)
 	if allow != "" {
 		f, err := os.Open(allow)
@@ -206,8 +204,8 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 		if err != nil {
 			return fmt.Errorf("%s: %w", allow, err)
 		}
-		// A line that covers nothing is reported and is not a failure: the change may
-		// have been released since, and the line is to be removed.
+		// A line that covers nothing is reported but is not a failure: the change may have been
+		// released since, and the line can be removed.
 		for _, unused := range catalog.Allow(changes, allowances) {
 			a.note("%s: the line for %s %s covers nothing any more.", allow, unused.Path, unused.Rule)
 		}
@@ -223,7 +221,7 @@ func (a *app) diffCatalogs(old, now *catalog.Document, fail catalog.Level, allow
 			}
 		}
 	}
-	// The changes themselves were the message, so no second one follows.
+	// The changes themselves are the message, so no second one follows.
 	if len(catalog.Failing(changes, fail)) > 0 {
 		return errReported
 	}

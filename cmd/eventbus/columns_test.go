@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestColumnsOfDocuments: the tables in documents have the headings that the program
-// prints.
+// TestColumnsOfDocuments: the tables in documents have the column headings that the
+// program prints.
 func TestColumnsOfDocuments(t *testing.T) {
 	row, word := regexp.MustCompile(`table\.Row\{("[^}]*")\}`), regexp.MustCompile(`"([^"]*)"`)
 	var headings []string

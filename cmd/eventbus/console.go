@@ -28,8 +28,8 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// consoleFlags are the flags of the console.
-// An empty value leaves the console's default, or the feature out.
+// consoleFlags are the flags of the console. An empty value means the console's default,
+// or leaves the feature out.
 type consoleFlags struct {
 	listen   string
 	members  []string
@@ -48,8 +48,8 @@ type consoleFlags struct {
 	registry registryFlags
 }
 
-// newConsoleCommand returns the command that serves the console from an operator's
-// machine: a cluster needs nothing installed for it.
+// newConsoleCommand returns the command that serves the console from an operator's machine,
+// so that nothing has to be installed in the cluster.
 func newConsoleCommand(a *app) *cobra.Command {
 	var f consoleFlags
 	c := &cobra.Command{
@@ -106,18 +106,18 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 	if err != nil {
 		return err
 	}
-	// Before the address is printed: with port 0 only the listener knows it.
+	// Listens before the address is printed: with port 0 only the listener knows the port.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return errors.Join(err, pages.Close(ctx))
 	}
-	// Every phase is bounded, so that no client holds a connection for good. Writing takes
-	// longest: some pages read the log.
+	// Every phase is bounded, so that no client holds a connection indefinitely. Writing has
+	// the longest limit, since some pages read the log.
 	server := &http.Server{
 		Handler: pages, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 	}
-	// Buffered, so that the goroutine ends even if nobody receives any more.
+	// Buffered, so that the goroutine ends even if nobody receives.
 	ended := make(chan error, 1)
 	go func() {
 		if f.cert != "" {
@@ -126,7 +126,7 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 			ended <- server.Serve(listener)
 		}
 	}()
-	// The listener's address and not the flag's: it has the port that was chosen.
+	// The listener's address rather than the flag's, since it has the chosen port.
 	scheme := map[bool]string{true: "https", false: "http"}[f.cert != ""]
 	address := fmt.Sprintf("%s://%s/", scheme, listener.Addr())
 	if token != "" {
@@ -140,7 +140,7 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 		return errors.Join(err, pages.Close(context.WithoutCancel(ctx)))
 	case <-ctx.Done():
 	}
-	// ctx has ended, and both still have requests to wait for.
+	// ctx has ended, and closing may have to wait for requests.
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	err = errors.Join(pages.Close(within), server.Shutdown(within))
@@ -150,7 +150,7 @@ func (a *app) serveConsole(ctx context.Context, f *consoleFlags) error {
 	return err
 }
 
-// consoleConfig returns what the flags come to, and the token that was made for this run.
+// consoleConfig returns the configuration from the flags, and the token made for this run.
 func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Config, string, error) {
 	if (f.cert == "") != (f.key == "") {
 		return nil, "", misuse("--tls-cert and --tls-key go together")
@@ -159,7 +159,7 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	if err != nil {
 		return nil, "", misuse("--listen %q: write host:port", f.listen)
 	}
-	// An empty host is every interface of the machine, and not loopback.
+	// An empty host means every interface of the machine, which is not loopback.
 	here := doctor.Loopback([]string{net.JoinHostPort(host, "0")})
 	if !here && (f.open || len(f.tokens) == 0) {
 		return nil, "", misuse("--listen %s is open to other machines: give --token NAME=FILE for each user", f.listen)
@@ -172,11 +172,11 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	switch {
 	case f.open && len(f.tokens) > 0:
 		return nil, "", misuse("--token and --no-token contradict each other")
-	// Without tokens and only on this machine, which was checked above.
+	// Without tokens, and only on this machine, as checked above.
 	case f.open:
 	case len(f.tokens) == 0:
-		// At least 128 bits of randomness (crypto/rand): it can't be guessed while the
-		// console runs, and is gone with it.
+		// With at least 128 bits of randomness (crypto/rand) it can't be guessed while the console
+		// runs, and is gone afterwards.
 		made = rand.Text()
 		config.Tokens = []console.Token{{Name: "operator", Value: secret.Text(made)}}
 	}
@@ -191,9 +191,9 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	if err != nil {
 		return nil, "", err
 	}
-	// The variable is read when the console starts: a new token needs a restart.
+	// The variable is read when the console starts, so a new token needs a restart.
 	for _, url := range f.members {
-		// All members are asked with one token, as services of one deployment have it.
+		// All members are asked with one token, as the services of a deployment share one.
 		config.Members = append(config.Members, console.Member{URL: url, Token: secret.Text(os.Getenv(tokenVariable)), TLS: trusted})
 	}
 	if f.catalog != "" {
@@ -209,9 +209,9 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		config.Schemas = bySchema(reader)
 	}
 	settings, err := a.settings()
-	// Members alone are enough for pages about them, so brokers are optional then.
+	// Members are enough for the pages about them, so brokers are optional then.
 	if err != nil && len(f.members) > 0 {
-		a.note("There are the pages of the members alone: %v", err)
+		a.note("Only the pages about members are served: %v", err)
 		return config, made, nil
 	}
 	if err != nil {
@@ -227,8 +227,8 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 		return all
 	}
 	config.Cluster, err = a.transport(ctx)
-	// With Kafka down members still tell what holds the bus up. The pages of the cluster say
-	// what is wrong until it is back.
+	// With Kafka down, members still report what holds up the bus. The pages of the cluster
+	// show the error until it is back.
 	if err != nil && len(f.members) > 0 && ctx.Err() == nil {
 		a.note("The cluster can't be asked now: %v", err)
 		a.cluster = kafka.New(settings.Kafka)
@@ -237,16 +237,16 @@ func (a *app) consoleConfig(ctx context.Context, f *consoleFlags) (*console.Conf
 	return config, made, err
 }
 
-// bySchema returns what reads data for the console. Package console imports no registry.
+// bySchema returns a function that decodes data for the console, which imports no registry.
 func bySchema(reader *untyped.Reader) console.Schemas {
 	return func(ctx context.Context, e *eventbus.Envelope) (*console.SchemaData, error) {
 		data, err := reader.Read(ctx, e)
-		// An event that names no schema.
+		// The event names no schema.
 		if data == nil {
 			return nil, err
 		}
 		read := &console.SchemaData{JSON: data.JSON, Fields: data.Fields()}
-		// Without a schema the registry is what fails, and its words may be shown.
+		// Without a schema it was the registry that failed, and its error may be shown.
 		if data.Schema != nil {
 			read.Schema = (&seen{data: data}).schema()
 		}
@@ -254,7 +254,8 @@ func bySchema(reader *untyped.Reader) console.Schemas {
 	}
 }
 
-// trusted returns what members are asked with over https; nil for what the machine trusts.
+// trusted returns the TLS configuration for requests to members; nil means the machine's
+// authorities.
 func (f *consoleFlags) trusted() (*tls.Config, error) {
 	if f.memberCA == "" {
 		return nil, nil
@@ -270,21 +271,21 @@ func (f *consoleFlags) trusted() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities}, nil
 }
 
-// status returns what the console asks for the state of an outbox.
+// status returns a function that reads the state of an outbox for the console.
 func (f *outboxFlags) status(pool *pgxpool.Pool) console.Outbox {
 	return func(ctx context.Context) (console.OutboxStatus, error) {
 		s, err := outbox.ReadStatus(ctx, pool, f.of())
 		if err != nil {
 			return console.OutboxStatus{}, err
 		}
-		// Copied field by field: package console imports no database.
+		// Copied field by field, since package console imports no database.
 		all := console.OutboxStatus{Scheduled: s.Scheduled}
 		for _, r := range s.Relays {
 			all.Relays = append(all.Relays, console.OutboxRelay{
 				Name: r.Name, Holder: r.Holder, Pending: r.Pending, Oldest: r.OldestAge, Parked: r.Parked, Published: r.Published, Still: r.Still,
 			})
 		}
-		// A page shows the oldest; eventbus outbox list has the rest.
+		// A page shows the oldest ones; eventbus outbox list shows the rest.
 		parked, err := outbox.ListParked(ctx, pool, f.of(), 100)
 		for _, p := range parked {
 			all.Waiting = append(all.Waiting, console.OutboxWaiting{

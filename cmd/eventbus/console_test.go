@@ -23,8 +23,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestConsoleReadsBySchema: the console shows data in Avro and Protobuf as JSON, without
-// what its schema marks as personal, and only where data is asked for.
+// TestConsoleReadsBySchema: the console shows Avro and Protobuf data as JSON, without the
+// fields that its schema marks as personal, and only if it is told to show data.
 func TestConsoleReadsBySchema(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -93,7 +93,7 @@ func TestConsoleReadsBySchema(t *testing.T) {
 		{"&#34;customerId&#34;: &#34;c-1&#34;", "&#34;country&#34;: &#34;DE&#34;", "&#34;street&#34;: &#34;•••&#34;", "1 AVRO sales.CustomerMoved"},
 		{"&#34;orderId&#34;: &#34;o-1&#34;", "&#34;card&#34;: &#34;•••&#34;", "2 PROTOBUF shop.Paid"},
 		{"can&#39;t be read by its schema"},
-		{"No catalogue here has the type"},
+		{"No catalogue here has this type"},
 	} {
 		for _, text := range want {
 			if !strings.Contains(shown[i], text) {
@@ -106,7 +106,7 @@ func TestConsoleReadsBySchema(t *testing.T) {
 			}
 		}
 	}
-	// Nobody asked for data, and the registry is not asked either.
+	// The console was not told to show data, so it must not ask the registry.
 	fake.Intercept(func(http.ResponseWriter, *http.Request) bool {
 		t.Error("the registry is asked")
 		return false
@@ -117,13 +117,13 @@ func TestConsoleReadsBySchema(t *testing.T) {
 		}
 	}
 	fake.Close()
-	if page := letters("--show-data", "--registry", fake.URL())[0]; !strings.Contains(page, "schema can&#39;t be had") || strings.Contains(page, "Bayerst") {
+	if page := letters("--show-data", "--registry", fake.URL())[0]; !strings.Contains(page, "schema can&#39;t be fetched") || strings.Contains(page, "Bayerst") {
 		t.Error(page)
 	}
 }
 
-// TestConsoleWithoutBrokers: with Kafka down the console starts, and members tell what they
-// know.
+// TestConsoleWithoutBrokers: with Kafka down the console starts, and members report what
+// they know.
 func TestConsoleWithoutBrokers(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,20 +13,20 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest/embedded"
 )
 
-// devFlags are the flags of the developer's broker.
+// devFlags are the flags of the development broker.
 type devFlags struct {
-	// port and console are ports on the loopback address; 0 takes a free one.
+	// port and console are ports on the loopback address; 0 picks a free one.
 	port, console uint16
-	// bare leaves the console out.
+	// bare serves no console.
 	bare bool
-	// directory keeps the log; empty keeps it in memory.
+	// directory keeps the log; if it is empty, the log is kept in memory.
 	directory string
-	// catalog is a FILE or URL whose topics are created, empty for none.
+	// catalog is a FILE or URL whose topics are created; empty for none.
 	catalog string
 }
 
-// newDevCommand returns the command that runs a broker for development. It is the one
-// of the tests, and no server for anything that has to last.
+// newDevCommand returns the command that runs a broker for development. It is the broker
+// of the tests, and not meant for anything that has to last.
 func newDevCommand(a *app) *cobra.Command {
 	var f devFlags
 	c := &cobra.Command{
@@ -47,7 +47,7 @@ that configure another cluster are not read.`,
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.dev(ctx, &f) }),
 	}
 	flags := c.Flags()
-	// The port that clients try where none is configured.
+	// The port that clients try by default.
 	flags.Uint16Var(&f.port, "port", 9092, "`port` of the broker; 0 takes a free one")
 	flags.Uint16Var(&f.console, "console", 9080, "`port` of the console; 0 takes a free one")
 	flags.BoolVar(&f.bare, "no-console", false, "serve no console")
@@ -65,8 +65,7 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 	if err != nil {
 		return taken(err, "--port", f.port)
 	}
-	// The connection goes before the broker: without one it would try again until its time
-	// is over.
+	// The connection is closed before the broker: otherwise it would retry until its timeout.
 	defer func() {
 		err = errors.Join(err, a.close())
 		a.cluster = nil
@@ -77,7 +76,7 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 		a.environment = "Development"
 	}
 	if f.catalog != "" {
-		// A cluster that began this minute has nothing that a question would protect.
+		// A new cluster has nothing that a question would protect.
 		a.yes = true
 		if err := a.provisionTopics(ctx, f.catalog, nil); err != nil {
 			return err
@@ -102,15 +101,15 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 		<-ctx.Done()
 		return nil
 	}
-	// Without a token, since the broker beside it asks for none either: both are reached
-	// from this machine alone, and pages of other origins are refused.
+	// Without a token, since the broker requires none either: both are reachable only from this
+	// machine, and pages of other origins are refused.
 	pages := consoleFlags{
 		listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(f.console))), open: true, showData: true, catalog: f.catalog, title: "Development",
 	}
 	return taken(a.serveConsole(ctx, &pages), "--console", f.console)
 }
 
-// taken adds what to do to the error of a port that another process has.
+// taken adds a remedy to the error of a port that another process uses.
 func taken(err error, flag string, port uint16) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d is taken, perhaps by another eventbus dev or a Kafka: end that, or give %s PORT: %w", port, flag, err)

@@ -20,8 +20,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// TestDev uses the broker of a developer's machine by what it prints alone: a service
-// whose configuration is these variables, the tool, and a browser. Then it is ended.
+// TestDev uses the development broker only by what it prints: by a service that is
+// configured by these variables, the tool, and a browser. Then it stops it.
 func TestDev(t *testing.T) {
 	// A configuration for another cluster is not read: its password would be refused.
 	t.Chdir(t.TempDir())
@@ -106,7 +106,7 @@ func TestDev(t *testing.T) {
 	}
 }
 
-// TestDevPortTaken says what to do about a port that somebody has.
+// TestDevPortTaken: the error says what to do about a port that is in use.
 func TestDevPortTaken(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,7 +119,7 @@ func TestDevPortTaken(t *testing.T) {
 	start(t, "", "dev", "--brokers", "x:1").fails(exitMisuse, "broker of its own")
 }
 
-// TestDevCatalog creates the topics of a catalogue, and keeps them where it is told to.
+// TestDevCatalog creates the topics of a catalogue, and keeps them in a directory.
 func TestDevCatalog(t *testing.T) {
 	directory, file := t.TempDir(), catalogFile(t)
 	for _, says := range []string{"created", "none missing"} {
@@ -134,7 +134,7 @@ func TestDevCatalog(t *testing.T) {
 	}
 }
 
-// waiting is an output that does something once it has a text.
+// waiting is an output that calls do once it contains a text.
 type waiting struct {
 	bytes.Buffer
 	text string

@@ -23,7 +23,7 @@ import (
 
 // newDLQCommand returns the group of commands for dead letters.
 func newDLQCommand(a *app) *cobra.Command {
-	// Looking comes first, then decisions, then the jobs that carry them out.
+	// Commands that show letters come first, then decisions, then jobs.
 	c := a.group("dlq", "Look at dead letters, and bring them back",
 		newDLQListCommand(a), newDLQStatsCommand(a), newDLQShowCommand(a), newDLQReplayCommand(a),
 		newDLQSkipCommand(a), newDLQQuarantineCommand(a), newDLQPurgeCommand(a),
@@ -39,25 +39,23 @@ topic ` + redrive.Topic + `, so another process can go on with it.`
 // nothing.
 type dead struct {
 	topic string
-	// one is set if a single letter is meant: then partition and offset are its
-	// place.
+	// one is set if a single letter is meant, at partition and offset.
 	one       bool
 	partition int32
 	offset    int64
 }
 
-// parseDead reads TOPIC or TOPIC/PARTITION@OFFSET, the form in which tail and
-// show print a place. TOPIC/PARTITION/OFFSET is understood too.
+// parseDead reads TOPIC or TOPIC/PARTITION@OFFSET, the form in which tail and show
+// print a place. TOPIC/PARTITION/OFFSET is accepted too.
 func parseDead(s string) (dead, error) {
 	topic, rest, one := strings.Cut(s, "/")
 	if !one {
 		return dead{topic: s}, nil
 	}
-	// Names of Kafka topics have no slash, so the first one ends the topic.
+	// Names of Kafka topics contain no slash, so the first one ends the topic.
 	rest = strings.Replace(rest, "/", "@", 1)
 	partition, offset, ok := strings.Cut(rest, "@")
-	// Both numbers are parsed before either is judged: one message covers all
-	// mistakes.
+	// Both numbers are parsed before either is checked: one message covers all mistakes.
 	p, err := strconv.ParseInt(partition, 10, 32)
 	o, err2 := strconv.ParseInt(offset, 10, 64)
 	if !ok || err != nil || err2 != nil || p < 0 || o < 0 {
@@ -66,13 +64,13 @@ func parseDead(s string) (dead, error) {
 	return dead{topic, true, int32(p), o}, nil
 }
 
-// at returns the partition of a single letter. It is meaningless without d.one.
+// at returns the partition of a single letter. It must not be called unless d.one is set.
 func (d dead) at() transport.Partition {
 	return transport.Partition{Topic: d.topic, Partition: d.partition}
 }
 
-// letters returns the dead letters of the cluster, for the person that runs the
-// program.
+// letters returns the client for the cluster's dead letters, which acts for the person
+// that runs the program.
 func (a *app) letters(ctx context.Context) (*redrive.Client, error) {
 	if a.dead != nil {
 		return a.dead, nil
@@ -81,16 +79,16 @@ func (a *app) letters(ctx context.Context) (*redrive.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Create lets the first order of a cluster make the topic that decisions are kept in.
-	// The transport stays the app's, which closes it.
+	// Create lets the first order in a cluster create the topic of decisions. The app still
+	// closes the transport.
 	a.dead = redrive.New(t, redrive.Config{Who: operator(), Create: true})
 	return a.dead, nil
 }
 
 // operator names the person that runs the program: user@host.
 func operator() string {
-	// A container may know neither. An order without a name would be worse than one with
-	// a vague one, and --who gives a better.
+	// A container may know neither. A vague name is better than none, and --who can give a
+	// better one.
 	name, host := "somebody", "somewhere"
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username
@@ -101,17 +99,15 @@ func operator() string {
 	return name + "@" + host
 }
 
-// box opens a dead-letter topic. A topic that does not exist is reported with
-// the remedy that all commands give; a name of another kind is refused by
-// redrive.
+// box opens a dead-letter topic. For a topic that does not exist, the error has the same
+// remedy as in all commands; redrive refuses names of other kinds.
 func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 	c, err := a.letters(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// A missing topic is worth its own message only if the name is that of a
-	// dead-letter topic: for another one redrive says what kind of topic is wanted.
-	// a.cluster is set: letters has made the connection.
+	// Only the name of a dead-letter topic is checked for existence here: for any other,
+	// redrive says what kind of topic is wanted. letters has set a.cluster.
 	if naming.IsDead(topic) {
 		if _, err := a.oneTopic(ctx, a.cluster, topic); err != nil {
 			return nil, err
@@ -122,14 +118,14 @@ func (a *app) box(ctx context.Context, topic string) (*redrive.Box, error) {
 
 // deadTopics completes the names of dead-letter topics.
 func (a *app) deadTopics(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	// By their suffix alone: who owns them is asked when a command runs, and a name that
-	// was chosen has to be typed.
+	// By suffix only: whether a topic with a chosen name holds dead letters is found out when
+	// a command runs, so such names have to be typed.
 	names, d := a.topicNames(c, args, begun)
 	return slices.DeleteFunc(names, func(n string) bool { return !naming.IsDead(n) }), d
 }
 
-// letterFilter holds the flags that choose letters. The times and states stay
-// text until parse, since pflag has no such types.
+// letterFilter holds the flags that choose letters. Times and states stay text until
+// parse, since pflag has no such types.
 type letterFilter struct {
 	redrive.Filter
 	states, at    []string
@@ -137,11 +133,11 @@ type letterFilter struct {
 	catalog       catalogued
 }
 
-// flags adds the flags that choose letters to a command. Letters match if each flag
-// that is given matches; a flag of several values matches if one of them does.
+// flags adds the flags that choose letters. A letter has to match every flag that is
+// given, and any of the flag's values.
 func (f *letterFilter) flags(c *cobra.Command) {
-	// Keys and ids are arrays and not slices: they may hold commas, which would divide
-	// them.
+	// Keys and ids may contain commas, so they are arrays rather than slices, which pflag
+	// would split.
 	flags := c.Flags()
 	flags.StringSliceVar(&f.Types, "type", nil, "only events of these `types`")
 	flags.StringArrayVar((*[]string)(&f.Keys), "key", nil, "only events of this `key`; may be repeated")
@@ -154,22 +150,21 @@ func (f *letterFilter) flags(c *cobra.Command) {
 	f.catalog.flag(c)
 }
 
-// groupFlag adds --group, which of the command that skips is that of a record.
+// groupFlag adds --group. The skip command has a --group of its own, the group of a record.
 func (f *letterFilter) groupFlag(a *app, c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.Groups, "group", nil, "only letters of this consumer `group`; may be repeated")
 	complete(c, "group", a.groupNames)
 }
 
-// stateFlag adds --state, which only the commands that look at letters have:
-// those that change letters know which states they may take.
+// stateFlag adds --state, to the commands that only show letters: those that change
+// letters imply the states.
 func (f *letterFilter) stateFlag(a *app, c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.states, "state", nil, "only letters in these `states`: open, replayed, skipped, quarantined")
 	complete(c, "state", a.fixed("open", "replayed", "skipped", "quarantined"))
 }
 
-// plain fills in the types of records that name none, where --catalog says that their topic
-// is plain and has one type. It changes nothing without --type and --id, which alone ask for
-// types.
+// plain sets Plain, the types of records that name none, if --catalog declares their topic as
+// plain with one type. Without --type and --id it does nothing, since only those need types.
 func (f *letterFilter) plain(ctx context.Context, a *app, dead string) error {
 	f.Plain = nil
 	if len(f.Types) == 0 && len(f.IDs) == 0 {
@@ -215,10 +210,10 @@ func (f *letterFilter) plain(ctx context.Context, a *app, dead string) error {
 	return nil
 }
 
-// parse fills the embedded Filter from the texts of --since, --before and
+// parse fills the embedded Filter from the texts of --since, --before, --offsets and
 // --state.
 func (f *letterFilter) parse() (err error) {
-	// One time for both bounds, so that --since 2h --before 1h is an hour exactly.
+	// Both bounds use one time, so that --since 2h --before 1h is exactly an hour.
 	now := time.Now()
 	for _, bound := range []struct {
 		flag, value string
@@ -231,7 +226,7 @@ func (f *letterFilter) parse() (err error) {
 			return misuse("%s %s: write a time such as 2006-01-02T15:04:05Z, or a duration such as 2h", bound.flag, bound.value)
 		}
 	}
-	// Emptied first, so that parsing a second time adds nothing.
+	// Reset, so that parsing twice adds nothing.
 	f.Ranges = nil
 	for _, text := range f.at {
 		r, ok := parseRange(text)
@@ -240,7 +235,7 @@ func (f *letterFilter) parse() (err error) {
 		}
 		f.Ranges = append(f.Ranges, r)
 	}
-	// Empty means the states that the command itself takes.
+	// Empty means the states that the command implies.
 	f.States = nil
 	for _, name := range f.states {
 		s, ok := redrive.StateOf(name)
@@ -254,7 +249,7 @@ func (f *letterFilter) parse() (err error) {
 
 // parseRange reads PARTITION@FROM-TO, or PARTITION@OFFSET.
 func parseRange(text string) (r redrive.Range, ok bool) {
-	// Without @ the span is empty, which no number is.
+	// Without @ the span is empty, which does not parse.
 	partition, span, _ := strings.Cut(text, "@")
 	from, to, several := strings.Cut(span, "-")
 	if !several {
@@ -263,7 +258,7 @@ func parseRange(text string) (r redrive.Range, ok bool) {
 	p, err := strconv.ParseInt(partition, 10, 32)
 	first, err2 := strconv.ParseInt(from, 10, 64)
 	last, err3 := strconv.ParseInt(to, 10, 64)
-	// The largest offset is refused, since the end of a Range lies one behind it.
+	// The largest offset is refused, since the end of a Range is one past it.
 	ok = errors.Join(err, err2, err3) == nil && p >= 0 && first >= 0 && last >= first && last < math.MaxInt64
 	return redrive.Range{Partition: int32(p), From: first, To: last + 1}, ok //nolint:gosec // parsed as one
 }
@@ -280,10 +275,9 @@ name the topic here. All other commands take such a name as well.`,
 	}
 }
 
-// deadLine is the line of a dead-letter topic in a list: numbers of letters.
-// Open and Quarantined count what the log has now. Replayed and Skipped count
-// all letters since the topic was created, those that retention or a purge
-// removed too.
+// deadLine is the line of a dead-letter topic in a list: numbers of letters. Open and
+// Quarantined count what the log has now. Replayed and Skipped count all letters since
+// the topic was created, including those that retention or a purge has removed.
 type deadLine struct {
 	Topic       string `json:"topic"`
 	Open        int64  `json:"open"`
@@ -292,8 +286,8 @@ type deadLine struct {
 	Skipped     int64  `json:"skipped"`
 }
 
-// listDead prints one line for each dead-letter topic of the cluster, or of an
-// environment, and for those that are named.
+// listDead prints a line for each dead-letter topic of the cluster, or of an environment,
+// and for those in named.
 func (a *app) listDead(ctx context.Context, named []string) error {
 	c, err := a.letters(ctx)
 	if err != nil {
@@ -319,21 +313,20 @@ func (a *app) listDead(ctx context.Context, named []string) error {
 			wrong = append(wrong, err)
 			continue
 		}
-		// The counts come from what was decided and from the ends of the logs: no letter is
-		// read for them.
+		// The counts come from the decisions and the ends of the logs: no letter is read.
 		l := deadLine{b.Topic, b.Count(redrive.Open), b.Count(redrive.Quarantined), b.Count(redrive.Replayed), b.Count(redrive.Skipped)}
 		lines = append(lines, l)
 		rows = append(rows, table.Row{l.Topic, l.Open, l.Quarantined, l.Replayed, l.Skipped})
 	}
-	// What could be read is shown even if some could not.
+	// What could be read is shown even if some topics could not.
 	wrong = append(wrong, a.show(lines, table.Row{"dead-letter topic", "open", "quarantined", "ever replayed", "ever skipped"}, rows))
 	return errors.Join(wrong...)
 }
 
-// none reports that no letter was chosen. That is not a failure: a script that
+// none reports that no letters were chosen. That is not a failure: a script that
 // replays every hour often finds none.
 func (a *app) none(topic string) error {
-	// An empty list, so that a program gets JSON where it expects it.
+	// An empty list, so that programs get JSON.
 	if a.json() {
 		return a.printJSON([]struct{}{})
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
-// newDLQQuarantineCommand returns the command that takes letters out of replays,
-// and with --release puts them back.
+// newDLQQuarantineCommand returns the command that keeps letters out of replays, and
+// with --release opens them again.
 func newDLQQuarantineCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var flags orderFlags
@@ -23,7 +23,7 @@ func newDLQQuarantineCommand(a *app) *cobra.Command {
 opens those in quarantine again. dlq show --state quarantined lists them.`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
 		RunE: a.action(func(ctx context.Context, args []string) error {
-			// One command for both directions: the letters are chosen in the same way.
+			// One command for both directions, since letters are chosen in the same way.
 			do := redrive.Quarantine
 			if release {
 				do = redrive.Release
@@ -38,14 +38,13 @@ opens those in quarantine again. dlq show --state quarantined lists them.`,
 	return c
 }
 
-// verbs names what happens to letters, for the question.
+// verbs names the actions in the question.
 var verbs = map[redrive.Action]string{
 	redrive.Release: "Release", redrive.Skip: "Skip for good", redrive.Quarantine: "Put into quarantine",
 }
 
-// decide does something with the letter that what names, or the letters that f
-// chooses. It counts them first, without changing anything, so that the question
-// says how many there are.
+// decide applies an action to the letter named by what, or to those that f chooses. It
+// first counts them without changing anything, so that the question can say how many.
 func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redrive.Action, flags *orderFlags) error {
 	d, err := parseDead(what)
 	if err != nil {
@@ -54,7 +53,7 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 	if err := f.parse(); err != nil {
 		return err
 	}
-	// Only what can't be undone needs a reason. A dry run does nothing to give one for.
+	// Only what can't be undone needs a reason, and a dry run does nothing.
 	if do == redrive.Skip && !a.dryRun {
 		if err := flags.reason("a letter that is skipped never comes back"); err != nil {
 			return err
@@ -81,32 +80,32 @@ func (a *app) decide(ctx context.Context, what string, f *letterFilter, do redri
 	case a.dryRun:
 		return a.printTally(would, "would be ")
 	}
-	// With --json too: a program gives --yes.
+	// With --output json too: programs give --yes.
 	if err := a.confirm(ctx, "%s %s of %s", verbs[do], counted(n, "letter"), d.topic); err != nil {
 		return err
 	}
-	// Letters that died while the question stood are not part of what was agreed to.
+	// Letters that died while the question was open are not part of the order.
 	order.Expected, order.Until = n, plan.Until
 	return a.give(ctx, order, flags)
 }
 
-// reason demands --why.
+// reason requires --why.
 func (o *orderFlags) reason(because string) error {
-	// Spaces are no reason either.
+	// Spaces are not a reason.
 	if strings.TrimSpace(o.why) == "" {
 		return misuse("--why is missing: %s, so say why", because)
 	}
 	return nil
 }
 
-// single has the filter choose one letter, in whichever state it is. It is an
-// error if there is none, or if it is done.
+// single makes the filter choose one letter. It returns an error if there is no such
+// letter, or if it is decided for good.
 func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Action) error {
 	b, err := a.box(ctx, d.topic)
 	if err != nil {
 		return err
 	}
-	// A place that was mistyped must not pass for an order that found nothing to do.
+	// A mistyped place must not pass for an order that found nothing to do.
 	p := d.at()
 	if d.offset < b.First[p] || d.offset >= b.End[p] {
 		return fmt.Errorf("there is no letter at %s@%d: the log has %d to %d", p, d.offset, b.First[p], b.End[p])
@@ -116,15 +115,15 @@ func (a *app) single(ctx context.Context, d dead, f *letterFilter, do redrive.Ac
 	}
 	f.Ranges = []redrive.Range{redrive.At(d.partition, d.offset)}
 	if do == redrive.Skip {
-		// A filter without states takes open letters alone, and a letter in quarantine may be
-		// skipped too if it is named.
+		// A filter without states takes only open letters, but a letter in quarantine may be
+		// skipped if it is named.
 		f.States = []redrive.State{redrive.Open, redrive.Quarantined}
 	}
 	return nil
 }
 
-// newDLQPurgeCommand returns the only command that deletes letters. All the others
-// change the ledger and leave the log alone.
+// newDLQPurgeCommand returns the only command that deletes letters. All others change
+// the ledger and leave the log alone.
 func newDLQPurgeCommand(a *app) *cobra.Command {
 	var open bool
 	var flags orderFlags
@@ -141,28 +140,28 @@ quarantine. With --including-open all letters are deleted, whatever they wait fo
 	return c
 }
 
-// purge deletes letters from the log. The log can only be cut from its front,
-// so a letter that is done stays for as long as an open one lies before it in
-// its partition. With open, everything up to the end goes.
+// purge deletes letters from the log. A log can only be cut from its front, so a decided
+// letter stays while an undecided one precedes it in its partition. With open, all
+// letters are deleted.
 func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFlags) error {
 	b, err := a.box(ctx, topic)
 	if err != nil {
 		return err
 	}
-	// Counted by the offsets of the log: no letter is read.
+	// Counted by the log's offsets: no letter is read.
 	would := b.Purgeable(open)
 	what := fmt.Sprintf("%s of %s", counted(would.Letters, "letter"), topic)
 	if would.Undecided > 0 {
 		what += fmt.Sprintf(", %d of which nobody has decided about", would.Undecided)
 	}
-	// Said before the question, since an operator may expect these to go too.
+	// Said before the question, since the operator may expect these to be deleted too.
 	if would.Behind > 0 {
 		a.note("%s done with too, and kept behind letters that are open or in quarantine: the log is cut from its front.", counted(would.Behind, "letter"))
 	}
 	switch {
 	case would.Letters == 0 && !a.json():
 		return a.say("%s has no letters that are done with.", topic)
-	// A reason is demanded as for skipping, and before the question.
+	// As for skipping, the reason is required before the question.
 	case would.Letters > 0 && !a.dryRun:
 		if err := flags.reason("what is deleted can't be brought back"); err != nil {
 			return err
@@ -175,8 +174,8 @@ func (a *app) purge(ctx context.Context, topic string, open bool, flags *orderFl
 		if err != nil {
 			return a.told(err)
 		}
-		// What was deleted, and not what was planned: the log may have been cut by
-		// retention meanwhile.
+		// What was deleted rather than what was planned: retention may have cut the log
+		// meanwhile.
 		would.Letters = j.Done.Deleted
 	}
 	if a.json() {

@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
-// newDLQJobsCommand returns the command that lists orders. They outlive the program:
-// they are kept in the ledger, whichever process runs them.
+// newDLQJobsCommand returns the command that lists jobs. They outlive the program: they
+// are kept in a topic, whichever process runs them.
 func newDLQJobsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "jobs [TOPIC]",
@@ -39,8 +39,8 @@ type jobLine struct {
 	Who    string          `json:"who"`
 	Why    string          `json:"why,omitempty"`
 	State  string          `json:"state"`
-	// Holder runs the job, Since then; Silent is true if it has given no sign of
-	// life for the time of a lease.
+	// Holder has run the job since Since. Silent is true if it has given no sign of life
+	// for the length of a lease.
 	Holder   string        `json:"holder,omitempty"`
 	Since    instant       `json:"since,omitzero"`
 	Silent   bool          `json:"silent,omitempty"`
@@ -53,30 +53,30 @@ type jobLine struct {
 	Expected int64         `json:"expected,omitempty"`
 }
 
-// newJobLine returns the line of a job. It refers to j's filter, so j must stay as it is
+// newJobLine returns the line of a job. It refers to j's filter, so j must not change
 // until the line is printed.
 func newJobLine(j *redrive.Job) jobLine {
 	l := jobLine{
 		Job: j.ID, Topic: j.Topic, Action: j.Action, Filter: &j.Filter, Rate: j.Rate, Who: j.Who, Why: j.Why, State: string(j.State),
 		Created: instant{j.Created}, Ended: instant{j.Ended}, By: j.By, Reason: j.Reason, Error: j.Error, Done: j.Done, Expected: j.Expected,
 	}
-	// The last holder of a job that is over is of no interest: By has who ended it.
+	// Once a job has ended, its holder no longer matters: By says who ended it.
 	if j.State == redrive.Running {
 		l.Holder, l.Since, l.Silent = j.Holder.Who, instant{j.Holder.Since}, !j.Live(time.Now())
 	}
 	return l
 }
 
-// progress returns how many letters a job has changed, of how many.
+// progress returns how many letters a job has changed, and of how many if that is known.
 func progress(j *redrive.Job) string {
-	// Without the count of a dry run there is nothing to compare with.
+	// Without the count of a dry run there is no total.
 	if j.Expected > 0 {
 		return fmt.Sprintf("%d of %d", j.Done.Sum(), j.Expected)
 	}
 	return fmt.Sprint(j.Done.Sum())
 }
 
-// circumstances returns what is to be said of a job's state.
+// circumstances describes the state of a job.
 func circumstances(j *redrive.Job) string {
 	switch {
 	// A holder that died can't say so: its lease runs out instead.
@@ -94,8 +94,8 @@ func circumstances(j *redrive.Job) string {
 	return stamp(j.Ended)
 }
 
-// listJobs prints the jobs, the latest first. Those that can't be read hide no
-// other.
+// listJobs prints the jobs, the latest first. Jobs that can't be read do not hide the
+// others.
 func (a *app) listJobs(ctx context.Context, topic string) error {
 	c, err := a.letters(ctx)
 	if err != nil {
@@ -112,8 +112,8 @@ func (a *app) listJobs(ctx context.Context, topic string) error {
 	return errors.Join(wrong, a.show(lines, table.Row{"job", "ordered", "action", "dead-letter topic", "state", "letters", "held or ended", "who", "why"}, rows))
 }
 
-// newDLQStopCommand returns the command that stops a job from outside. It asks nothing:
-// a stopped job loses no event and can be resumed.
+// newDLQStopCommand returns the command that stops a job, wherever it runs. It does not
+// ask: a stopped job loses no event and can be resumed.
 func newDLQStopCommand(a *app) *cobra.Command {
 	var flags orderFlags
 	c := &cobra.Command{
@@ -127,7 +127,7 @@ func newDLQStopCommand(a *app) *cobra.Command {
 			if a.dryRun {
 				return a.say("Job %s (%s, %s) would be stopped after %s letters.", j.ID, j.Action, j.State, progress(&j))
 			}
-			// Only for the name of who stops it: the order itself is not used.
+			// The order itself is not used, only who gives it and why.
 			order := flags.order(redrive.Order{})
 			if j, err = a.dead.Stop(ctx, j.Topic, j.ID, order.Who, order.Why); err != nil {
 				return err
@@ -140,8 +140,8 @@ func newDLQStopCommand(a *app) *cobra.Command {
 	return c
 }
 
-// newDLQResumeCommand returns the command that goes on with a job. The question was
-// answered when the order was given, so it does not ask again.
+// newDLQResumeCommand returns the command that resumes a job. It does not ask again: the
+// question was answered when the order was given.
 func newDLQResumeCommand(a *app) *cobra.Command {
 	var flags orderFlags
 	c := &cobra.Command{
@@ -172,7 +172,7 @@ func (a *app) jobIDs(c *cobra.Command, _ []string, begun string) ([]string, cobr
 		if err != nil {
 			return nil, err
 		}
-		// A job that is over can be neither stopped nor resumed.
+		// A finished job can be neither stopped nor resumed.
 		var ids []string
 		jobs, err := letters.Jobs(ctx, "")
 		for i := range jobs {
@@ -191,7 +191,7 @@ func (a *app) job(ctx context.Context, id string) (redrive.Job, error) {
 		return redrive.Job{}, err
 	}
 	j, err := c.Find(ctx, id)
-	// The remedy is the command's: redrive knows no commands.
+	// The remedy is added here, since redrive knows no commands.
 	if errors.Is(err, redrive.ErrNoJob) {
 		err = fmt.Errorf("%w: eventbus dlq jobs lists them", err)
 	}

@@ -15,20 +15,19 @@ import (
 )
 
 // orderFlags are the flags of all commands that give an order.
-// who is empty unless --who is given, and why unless --why is.
 type orderFlags struct {
 	who, why string
 	takeOver bool
 }
 
-// flags adds all of them. A command that resumes has no --why: its job has one.
+// flags adds all of them. A command that resumes has no --why, since its job has one.
 func (o *orderFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.why, "why", "", "the `reason`, which is kept with the job")
 	c.Flags().StringVar(&o.who, "who", "", "`name` of the person that gives the order (default user@host)")
 	o.takeOverFlag(c)
 }
 
-// takeOverFlag adds --take-over alone.
+// takeOverFlag adds only --take-over.
 func (o *orderFlags) takeOverFlag(c *cobra.Command) {
 	c.Flags().BoolVar(&o.takeOver, "take-over", false, "stop a job of this topic that another process runs")
 }
@@ -36,8 +35,8 @@ func (o *orderFlags) takeOverFlag(c *cobra.Command) {
 // order fills in who gives an order, and why.
 func (o *orderFlags) order(order redrive.Order) redrive.Order {
 	order.Who, order.Why = o.who, o.why
-	// Filled in here and not as the flag's default, which help would show with the name of
-	// the person that asks for help.
+	// Filled in here rather than as the flag's default, which help would show with the
+	// name of its reader.
 	if order.Who == "" {
 		order.Who = operator()
 	}
@@ -66,7 +65,7 @@ RetryTopic, letters say theirs; the question shows it, and --yes needs it by --t
 			if err := f.parse(); err != nil {
 				return err
 			}
-			// redrive validates the whole order as well; here the flags are named.
+			// redrive validates the whole order as well, but here the error names the flags.
 			if order.Rate < 0 || order.MaxRedeliveries < 1 {
 				return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
 			}
@@ -86,8 +85,8 @@ RetryTopic, letters say theirs; the question shows it, and --yes needs it by --t
 	return c
 }
 
-// replay counts the letters, asks, and brings them back. The first count is a
-// dry run, so that the question says how many events come back.
+// replay counts the letters, asks, and brings them back. The count is a dry run, so that
+// the question can say how many events come back.
 func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags) error {
 	agreed := append(order.Through, naming.RetryOf(order.Topic))
 	plan, err := a.plan(ctx, order)
@@ -99,7 +98,7 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 	if len(plan.Alone) > 0 {
 		a.note("Letters that name %s are left alone: the topic does not exist, or has too few partitions.", strings.Join(plan.Alone, ", "))
 	}
-	// Compared as a whole: records that are left alone are worth a line of their own.
+	// Compared as a whole: records that are left alone are worth printing too.
 	if would == (redrive.Tally{}) {
 		return a.none(order.Topic)
 	}
@@ -109,12 +108,12 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 		}
 		return a.printTally(would, "would be ")
 	}
-	// Anyone who writes to the dead-letter topic can name a topic. --yes answers a question
-	// that nobody has read.
+	// Anyone who writes to the dead-letter topic can name a topic, and with --yes nobody
+	// reads the question.
 	if others := slices.DeleteFunc(slices.Clone(plan.Through), func(name string) bool { return slices.Contains(agreed, name) }); a.yes && len(others) > 0 {
 		return misuse("letters name %s to come back through: if these are retry topics of their groups, add --through %s", strings.Join(others, ", "), strings.Join(others, " --through "))
 	}
-	// Handlers run again for each of these events: the number is what to think about, and
+	// Handlers run again for each of these events, so the question states their number and
 	// the topic.
 	if would.Replayed > 0 {
 		err = a.confirm(ctx, "Bring %s back through %s, and put %d into quarantine", counted(would.Replayed, "event"), through, would.Quarantined)
@@ -130,28 +129,28 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 
 // plan returns what an order would do.
 func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Preview, error) {
-	// Opened first, for the remedy where the topic does not exist.
+	// Opened first, for the remedy if the topic does not exist.
 	if _, err := a.box(ctx, order.Topic); err != nil {
 		return redrive.Preview{}, err
 	}
 	return a.dead.Plan(ctx, order, nil)
 }
 
-// give gives an order, runs it here to its end, and prints what it did.
+// give gives an order, runs it here until it ends, and prints what it did.
 func (a *app) give(ctx context.Context, order redrive.Order, flags *orderFlags) error {
 	return a.runJob(order.Expected, flags, func(how redrive.Run) (redrive.Job, error) {
 		return a.dead.Start(ctx, order, how)
 	})
 }
 
-// runJob runs a job with a progress bar. The tally is printed even if the job
-// failed: what it counts is committed.
+// runJob runs a job with a progress bar. It prints the tally even if the job failed,
+// since what it counts is committed.
 func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (redrive.Job, error)) error {
 	bar := a.bar(expected)
-	// A bar that can't be drawn does not stop a job.
+	// Errors of the bar do not stop a job.
 	j, err := run(redrive.Run{TakeOver: flags.takeOver, Who: flags.who, Progress: func(j redrive.Job) { _ = bar.Set64(j.Done.Sum()) }})
 	_ = bar.Exit()
-	// Nothing was stored, so there is no job to tell of or to resume.
+	// Nothing was stored, so there is no job to report or resume.
 	if j.ID == "" {
 		return a.told(err)
 	}
@@ -165,13 +164,13 @@ func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (r
 	return errors.Join(err, printed)
 }
 
-// leftError is the error of a job that was stored and is not done.
+// leftError is the error of a job that is stored but not done.
 type leftError struct {
 	job   string
 	cause error
 }
 
-// remedy says what becomes of the job.
+// remedy says how the job can go on.
 func (e *leftError) remedy() string {
 	return fmt.Sprintf("job %s stopped: eventbus dlq resume %s goes on with it, and no event is lost or brought back twice", e.job, e.job)
 }
@@ -182,20 +181,19 @@ func (e *leftError) Error() string { return e.remedy() + ": " + e.cause.Error() 
 // Unwrap returns why the job ended.
 func (e *leftError) Unwrap() error { return e.cause }
 
-// told adds to the error of a box that another process holds what to do.
+// told adds a remedy to the error of a box that another process holds.
 func (a *app) told(err error) error {
-	// The error names the process that holds the box. The two ways on are commands of
-	// this program.
+	// The error names the process that holds the box; the remedies are commands of this
+	// program.
 	if held, ok := errors.AsType[*redrive.HeldError](err); ok {
 		return fmt.Errorf("%w: eventbus dlq stop %s, or --take-over", err, held.Job.ID)
 	}
 	return err
 }
 
-// bar returns a progress bar on stderr, which shows nothing unless stderr is a
-// terminal.
+// bar returns a progress bar on stderr, which is silent unless stderr is a terminal.
 func (a *app) bar(total int64) *progressbar.ProgressBar {
-	// A log of a pipeline would get a line for each redrawing.
+	// The log of a pipeline would get a line for every update.
 	if !terminal(a.stderr) {
 		return progressbar.DefaultSilent(total)
 	}
@@ -203,8 +201,8 @@ func (a *app) bar(total int64) *progressbar.ProgressBar {
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish())
 }
 
-// printTally prints how many letters were replayed, skipped and so on; would is
-// put before each verb if that is only a rehearsal.
+// printTally prints how many letters were replayed, skipped and so on. would precedes
+// each verb in a dry run.
 func (a *app) printTally(t redrive.Tally, would string) error {
 	if a.json() {
 		return a.printJSON(t)

@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// newDLQStatsCommand returns the command that an operator begins with: a thousand
-// letters are usually a handful of causes.
+// newDLQStatsCommand returns the command that an operator starts with: a thousand
+// letters usually have a handful of causes.
 func newDLQStatsCommand(a *app) *cobra.Command {
 	var f letterFilter
 	c := &cobra.Command{
@@ -37,7 +37,7 @@ the event, and the text of the error without numbers, identifiers and quoted val
 	return c
 }
 
-// cause is a cause as JSON: the letters that most likely failed for one reason.
+// cause is a cause as JSON: the letters that most likely failed for the same reason.
 type cause struct {
 	// Cause is a fingerprint of reason, text and type.
 	Cause   string `json:"cause"`
@@ -45,20 +45,18 @@ type cause struct {
 	Gist    string `json:"gist"`
 	Type    string `json:"type"`
 	Letters int64  `json:"letters"`
-	// Keys is an estimate if AboutKeys is set, of more than 255.
+	// Keys is exact up to 255. Beyond that it is an estimate, and AboutKeys is set.
 	Keys      int64 `json:"keys"`
 	AboutKeys bool  `json:"aboutKeys,omitempty"`
-	// First and Last are the earliest and the latest last failure among the
-	// letters.
+	// First and Last are the earliest and the latest last failure among the letters.
 	First instant `json:"first"`
 	Last  instant `json:"last"`
 }
 
-// eachLetter calls see with the letters that f takes. Unless f asks for states,
-// these are the open ones, and reading begins where they do: the letters before
-// them may be millions.
+// eachLetter calls see with the letters that f chooses. By default these are the open
+// ones, and reading begins at the first of them: millions of letters may precede it.
 func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see redrive.See) error {
-	// The command line is judged before the cluster is asked.
+	// The command line is checked before the cluster is asked.
 	if err := f.parse(); err != nil {
 		return err
 	}
@@ -69,16 +67,14 @@ func (a *app) eachLetter(ctx context.Context, topic string, f *letterFilter, see
 	if err := f.plain(ctx, a, topic); err != nil {
 		return err
 	}
-	// From the front of the log, where letters are that were decided long ago.
 	from := b.All()
-	// An explicit --state may ask for decided letters, which lie anywhere in the
-	// log.
+	// An explicit --state may choose decided letters, which may be anywhere in the log.
 	if len(f.States) == 0 {
 		f.States = []redrive.State{redrive.Open}
 		from = b.Undecided()
 	}
 	return b.Each(ctx, from, func(l *letter.Letter, s redrive.State, foreign error) error {
-		// The filter sees what is no dead letter too: it has a record and a state.
+		// The filter also sees records that are not dead letters: they have a place and a state.
 		if !f.Takes(l, s, foreign) {
 			return nil
 		}
@@ -98,8 +94,8 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 	if err := f.plain(ctx, a, topic); err != nil {
 		return err
 	}
-	// 0 is the largest number of causes that is told apart, so that memory is bounded
-	// however many letters there are.
+	// 0 means the largest number of causes, which bounds memory however many letters there
+	// are.
 	found, err := b.Causes(ctx, f.Filter, 0)
 	if err != nil {
 		return err
@@ -114,31 +110,31 @@ func (a *app) deadStats(ctx context.Context, topic string, f *letterFilter) erro
 			Cause: c.Fingerprint, Reason: c.Reason, Gist: c.Gist, Type: c.Type, Letters: c.Letters,
 			Keys: c.Keys, AboutKeys: c.AboutKeys, First: instant{c.First}, Last: instant{c.Last},
 		})
-		// Keys are counted exactly up to a number and estimated beyond it.
+		// Keys are counted exactly up to a number, and estimated beyond it.
 		about := ""
 		if c.AboutKeys {
 			about = "~"
 		}
 		rows = append(rows, table.Row{
 			c.Fingerprint, c.Letters, fmt.Sprintf("%s%d", about, c.Keys), cmp.Or(c.Type, "(none)"), c.Reason,
-			// Made visible before it is cut: an escape that is cut in two is not one any more.
+			// Made visible before it is cut, so that no escape is cut in two.
 			stamp(c.First), stamp(c.Last), text.Snip(string(visible(c.Gist)), 100, "…"),
 		})
 	}
 	if found.Others > 0 {
-		// On stderr, so that JSON on stdout stays whole.
+		// On stderr, so that stdout is pure JSON.
 		a.note("%s more, of too many causes to tell apart: choose by --type, --reason or --since.", counted(found.Others, "letter"))
 	}
 	return a.show(all, table.Row{"cause", "letters", "keys", "type", "reason", "first", "last", "error"}, rows)
 }
 
-// stamp formats a time in this machine's zone, to the second, without the year;
-// the zero time is empty.
+// stamp formats a time in this machine's zone, to the second and without the year. The
+// zero time is empty.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	// Operators compare with their own clock. JSON has the whole time, in UTC.
+	// Operators compare with their own clock. JSON has the full time, in UTC.
 	return t.Local().Format("01-02 15:04:05")
 }
 
@@ -158,7 +154,7 @@ func newDLQShowCommand(a *app) *cobra.Command {
 	f.flags(c)
 	f.groupFlag(a, c)
 	f.stateFlag(a, c)
-	// Few by default: one letter with its stack fills a screen.
+	// Few by default: a letter with its stack fills a screen.
 	c.Flags().IntVar(&limit, "limit", 10, "show at most so many")
 	registry.flags(c)
 	return c
@@ -168,31 +164,28 @@ func newDLQShowCommand(a *app) *cobra.Command {
 // failed.
 type letterLine struct {
 	*line
-	// State is open, replayed, skipped or quarantined, and "replayed or skipped" where
-	// which of them is not kept. Reason is why the service gave the event up, such as
-	// exhausted.
+	// State is open, replayed, skipped or quarantined, or "replayed or skipped" if it is not
+	// known which. Reason is why the service gave up the event, such as exhausted.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
 	// Error is the text of the handler's last error, shortened by the service.
 	Error string `json:"error,omitempty"`
-	// Cause is the fingerprint that stats counts by and --cause takes.
+	// Cause is the fingerprint by which stats counts, and which --cause accepts.
 	Cause string `json:"cause"`
 	// Group is the consumer group that failed to handle the event.
 	Group string `json:"group"`
-	// Attempts counts calls of the handler, Redeliveries how often the letter
-	// was replayed.
+	// Attempts counts calls of the handler. Redeliveries is how often the event had been
+	// redelivered before.
 	Attempts int `json:"attempts"`
-	// Source is the record that the group read, TOPIC/PARTITION@OFFSET; after a
-	// replay it lies in the retry topic. Origin is the first one, in the
-	// event's own topic.
+	// Source is the record that the group read, TOPIC/PARTITION@OFFSET; after a replay it is
+	// in the retry topic. Origin is the first record, in the event's own topic.
 	Source       string `json:"source"`
 	Redeliveries int    `json:"redeliveries"`
 	Origin       string `json:"origin"`
-	// These are the times of the first and the last attempt that failed, by the
-	// service's clock.
+	// The times of the first and the last failed attempt, by the service's clock.
 	FirstFailure instant `json:"firstFailure"`
 	LastFailure  instant `json:"lastFailure"`
-	// Stack is the handler's stack where it panicked, shortened by the service.
+	// Stack is the handler's stack if it panicked, shortened by the service.
 	Stack string `json:"stack,omitempty"`
 	// Foreign says why the record is not a dead letter; the fields above are
 	// then empty.
@@ -200,9 +193,9 @@ type letterLine struct {
 }
 
 // showDead prints the letter that what names, or up to limit of those that f
-// chooses. Data is read by its schema where a registry is configured.
+// chooses. If a registry is configured, it decodes data by its schema.
 func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit int, registry *registryFlags) error {
-	// The filter is not used for a single letter: its place is all that is asked for.
+	// The filter is not used for a single letter, which is chosen by its place.
 	d, err := parseDead(what)
 	if err != nil {
 		return err
@@ -216,14 +209,14 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		return err
 	}
 	shown := 0
-	// The letter after the last one is read but not printed: that it exists is what
-	// the note below is about.
+	// The letter after the last one is read but not printed: it only shows that there are
+	// more.
 	see := func(l *letter.Letter, s redrive.State, foreign error) error {
-		// Between two letters only: JSON has a line end of its own.
+		// An empty line between two letters; JSON needs none.
 		if shown > 0 && !a.json() {
 			_ = a.say("")
 		}
-		// A limit of 0 shows none, and says that there are some.
+		// A limit of 0 prints none, and says that there are some.
 		if shown++; shown > limit {
 			return scan.ErrEnough
 		}
@@ -242,28 +235,28 @@ func (a *app) showDead(ctx context.Context, what string, f *letterFilter, limit 
 		return err
 	case shown > limit:
 		a.note("There are more: raise --limit to see them.")
-	// JSON of nothing is not an output: the output is one document for each letter.
+	// Each letter is one JSON document, so no letters are no output.
 	case shown == 0 && !a.json():
 		return a.none(d.topic)
 	}
 	return nil
 }
 
-// oneLetter calls see with the letter at one place. It fails if the log does
-// not have that offset, and does nothing if the record there was compacted away
-// or is a transaction's marker.
+// oneLetter calls see with the letter at one place. It returns an error if the log does
+// not have that offset, and does nothing if no record is there: it may have been
+// compacted away, or be a transaction's marker.
 func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	b, err := a.box(ctx, d.topic)
 	if err != nil {
 		return err
 	}
-	// A partition that does not exist has an empty range here, and is refused with it.
+	// A partition that does not exist has an empty range, and is refused too.
 	if first, end := b.First[d.at()], b.End[d.at()]; d.offset < first || d.offset >= end {
 		return fmt.Errorf("there is no letter at %s@%d: the log has offsets from %d up to %d", d.at(), d.offset, first, end)
 	}
 	return b.Each(ctx, map[transport.Partition]int64{d.at(): d.offset}, func(l *letter.Letter, s redrive.State, foreign error) error {
 		if l.Record.Offset != d.offset {
-			// The offset belongs to no record: reading went on to the next one.
+			// No record has this offset: reading went on to the next one.
 			return scan.ErrEnough
 		}
 		if err := see(l, s, foreign); err != nil {
@@ -273,8 +266,8 @@ func (a *app) oneLetter(ctx context.Context, d dead, see redrive.See) error {
 	})
 }
 
-// printLetter prints a letter. The headers of a dead letter are left out of the
-// event: their content follows in words.
+// printLetter prints a letter. It leaves the headers of a dead letter out of the event:
+// their content follows in words.
 func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign error) error {
 	// Cloned, since the letter refers to the same headers.
 	e.event.Headers = slices.DeleteFunc(slices.Clone(e.event.Headers), func(h transport.Header) bool { return strings.HasPrefix(h.Key, letter.Prefix) })
@@ -293,8 +286,7 @@ func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign er
 	if err := a.printEvent(e, true); err != nil {
 		return err
 	}
-	// What the service wrote about the failure is printed after the event, for which it
-	// is of use.
+	// The failure is printed after the event that it is about.
 	rows := [][2]any{{"state", s}}
 	if foreign != nil {
 		rows = append(rows, [2]any{"foreign", foreign}, [2]any{"cause", cause})
@@ -307,7 +299,7 @@ func (a *app) printLetter(e *seen, l *letter.Letter, s redrive.State, foreign er
 			rows = append(rows, [2]any{"redeliveries", fmt.Sprintf("%d, first read from %s@%d", l.Redeliveries, l.Origin.Partition, l.Origin.Offset)})
 		}
 	}
-	// Rows may be errors or states; say makes all of them visible.
+	// Values may be errors or states; say makes all of them visible.
 	for _, r := range rows {
 		if err := a.say("  %s: %s", a.paint(fmt.Sprint(r[0]), text.Bold), r[1]); err != nil {
 			return err

@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// newDLQSkipCommand returns the command that gives events up: letters by the
-// ledger, or a record that no group can handle yet by the group's progress.
+// newDLQSkipCommand returns the command that gives events up: a letter by a decision in
+// the ledger, or a record that no group can handle yet by the group's commit.
 func newDLQSkipCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var flags orderFlags
@@ -43,9 +43,8 @@ is changed, and the output says both.`,
 	c.Flags().StringVar(&group, "group", "", "consumer `group` that the record holds up")
 	c.Flags().StringVar(&admin, "admin", "", "`URL` of the admin handler of the member that has the partition")
 	complete(c, "group", a.groupNames)
-	// The two forms share a command because an operator wants the same thing of
-	// both, to get past one event. The rest of the flags are checked only where
-	// they have a meaning.
+	// Both forms are one command, because the operator wants the same: to get past one event.
+	// The other flags are checked only for the form that they belong to.
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
 		if group == "" {
 			if admin != "" {
@@ -53,7 +52,7 @@ is changed, and the output says both.`,
 			}
 			return a.decide(ctx, args[0], &f, redrive.Skip, &flags)
 		}
-		// The flags that choose letters have no meaning here: a record is chosen by its place.
+		// A record is chosen by its place, so the flags that choose letters have no meaning here.
 		d, err := parseDead(args[0])
 		switch {
 		case err != nil:
@@ -62,7 +61,7 @@ is changed, and the output says both.`,
 			return misuse("--group passes over one record: write TOPIC/PARTITION@OFFSET")
 		case naming.IsDead(d.topic):
 			return misuse("%s is a dead-letter topic, which no group handles: leave --group out to skip a letter", d.topic)
-		// A dry run changes nothing that a reason could be asked for.
+		// A dry run changes nothing, so it needs no reason.
 		case flags.why == "" && !a.dryRun:
 			return misuse("--why is missing: a skip can't be taken back, and the log has who gave the order and why")
 		case len(flags.why) > maxReason:
@@ -77,25 +76,25 @@ is changed, and the output says both.`,
 	return c
 }
 
-// maxReason is what an admin handler takes of a reason, in bytes.
+// maxReason is the longest reason that an admin handler accepts, in bytes.
 const maxReason = 500
 
-// skipThere asks the admin handler of a running member to skip the record. The
-// member passes over it in memory and commits, so no other event is repeated.
+// skipThere asks the admin handler of a running member to skip the record. The member
+// moves past it in memory and commits, so no other event is repeated.
 func (a *app) skipThere(ctx context.Context, admin, group string, d dead, by redrive.Order) error {
-	// PathEscape, since a group's name may hold any character.
+	// PathEscape, since a group's name may contain any character.
 	target, err := url.JoinPath(admin, "groups", url.PathEscape(group), "skip")
 	if err != nil {
 		return misuse("--admin %s: %v", admin, err)
 	}
-	// A dry run does not reach the service: its handler has no rehearsal.
+	// A dry run sends nothing, since the handler has no dry run.
 	if a.dryRun {
 		return a.say("POST %s would be asked to pass over %s@%d.", target, d.at(), d.offset)
 	}
 	if err := a.confirm(ctx, "Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
-	// The form that the admin handler reads, which has no type of its own to share.
+	// The admin handler's form, for which there is no shared type.
 	order := map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset, "who": by.Who, "why": by.Why}
 	give := func() error {
 		body, err := json.Marshal(order)
@@ -106,11 +105,11 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead, by red
 		if err != nil {
 			return err
 		}
-		// The status says all: askService returns an error for any but success.
+		// The status is enough: askService returns an error for any failure.
 		return resp.Body.Close()
 	}
 	err = give()
-	// A service of version 0.1 refuses what it does not know, and has done nothing.
+	// Version 0.1 refuses unknown fields before it does anything.
 	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
 		delete(order, "who")
 		delete(order, "why")
@@ -122,20 +121,19 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead, by red
 	return a.passedOver(d, by)
 }
 
-// passedOver says what was skipped, by whom and why.
+// passedOver prints what was skipped, by whom and why.
 func (a *app) passedOver(d dead, by redrive.Order) error {
 	return a.say("%s@%d is passed over by %s: %s", d.at(), d.offset, by.Who, by.Why)
 }
 
-// skipHere skips the record by changing the group's commit. That works only
-// without members: a member keeps its position in memory and would overwrite
-// the commit.
+// skipHere skips the record by changing the group's commit. That works only without
+// members: a member keeps its position in memory and would overwrite the commit.
 func (a *app) skipHere(ctx context.Context, group string, d dead, by redrive.Order) error {
 	t, err := a.transport(ctx)
 	if err != nil {
 		return err
 	}
-	// A mistyped topic would otherwise be one without a commit.
+	// A mistyped topic would otherwise look like one without a commit.
 	info, err := a.oneTopic(ctx, t, d.topic)
 	if err != nil {
 		return err
@@ -144,20 +142,20 @@ func (a *app) skipHere(ctx context.Context, group string, d dead, by redrive.Ord
 	if err != nil {
 		return err
 	}
-	// Checked early for an answer that says what to do; the broker checks once more
-	// when the commit is changed.
+	// Checked early for an error with a remedy; the broker checks again when the commit is
+	// changed.
 	if len(g.Members) > 0 {
 		return fmt.Errorf("group %s has %s: ask the one that has %s with --admin URL, or stop them first: %w", group, counted(len(g.Members), "member"), d.at(), kafka.ErrGroupBusy)
 	}
-	// Positions has the metadata too, in which members keep what is finished beyond the
-	// commit.
+	// Positions includes the metadata, in which members keep what they have finished beyond
+	// the commit.
 	positions, err := grouplag.Positions(ctx, t, group)
 	if err != nil {
 		return err
 	}
 	at := positions[d.at()]
-	// Without a commit there is nothing to add the record to: where the group begins is
-	// for its configuration to say.
+	// Without a commit there is nothing to change: the group's configuration determines
+	// where it begins.
 	if at == nil {
 		return fmt.Errorf("group %s has committed nothing on %s", group, d.at())
 	}
@@ -165,12 +163,12 @@ func (a *app) skipHere(ctx context.Context, group string, d dead, by redrive.Ord
 	if err != nil {
 		return err
 	}
-	// An offset that no record has yet would skip an event that nobody has seen.
+	// Skipping an offset beyond the end would skip an event that nobody has seen.
 	if d.offset >= end[d.at()] {
 		return fmt.Errorf("%s ends at %d: there is no offset %d to pass over", d.at(), end[d.at()], d.offset)
 	}
-	// The commit may hold a list of offsets that are finished beyond it: the
-	// record is added there, and no event before it is passed over.
+	// The commit may hold a list of offsets that are finished beyond it: the record is added
+	// there, so no earlier event is skipped.
 	commit, err := engine.Finish(at, d.offset)
 	if err != nil {
 		return err
@@ -181,18 +179,18 @@ func (a *app) skipHere(ctx context.Context, group string, d dead, by redrive.Ord
 	if err := a.confirm(ctx, "Skip %s@%d in group %s for good", d.at(), d.offset, group); err != nil {
 		return err
 	}
-	// A member may have come and gone while the question stood.
+	// A member may have come and gone while the question was open.
 	now, err := grouplag.Positions(ctx, t, group)
 	if err != nil {
 		return err
 	}
-	// Metadata is compared as well: progress beyond the commit changes it alone.
+	// Metadata is compared too: progress beyond the commit changes only that.
 	if is := now[d.at()]; is == nil || is.Offset != at.Offset || is.Metadata != at.Metadata {
 		return fmt.Errorf("group %s has moved on meanwhile: nothing was changed, look again with --dry-run", group)
 	}
 	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commit); err != nil {
 		return err
 	}
-	// The group has no member that could log it: the output is the only note of it.
+	// No member can log it, so the output is the only record.
 	return a.passedOver(d, by)
 }

@@ -91,8 +91,8 @@ func TestDeadLetters(t *testing.T) {
 	})
 }
 
-// TestPlainLetters: with a catalogue --type and --id choose letters whose records name no
-// type, in looks and in jobs, where their topic has one type; with several they choose none.
+// TestPlainLetters: with a catalogue, --type and --id choose letters whose records name no
+// type, to show them and in jobs, if their topic has one type. With several they choose none.
 func TestPlainLetters(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		plain := func(typ string) eventbus.AnyTopic {
@@ -132,7 +132,7 @@ func TestPlainLetters(t *testing.T) {
 	})
 }
 
-// TestJobs: an operator sees whose job runs, takes over, stops and resumes.
+// TestJobs: an operator sees who runs a job, takes it over, stops and resumes it.
 func TestJobs(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		dead := b.topic + ".mailer.dlq"
@@ -169,8 +169,8 @@ func TestJobs(t *testing.T) {
 	})
 }
 
-// TestReplayThroughNamedTopics: --yes brings letters back through topics that the order
-// names, and no others that a letter does.
+// TestReplayThroughNamedTopics: --yes redelivers letters only through topics that the order
+// names, whatever the letters name.
 func TestReplayThroughNamedTopics(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		var mended atomic.Bool
@@ -198,7 +198,7 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 		b.run(t, "dlq", "replay", box, "--yes", "--group", "mailer", "--through", again).ok("1 letter replayed")
 		<-came
 		b.Settle(t)
-		// It failed once more. With nothing to bring back the question is of no topic.
+		// It failed once more. Nothing can be brought back, so the question names no topic.
 		if r := b.run(t, "dlq", "replay", box, "--group", "mailer", "--max-redeliveries", "1"); !strings.HasPrefix(r.err, "eventbus: Put 1 event into quarantine: there is no terminal") {
 			t.Errorf("it asks %q", r.err)
 		}
@@ -210,7 +210,7 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 	})
 }
 
-// TestInterruptedJob: who interrupts a job is told how to go on with it.
+// TestInterruptedJob: after an interruption the tool says how to resume the job.
 func TestInterruptedJob(t *testing.T) {
 	c := kafkatest.NewBroker(t)
 	b := &bench{c, customers.In(c.Environment())}
@@ -246,7 +246,7 @@ func TestInterruptedJob(t *testing.T) {
 	}
 }
 
-// TestQuestionIsInterrupted: the end of the program ends a question that nobody answers.
+// TestQuestionIsInterrupted: ending the program ends a question that nobody answers.
 func TestQuestionIsInterrupted(t *testing.T) {
 	in, out := io.Pipe()
 	defer out.Close()

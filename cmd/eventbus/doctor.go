@@ -40,26 +40,24 @@ all is well, a remedy. Fails if any verdict is "fail".`,
 	return c
 }
 
-// examine runs all checks. One that fails does not keep the others from
-// running, except for the connection itself: without it there is nothing to
-// examine.
+// examine runs all checks. A failing check does not prevent the others, except for the
+// connection itself, without which there is nothing to examine.
 func (a *app) examine(ctx context.Context, e *examination) error {
 	var found doctor.Findings
 	settings, err := a.settings()
-	// What is wrong with the configuration has no place in the report: nothing was
-	// examined yet.
+	// A wrong configuration is an error rather than a finding, since nothing was examined.
 	if err != nil {
 		return err
 	}
 	t, err := a.transport(ctx)
 	if err != nil {
-		// A finding and not an error: a cluster that can't be reached is what doctor is
-		// called for most often.
+		// A finding rather than an error: an unreachable cluster is what doctor is used for most
+		// often.
 		found.Add("brokers", doctor.Bad, "check the addresses, that brokers run, and what lies between; with TLS or SASL, what the error says of them", "%v", err)
 		return a.report(found)
 	}
-	// The order is that of the way to an event: brokers, then the connection, then rights,
-	// then topics and groups.
+	// In the order in which an event meets them: brokers, the connection, rights, then topics
+	// and groups.
 	doctor.Brokers(ctx, &found, t)
 	doctor.Security(&found, &settings.Kafka)
 	doctor.Rights(ctx, &found, t)
@@ -72,13 +70,13 @@ func (a *app) examine(ctx context.Context, e *examination) error {
 	if e.group != "" {
 		doctor.GroupState(ctx, &found, t, e.group)
 	}
-	// Last, since it looks at topics that the examination above found to exist.
+	// Last, since it uses the topics that were found to exist above.
 	doctor.Clocks(ctx, &found, t, topics, time.Now)
 	return a.report(found)
 }
 
-// report prints the findings, and fails if any verdict is bad. Warnings do not
-// fail the command: a development cluster has them all the time.
+// report prints the findings, and returns an error if any verdict is bad. Warnings do not
+// fail the command: a development cluster always has them.
 func (a *app) report(found doctor.Findings) error {
 	colours := map[string]text.Color{doctor.Fine: text.FgGreen, doctor.Warning: text.FgYellow, doctor.Bad: text.FgRed, doctor.Unknown: text.Faint}
 	var rows []table.Row
@@ -87,7 +85,7 @@ func (a *app) report(found doctor.Findings) error {
 		// Unknown does not fail: credentials often lack the right to look.
 		failed = failed || f.Verdict == doctor.Bad
 		rows = append(rows, table.Row{a.paint(f.Verdict, colours[f.Verdict]), f.Check, f.Finding})
-		// A row of its own: remedies are sentences and would widen the table.
+		// Remedies get their own rows: they are sentences and would widen the table.
 		if f.Remedy != "" && f.Verdict != doctor.Fine {
 			rows = append(rows, table.Row{"", "", "→ " + f.Remedy})
 		}

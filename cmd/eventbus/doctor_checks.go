@@ -23,13 +23,13 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 	if err != nil {
 		return nil, err
 	}
-	// names stays parallel to there: the calls below take names.
+	// names stays parallel to there.
 	var there []transport.TopicInfo
 	var names []string
 	for _, s := range states {
 		switch s.State {
 		case "missing":
-			// Services do without it, so this is a warning and not a failure.
+			// Services work without it, so this is a warning rather than a failure.
 			if s.later {
 				found.Add(s.Topic, doctor.Warning, "create it: eventbus topics provision", "the topic, which keeps what operators decide about dead letters, does not exist, or may not be described")
 				continue
@@ -51,42 +51,42 @@ func (a *app) examineTopics(ctx context.Context, found *doctor.Findings, t *kafk
 		}
 	}
 	doctor.Replicas(ctx, found, t, there, names)
-	// Only existing topics are asked about: a broker knows no rights on others.
+	// Only about topics that exist: brokers know no rights on others.
 	examineNeeds(ctx, found, t, states, names)
 	return there, nil
 }
 
-// examineNeeds examines whether these credentials have the rights that the topics
-// are used with.
+// examineNeeds checks whether these credentials have the rights that the use of the topics
+// requires.
 func examineNeeds(ctx context.Context, found *doctor.Findings, t *kafka.Transport, states []topicState, names []string) {
-	// Brokers tell what they allow the asking credentials, and nobody else's: run it with
-	// those of the service (KIP-430).
+	// Brokers report only the rights of the credentials that ask (KIP-430): run it with those
+	// of the service.
 	topics, err := kafka.NewAdmin(t).TopicRights(ctx, names...)
 	if err != nil {
 		found.Add("topics' ACLs", doctor.Unknown, "", "%v", err)
 		return
 	}
 	groups := make(map[string]kafka.Rights)
-	// These are the two operations that needsOf names.
+	// The only operations that needsOf names.
 	operations := map[string]kafka.Operation{"Read": kafka.OperationRead, "Write": kafka.OperationWrite}
 	var told []right
 	for i := range states {
 		for _, need := range states[i].needs {
-			// The rights of all topics came with one request. Groups have a request
-			// each, so the answers are kept.
+			// The rights on all topics came with one request. Each group costs a request, so its
+			// answer is kept.
 			has := topics[need.Name]
 			if need.Resource == "group" {
 				var known bool
 				if has, known = groups[need.Name]; !known {
 					if has, err = kafka.NewAdmin(t).GroupRights(ctx, need.Name); errors.Is(err, transport.ErrUnauthorized) {
-						// The broker refuses to describe a group that may not even
-						// be seen: nothing is allowed.
+						// The broker refuses to describe a group that may not even be seen: nothing is
+						// allowed.
 						has.Known = true
 					}
 					groups[need.Name] = has
 				}
 			}
-			// Brokers without authorization tell nothing, and what is not known is not a finding.
+			// Brokers without authorization report no rights, and an unknown right is not a finding.
 			if !has.Known || has.Allow(operations[need.Operation]) || slices.Contains(told, need) {
 				continue
 			}

@@ -26,30 +26,29 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// seen is a record that was read: the event in it, or why there is none. event
-// has the record's topic, partition, offset, key and headers in both cases.
+// seen is a record that was read: its event, or why it has none. In both cases event has
+// the record's topic, partition, offset, key and headers.
 type seen struct {
 	event   wire.Event
 	problem error
-	// data is what a schema registry made of the event's data, nil where there is no
-	// registry or the event names no schema; unread says why it could not be read.
+	// data is the event's data as a schema registry decoded it; nil without a registry, or
+	// if the event names no schema. unread says why it could not be decoded.
 	data   *untyped.Data
 	unread error
-	// hidden is why the data is not shown, where a catalogue says what may be.
+	// hidden is why the data is not shown, if a catalogue decides what may be.
 	hidden string
 }
 
-// catalogued is what a catalogue says of the data that is shown. Without one, the zero
-// value, nothing is known of it and all of it is shown.
+// catalogued names a catalogue that decides which data is shown. The zero value names
+// none, and shows everything.
 type catalogued struct{ source string }
 
-// flag adds --catalog, by which records of plain topics have a type, and personal fields
-// are masked.
+// flag adds --catalog, which names the types of plain records and masks personal fields.
 func (c *catalogued) flag(to *cobra.Command) {
 	to.Flags().StringVar(&c.source, "catalog", "", "`FILE|URL` of a catalogue: records that name no type have the one type of their plain topic; personal fields, and what neither it nor a registry describes, are masked")
 }
 
-// document returns the catalogue, and nil without one.
+// document returns the catalogue, or nil without one.
 func (c *catalogued) document(ctx context.Context, a *app) (*catalog.Document, error) {
 	if c.source == "" {
 		return nil, nil //nolint:nilnil // a nil document masks nothing
@@ -57,19 +56,19 @@ func (c *catalogued) document(ctx context.Context, a *app) (*catalog.Document, e
 	return a.readCatalog(ctx, c.source)
 }
 
-// mask takes out of the data what the catalogue marks as personal or does not describe,
-// and of data that was read by a registry's schema what that marks, too. Data that can't
-// be looked into is left out whole, and so are values of headers, which nothing describes:
-// in doubt nothing is shown. A nil catalogue masks nothing.
+// mask removes from the data what the catalogue marks as personal or does not describe,
+// and from data that a registry's schema decoded, what that marks too. In doubt it shows
+// nothing: data that can't be parsed is left out, and so are the values of headers, which
+// nothing describes. A nil catalogue masks nothing.
 func (s *seen) mask(d *catalog.Document) {
 	if d == nil {
 		return
 	}
 	e := &s.event
 	first := letter.FirstRead(e)
-	e.Headers = slices.Clone(e.Headers) // the record's
+	e.Headers = slices.Clone(e.Headers) // the slice is the record's
 	for i := range e.Headers {
-		// What says how a dead letter died is not part of the event.
+		// Headers that describe the failure are not part of the event.
 		if h := &e.Headers[i]; !strings.HasPrefix(h.Key, letter.Prefix) {
 			h.Value = []byte(mask.Hidden)
 		}
@@ -79,7 +78,7 @@ func (s *seen) mask(d *catalog.Document) {
 	}
 	data, read, size := e.Data, s.data, counted(len(e.Data), "byte")
 	e.Data, s.data = nil, nil
-	// The reader's words may quote the data, but where it had no schema to read it by.
+	// The error may quote the data, unless the reader had no schema to read it by.
 	if s.unread != nil && read != nil && read.Schema != nil {
 		s.unread = fmt.Errorf("the data can't be read by its schema, id %s", read.ID)
 	}
@@ -93,7 +92,7 @@ func (s *seen) mask(d *catalog.Document) {
 		}
 	}
 	if s.problem != nil {
-		s.hidden = "it is no event: " + size + " are not shown"
+		s.hidden = "it is not an event: " + size + " are not shown"
 		return
 	}
 	schema := mask.Schema(documents, first, e.Type)
@@ -103,16 +102,16 @@ func (s *seen) mask(d *catalog.Document) {
 	}
 	text, ok := mask.JSON(data, schema)
 	if !ok {
-		s.hidden = "the data is no JSON: " + size + " are not shown"
+		s.hidden = "the data is not JSON: " + size + " are not shown"
 		return
 	}
 	e.Data, e.DataContentType = text, "application/json"
 }
 
-// read reads the data by the schema that the event names. Its failures are shown with
-// the record: the next ones may do better.
+// read decodes the data by the schema that the event names. A failure is shown with the
+// record, and does not end the command.
 func (s *seen) read(ctx context.Context, reader *untyped.Reader) {
-	// A tombstone has no data to read.
+	// A tombstone has no data.
 	if reader != nil && !s.event.Tombstone {
 		s.data, s.unread = reader.Read(ctx, (*eventbus.Envelope)(&s.event))
 	}
@@ -120,7 +119,7 @@ func (s *seen) read(ctx context.Context, reader *untyped.Reader) {
 
 // schema describes the schema that the event names: its id, type and record.
 func (s *seen) schema() string {
-	// Called only where data was read: s.data is nil otherwise.
+	// s.data is not nil: schema is called only for data that was read.
 	text := s.data.ID.String()
 	if s.data.Schema != nil {
 		text += " " + string(s.data.Schema.Type)
@@ -128,25 +127,25 @@ func (s *seen) schema() string {
 	return strings.TrimSpace(text + " " + s.data.Record)
 }
 
-// look decodes a record. A catalogue, which may be nil, says what records without any
-// attributes are. The result refers to the record's memory.
+// look decodes a record. A catalogue, which may be nil, names the type of records without
+// any attributes. The result refers to the record's memory.
 func look(r *transport.Record, d *catalog.Document) *seen {
-	// Decode fills in place, key, headers and value even where it fails.
+	// Decode fills in key, headers and value even if it fails.
 	s := new(seen)
 	s.problem = foreign.Decode(r, &s.event)
 	if s.problem != nil && d != nil && foreign.DecodePlain(mask.PlainType([]*catalog.Document{d}, letter.FirstRead(&s.event)), r, &s.event) {
 		s.problem = nil
 	}
 	if r.Excess != nil {
-		// A lost part may change what the event means, so the record is shown with
-		// the problem and not as if it were whole.
+		// A lost part may change what the event means, so the record is shown with the problem
+		// rather than as if it were whole.
 		s.problem = r.Excess
 	}
 	return s
 }
 
-// place names the record as TOPIC/PARTITION@OFFSET, which other commands take
-// as an argument. A record that is yet to be published has its topic alone.
+// place names the record as TOPIC/PARTITION@OFFSET, which other commands accept as an
+// argument. A record that is not published yet has only its topic.
 func (s *seen) place() string {
 	if s.event.Partition < 0 {
 		return s.event.Topic
@@ -154,8 +153,8 @@ func (s *seen) place() string {
 	return fmt.Sprintf("%s/%d@%d", s.event.Topic, s.event.Partition, s.event.Offset)
 }
 
-// line is a record as one line of JSON. Its fields are a contract: scripts read
-// them.
+// line is a record as one line of JSON. Scripts read its fields, so they must stay
+// compatible.
 type line struct {
 	// Topic, Partition and Offset are the record's place in the log.
 	Topic     string `json:"topic"`
@@ -171,32 +170,31 @@ type line struct {
 	Headers [][2]string `json:"headers,omitempty"`
 	// Tombstone is set for a record without a value, which deletes its key.
 	Tombstone bool `json:"tombstone,omitempty"`
-	// Event is the CloudEvent in its JSON format. A record that is not an event
-	// has Problem, which says why, and its bytes as Value, in Base64.
+	// Event is the CloudEvent in its JSON format. A record that is not an event instead has
+	// Problem, which says why, and its bytes as Value, in Base64.
 	Event   json.RawMessage `json:"event,omitempty"`
 	Problem string          `json:"problem,omitempty"`
 	Value   []byte          `json:"value,omitempty"`
-	// Hidden says why the data is left out, where a catalogue says what may be shown.
+	// Hidden says why the data is left out, if a catalogue decides what may be shown.
 	Hidden string `json:"hidden,omitempty"`
-	// Schema is the id, type and record of the registry's schema that the event names,
-	// and Data its data, read by that; SchemaProblem says why it could not be read.
+	// Schema is the id, type and record of the registry's schema that the event names. Data
+	// is the data decoded by it; SchemaProblem says why that failed.
 	Schema        string          `json:"schema,omitempty"`
 	Data          json.RawMessage `json:"data,omitempty"`
 	SchemaProblem string          `json:"schemaProblem,omitempty"`
 }
 
-// line returns the record for programs. An event that the JSON format of CloudEvents
-// has no form for, such as one with an attribute that is not UTF-8, is a problem of
-// this record alone: the next ones are shown.
+// line returns the record for programs. If the JSON format of CloudEvents can't express
+// the event, such as an attribute that is not UTF-8, the line has a problem, and the next
+// records are still shown.
 func (s *seen) line() *line {
 	e := &s.event
-	// Made from the record's memory, which is valid until the caller returns: a line is
-	// printed before that.
+	// The line refers to the record's memory, so it must be printed before the caller returns.
 	l := &line{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Timestamp: instant{e.Timestamp}, Tombstone: e.Tombstone}
 	if e.Key != nil {
 		key := string(e.Key)
 		l.Key = &key
-		// JSON has no form for other bytes: as text they would come out changed.
+		// JSON can't hold other bytes: as text they would come out changed.
 		if !utf8.Valid(e.Key) {
 			l.KeyBytes = e.Key
 		}
@@ -215,17 +213,17 @@ func (s *seen) line() *line {
 	case s.problem != nil:
 		l.Problem, l.Value = s.problem.Error(), e.Data
 	case !e.Tombstone:
-		// One form for both content modes: what was published in binary mode is
-		// shown as the structured form that means the same.
+		// One form for both content modes: an event in binary mode is shown in the equivalent
+		// structured form.
 		var encoder wire.Encoder
 		var r transport.Record
 		if err := encoder.Structured(e, &r); err != nil {
 			l.Problem, l.Value = err.Error(), e.Data
 			break
 		}
-		// The value is the encoder's memory, which is valid until its next use.
+		// The value is the encoder's memory, which its next use overwrites.
 		l.Event = bytes.Clone(r.Value)
-		// Data of a JSON media type is copied as it is, and may be no JSON at all.
+		// Data of a JSON media type is copied unchecked, and may not be JSON.
 		if !json.Valid(l.Event) {
 			l.Event, l.Problem, l.Value = nil, "the event has no form in JSON", e.Data
 		}
@@ -233,24 +231,24 @@ func (s *seen) line() *line {
 	return l
 }
 
-// printLine writes the record without an indent, so that each record is one line
-// for jq and similar tools.
+// printLine prints the record without indentation, so that each record is one line for jq
+// and similar tools.
 func (a *app) printLine(s *seen) error { return a.encodeJSON(s.line(), "") }
 
-// printEvent writes the record for people: a head of place, type and key, then
+// printEvent prints the record for people: a heading of time, place, type and key, then
 // the data. With whole it adds all attributes and headers.
 func (a *app) printEvent(s *seen, whole bool) error {
 	e := &s.event
-	// Records of the first message format have no timestamp.
-	// A zero time would look like one of the year 1.
+	// Records of the first message format have no timestamp, and a zero time would look like
+	// the year 1.
 	at := "no timestamp"
 	if !e.Timestamp.IsZero() {
 		at = e.Timestamp.Local().Format("2006-01-02 15:04:05.000")
 	}
-	// The place has the form that dlq show and skip take, so it can be copied.
+	// dlq show and skip accept the place in this form, so it can be copied.
 	head := a.paint(at, text.Faint) + "  " + a.paint(s.place(), text.FgCyan)
 	switch {
-	// The problem takes the place of the type, which such a record may lack.
+	// The problem replaces the type, which such a record may lack.
 	case s.problem != nil:
 		head += "  " + a.paint(s.problem.Error(), text.FgRed)
 	case e.Tombstone:
@@ -258,7 +256,7 @@ func (a *app) printEvent(s *seen, whole bool) error {
 	default:
 		head += "  " + a.paint(e.Type, text.Bold, text.FgGreen)
 	}
-	// An empty key is shown as "": it is one, and orders events as any other.
+	// An empty key is shown as "": it is a key, and orders events like any other.
 	if e.Key != nil {
 		head += "  key=" + visible(quoted(e.Key))
 	}
@@ -277,7 +275,7 @@ func (a *app) printEvent(s *seen, whole bool) error {
 			return err
 		}
 	}
-	// Shown without --whole too: the data below is then the raw bytes.
+	// Shown without --whole too, because the data below is then the raw bytes.
 	if s.unread != nil {
 		if err := a.say("  %s", a.paint(s.unread.Error(), text.FgRed)); err != nil {
 			return err
@@ -292,13 +290,12 @@ func (a *app) printEvent(s *seen, whole bool) error {
 	return a.say("  %s", s.payload(whole))
 }
 
-// attributes returns the CloudEvents attributes that the event has, then the
-// headers that are not part of it, as names and values.
-// The order is fixed, extensions by name, so that two events can be compared by
-// eye.
+// attributes returns the names and values of the event's CloudEvents attributes, then of
+// the headers that are not part of it. The order is fixed, with extensions by name, so that
+// two events can be compared by eye.
 func (s *seen) attributes() (rows [][2]string) {
 	e := &s.event
-	// Optional attributes that are absent are empty here.
+	// Absent optional attributes are empty here.
 	add := func(name, value string) {
 		if value != "" {
 			rows = append(rows, [2]string{name, value})
@@ -325,15 +322,14 @@ func (s *seen) attributes() (rows [][2]string) {
 	return rows
 }
 
-// payload returns the data: JSON compact, or indented if whole, other text
-// quoted, and of binary data the size. Data that was read by its schema is JSON.
+// payload returns the data: JSON compact, or indented if whole; other text quoted; and for
+// binary data its size. Data decoded by its schema is JSON.
 func (s *seen) payload(whole bool) shown {
 	data := s.event.Data
 	if s.data != nil && s.data.JSON != nil {
 		data = s.data.JSON
 	}
-	// Data is judged by what it is and not by its media type: text that calls itself JSON
-	// may be none.
+	// The data itself decides, not its media type: text that claims to be JSON may not be.
 	var b bytes.Buffer
 	switch {
 	case whole && json.Indent(&b, data, "  ", "  ") == nil:
@@ -344,9 +340,9 @@ func (s *seen) payload(whole bool) shown {
 	return visible(quoted(data))
 }
 
-// quoted returns bytes in a form that is safe on a terminal. Text with control
-// characters or spaces is quoted as a Go string, since a payload may hold
-// escape sequences; bytes that are not text are shown by their number.
+// quoted returns bytes in a form that is safe on a terminal. Text with control characters
+// or spaces is quoted as a Go string, since a payload may contain escape sequences. For
+// bytes that are not text it returns their number.
 func quoted(b []byte) string {
 	switch {
 	case !utf8.Valid(b):

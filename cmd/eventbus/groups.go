@@ -20,8 +20,8 @@ func newGroupsCommand(a *app) *cobra.Command {
 		newGroupsListCommand(a), newGroupsDescribeCommand(a), newGroupsTypesCommand(a), newGroupsResetCommand(a), newGroupsDeleteCommand(a))
 }
 
-// newGroupsListCommand returns the command that lists groups, those of other
-// programs too.
+// newGroupsListCommand returns the command that lists groups, including those of other
+// programs.
 func newGroupsListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the consumer groups of the cluster", Args: cobra.NoArgs,
@@ -32,20 +32,20 @@ func newGroupsListCommand(a *app) *cobra.Command {
 // groupLine is the line of a group in a list.
 type groupLine struct {
 	Group string `json:"group"`
-	// State and Protocol are Kafka's words, such as Stable and consumer; empty
-	// where the broker does not know them.
+	// State and Protocol are Kafka's terms, such as Stable and consumer; empty if the broker
+	// does not report them.
 	State    string `json:"state,omitempty"`
 	Protocol string `json:"protocol,omitempty"`
 }
 
-// listGroups prints the groups. If some brokers don't answer, it prints those
-// of the others and fails.
+// listGroups prints the groups. If some brokers don't answer, it prints the groups of
+// the others and returns an error.
 func (a *app) listGroups(ctx context.Context) error {
 	t, err := a.transport(ctx)
 	if err != nil {
 		return err
 	}
-	// Each broker coordinates some of the groups, so each is asked.
+	// Each broker coordinates some of the groups, so all are asked.
 	groups, err := kafka.NewAdmin(t).Groups(ctx)
 	lines, rows := []groupLine{}, []table.Row{}
 	for _, g := range groups {
@@ -87,8 +87,8 @@ that lies behind the end ("lag"), how many events beyond it are finished already
 // groupDescription is a group in full, for programs.
 type groupDescription struct {
 	groupLine
-	// Coordinator is the broker's id. Balancer is the assignment strategy that the
-	// members agreed on.
+	// Coordinator is the broker's id. Balancer is the assignment strategy on which the
+	// members agreed.
 	Coordinator int32  `json:"coordinator"`
 	Balancer    string `json:"balancer,omitempty"`
 	// Lag is the sum over all partitions, in events.
@@ -103,16 +103,15 @@ type memberLine struct {
 	ID         string `json:"id"`
 	InstanceID string `json:"instanceId,omitempty"`
 	ClientID   string `json:"clientId"`
-	// Library is the client library that the member seems to be of; empty if nothing
-	// tells.
+	// Library is the client library that the member seems to use; empty if unknown.
 	Library string `json:"library,omitempty"`
 	Host    string `json:"host"`
-	// Partitions is how many it has.
+	// Partitions is how many partitions it has.
 	Partitions int `json:"partitions"`
 }
 
-// libraryOf returns the client library that a member seems to be of. Members of this
-// one tell their types; of the others the client id tells, if it is their default.
+// libraryOf returns the client library that a member seems to use. Members of this library
+// announce their types; others are recognized by their default client ids.
 func libraryOf(m *kafka.GroupMember) string {
 	id := m.ClientID
 	switch {
@@ -144,19 +143,17 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 	}
 	d := groupDescription{
 		groupLine: groupLine{g.Name, g.State, g.Protocol}, Coordinator: g.Coordinator, Balancer: g.Balancer,
-		// Empty and not nil, so that JSON has [] for a group that nobody is in.
+		// Empty rather than nil, so that JSON has [] for a group without members.
 		Members: []memberLine{}, Partitions: []grouplag.Partition{},
 	}
 	for _, m := range g.Members {
 		d.Members = append(d.Members, memberLine{m.ID, m.InstanceID, m.ClientID, libraryOf(&m), m.Host, len(m.Assigned)})
 	}
-	// Commits and ends are read one after the other, so the lag of a busy partition is a
-	// little too large.
+	// Commits are read before ends, so the lag of a busy partition is slightly too large.
 	if d.Partitions, err = grouplag.Of(ctx, t, name, grouplag.Owners(&g)); err != nil {
 		return err
 	}
-	// The sum is of what is known: partitions without a commit count from their first
-	// offset.
+	// Partitions without a commit count from their first offset.
 	for _, p := range d.Partitions {
 		d.Lag += p.Lag
 	}
@@ -168,7 +165,7 @@ func (a *app) describeGroup(ctx context.Context, name string) error {
 
 // oneGroup describes a group that has to exist.
 func (a *app) oneGroup(ctx context.Context, t *kafka.Transport, name string) (kafka.Group, error) {
-	// A group without members exists for as long as it has commits.
+	// A group without members exists as long as it has commits.
 	g, err := kafka.NewAdmin(t).Group(ctx, name)
 	if errors.Is(err, kafka.ErrGroupMissing) {
 		return g, fmt.Errorf("group %s does not exist: see eventbus groups list", name)
@@ -176,8 +173,8 @@ func (a *app) oneGroup(ctx context.Context, t *kafka.Transport, name string) (ka
 	return g, err
 }
 
-// printGroup prints a group for people. Lag in a partition that no member owns
-// is coloured: it only grows.
+// printGroup prints a group for people. Lag in a partition that no member owns is
+// coloured, since it can only grow.
 func (a *app) printGroup(d *groupDescription) error {
 	if err := a.say("%s  %s, %s, lag %d, coordinated by broker %d", a.paint(d.Group, text.Bold), d.State, counted(len(d.Members), "member"), d.Lag, d.Coordinator); err != nil {
 		return err
@@ -194,11 +191,11 @@ func (a *app) printGroup(d *groupDescription) error {
 	rows = nil
 	for _, p := range d.Partitions {
 		committed := fmt.Sprint(p.Committed)
-		// A member owns the partition and has not committed yet.
+		// A member owns the partition but has not committed yet.
 		if p.Committed < 0 {
 			committed = "none"
 		}
-		// A number of this program's own, so it needs no escapes before it is coloured.
+		// A number of this program, so it needs no escaping before it is coloured.
 		lag := shown(fmt.Sprint(p.Lag))
 		if p.Lag > 0 && p.Member == "" {
 			lag = a.paint(string(lag), text.FgYellow)

@@ -18,13 +18,11 @@ import (
 
 // reset holds the command's flags.
 type reset struct {
-	// to is the text of --to, resolved by moves. Offsets in it apply to all
-	// partitions.
+	// to is the text of --to, which moves resolves. An offset applies to all partitions.
 	to string
-	// topics are names; none is misuse, since a reset of everything by accident is
-	// worse than a flag to write.
+	// topics are names. They are required, so that nobody resets everything by accident.
 	topics []string
-	// partitions narrows all topics down; empty means all partitions.
+	// partitions restricts all topics; empty means all partitions.
 	partitions []int32
 }
 
@@ -51,8 +49,7 @@ that is set back handles it again. Look with --dry-run first.`,
 	return c
 }
 
-// move is the change of one partition: the offset of its commit before and
-// after.
+// move is the change of one partition: its commit before and after.
 type move struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
@@ -65,11 +62,11 @@ type move struct {
 	Passed int64 `json:"passed"`
 }
 
-// resetGroup shows the moves, asks, and commits them. A dry run works while
-// members run; the change itself does not, since a member would commit its own
-// position over it. The broker refuses that too.
+// resetGroup shows the moves, asks, and commits them. A dry run works while members run.
+// The change itself does not, since a member would overwrite it with its own position;
+// the broker refuses it too.
 func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
-	// Checked here and not as required flags, for one message with both names.
+	// Checked here rather than by required flags, for one message with both names.
 	if r.to == "" || len(r.topics) == 0 {
 		return misuse("groups reset needs --topic and --to: name what to move, and where to")
 	}
@@ -90,7 +87,7 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 	}
 	var rows []table.Row
 	commits := make([]transport.Commit, 0, len(moves))
-	// Sums for the question: how much is handled twice, and how much never.
+	// Sums for the question: how much is read again, and how much never.
 	again, passed := int64(0), int64(0)
 	for _, m := range moves {
 		from := strconv.FormatInt(m.From, 10)
@@ -100,28 +97,28 @@ func (a *app) resetGroup(ctx context.Context, group string, r *reset) error {
 		rows = append(rows, table.Row{m.Topic, m.Partition, from, m.To, m.Again, m.Passed})
 		commits = append(commits, transport.Commit{
 			Partition: transport.Partition{Topic: m.Topic, Partition: m.Partition}, Offset: m.To, LeaderEpoch: -1,
-			// LeaderEpoch −1 is Kafka's "not known". Metadata stays empty, which drops
-			// the progress beyond the old commit.
+			// LeaderEpoch −1 is Kafka's "unknown". Empty metadata drops the progress beyond the old
+			// commit.
 		})
 		again, passed = again+m.Again, passed+m.Passed
 	}
 	if err := a.show(moves, table.Row{"topic", "partition", "from", "to", "again", "passed over"}, rows); err != nil || a.dryRun {
 		return err
 	}
-	// Members may start while the question stands: the broker refuses the change then.
+	// Members may start while the question is open: then the broker refuses the change.
 	if err := a.confirm(ctx, "Move group %s: %s read again, %d passed over", group, counted(again, "offset"), passed); err != nil {
 		return err
 	}
 	if err := kafka.NewAdmin(t).ResetGroup(ctx, group, commits...); err != nil {
 		return err
 	}
-	// On stderr: stdout has the moves already, as JSON for programs.
+	// On stderr, since stdout has the moves already, as JSON for programs.
 	a.note("Group %s is moved.", group)
 	return nil
 }
 
-// idle returns an error if a group has members, except in a dry run. The rule is checked
-// before the work, so that the answer is quick; the broker is what holds it.
+// idle returns an error if a group has members, except in a dry run. Checking this before
+// the work makes the answer quick; the broker enforces it.
 func (a *app) idle(g *kafka.Group) error {
 	if len(g.Members) == 0 || a.dryRun {
 		return nil
@@ -129,12 +126,10 @@ func (a *app) idle(g *kafka.Group) error {
 	return fmt.Errorf("group %s has %s (%s): %w", g.Name, counted(len(g.Members), "member"), g.Members[0].ClientID, kafka.ErrGroupBusy)
 }
 
-// moves resolves --to for each partition and returns the change of each. It changes
-// nothing. The error names a partition whose log does not have the offset asked
-// for.
+// moves resolves --to and returns the change of each partition. It changes nothing. Its
+// error names a partition whose log does not have the requested offset.
 func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *reset) ([]move, error) {
-	// --to has the forms of tail's --from.
-	// Both commands understand the same words, so what tail showed can be moved to.
+	// --to has the same forms as tail's --from, so what tail showed can be moved to.
 	where := tail{from: r.to}
 	start, offset, err := where.start(time.Now())
 	if err != nil {
@@ -147,7 +142,7 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 			return nil, err
 		}
 		for _, p := range grouplag.Partitions(info) {
-			// A number that only some of the topics have narrows down those.
+			// A number that only some of the topics have restricts only those.
 			if len(r.partitions) == 0 || slices.Contains(r.partitions, p.Partition) {
 				partitions = append(partitions, p)
 			}
@@ -156,12 +151,12 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 	if len(partitions) == 0 {
 		return nil, misuse("--partition: the topics have none of these")
 	}
-	// The end is a valid place, as for latest: what comes next is read.
+	// The end is a valid place, as for latest: what is published next is read.
 	first, end, err := grouplag.Edges(ctx, t, partitions...)
 	if err != nil {
 		return nil, err
 	}
-	// A time that is later than all records leads to the end.
+	// A time after the last record leads to the end.
 	to, err := t.Admin().Offsets(ctx, start, partitions...)
 	if err != nil {
 		return nil, err
@@ -174,15 +169,15 @@ func (a *app) moves(ctx context.Context, t *kafka.Transport, group string, r *re
 	for _, p := range partitions {
 		m := move{Topic: p.Topic, Partition: p.Partition, From: -1, To: to[p]}
 		if offset >= 0 {
-			// Outside of the log members would begin by their own policy, and not where the
-			// operator wants them to.
+			// Outside the log, members would begin by their own policy rather than where the operator
+			// wants.
 			if offset < first[p] || offset > end[p] {
 				return nil, fmt.Errorf("%s has offsets from %d up to %d: %d lies outside; name other --partition or --to", p, first[p], end[p], offset)
 			}
 			m.To = offset
 		}
-		// A group without a commit, or with one that retention overtook, would
-		// begin at the first offset.
+		// A group without a commit, or with one that retention overtook, would begin at the first
+		// offset.
 		from := first[p]
 		if c, ok := commits[p]; ok {
 			m.From = c.Offset
@@ -213,7 +208,7 @@ were brought back are handled once more. Look with --dry-run first.`,
 }
 
 // deleteGroup shows what the group has committed, asks, and deletes it. A dry run works while
-// members run; the change itself does not.
+// members run; the deletion does not.
 func (a *app) deleteGroup(ctx context.Context, name string) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -257,7 +252,7 @@ func (a *app) deleteGroup(ctx context.Context, name string) error {
 	if err := a.confirm(ctx, "Delete group %s: %s", name, means); err != nil {
 		return err
 	}
-	// Members may have started while the question stood: the broker refuses it then.
+	// Members may start while the question is open: then the broker refuses the deletion.
 	if err := kafka.NewAdmin(t).DeleteGroup(ctx, name); err != nil {
 		return err
 	}

@@ -54,8 +54,8 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// TestDeleteGroup: a group is deleted once its members have stopped, and what that loses is
-// said before.
+// TestDeleteGroup: a group is deleted once its members have stopped, after the tool has said
+// what that loses.
 func TestDeleteGroup(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		group := "trial-" + b.Environment()
@@ -184,8 +184,8 @@ func TestSkipHeld(t *testing.T) {
 	})
 }
 
-// TestLibraryOf knows members by the types that they tell, or by default client ids:
-// those of kafka-go v0.4.51, sarama v1.61, watermill-kafka v3, franz-go v1.22,
+// TestLibraryOf recognizes members by the types that they announce, or by default client
+// ids: those of kafka-go v0.4.51, sarama v1.61, watermill-kafka v3, franz-go v1.22,
 // librdkafka 2 and Kafka's Java clients 4.4.
 func TestLibraryOf(t *testing.T) {
 	for want, members := range map[string][]kafka.GroupMember{

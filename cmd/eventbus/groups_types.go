@@ -19,8 +19,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// newGroupsTypesCommand returns the command that answers why events are held, and
-// which gives a type up with --forget.
+// newGroupsTypesCommand returns the command that shows why events are held, and with
+// --forget gives up a type.
 func newGroupsTypesCommand(a *app) *cobra.Command {
 	var admins []string
 	var forget, topic string
@@ -46,8 +46,7 @@ handles it.`,
 	c.Flags().StringVar(&forget, "forget", "", "`type` to give up")
 	c.Flags().StringVar(&topic, "topic", "", "`topic` of the type to give up")
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
-		// Only --forget and --topic together change anything; one alone is a
-		// mistake.
+		// Only --forget and --topic together change anything; one alone is a mistake.
 		if forget == "" && topic == "" {
 			return a.groupTypes(ctx, args[0], admins)
 		}
@@ -59,31 +58,30 @@ handles it.`,
 	return c
 }
 
-// typesDescription is what a group handles, for programs.
+// typesDescription lists what a group handles, for programs.
 type typesDescription struct {
 	Group   string        `json:"group"`
 	Members []typesMember `json:"members"`
-	// Held is what the members of --admin hold, as they see it.
+	// Held is what the members of --admin report that they hold.
 	Held []heldLine `json:"held"`
 }
 
-// typesMember is a member of a group with the types that it announced.
+// typesMember is a member of a group and the types that it announced.
 type typesMember struct {
 	ID       string `json:"id"`
 	ClientID string `json:"clientId"`
 	Host     string `json:"host"`
-	// Types is empty if the member announces none: it is of another library, or of
-	// an older version of this one.
+	// Types is empty if the member announces none: it uses another library, or an older
+	// version of this one.
 	Types []typeLine `json:"types"`
 }
 
-// typeLine is a type that a member handles. Topic and Type are empty where only the
-// ID is known.
+// typeLine is a type that a member handles. Topic and Type are empty if only the ID is
+// known.
 type typeLine struct {
 	Topic string `json:"topic,omitempty"`
 	Type  string `json:"type,omitempty"`
-	// ID is the four-byte hash that members of KIP-848 groups announce in place of
-	// names.
+	// ID is the four-byte hash that members of KIP-848 groups announce instead of names.
 	ID uint32 `json:"id"`
 }
 
@@ -92,16 +90,16 @@ func (t typeLine) compare(o typeLine) int {
 	return cmp.Or(cmp.Compare(t.Topic, o.Topic), cmp.Compare(t.Type, o.Type), cmp.Compare(t.ID, o.ID))
 }
 
-// heldLine is a type that a member holds events of.
+// heldLine is a type of which a member holds events.
 type heldLine struct {
 	// Member is the URL of its admin handler.
 	Member string `json:"member"`
 	eventbus.HeldType
 }
 
-// groupTypes prints which member handles which types, and what is held. The names
-// of types come from all sources first, since a member that announces ids may be
-// listed before one that announces names.
+// groupTypes prints which member handles which types, and what is held. It collects the
+// names of types from all sources first, since a member that announces ids may be listed
+// before one that announces names.
 func (a *app) groupTypes(ctx context.Context, name string, admins []string) error {
 	t, err := a.transport(ctx)
 	if err != nil {
@@ -114,8 +112,7 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 	// Empty lists, not nil: JSON shows them as [].
 	d := typesDescription{Group: name, Members: []typesMember{}, Held: []heldLine{}}
 	names := make(map[uint32]typeLine)
-	// A number is a hash of topic and type: who knows the names can compute it, and no
-	// other direction leads back.
+	// An id is a hash of topic and type, so it can only be found from the names.
 	learn := func(topic, typ string) {
 		id := uint32(grouptypes.Of(topic, typ))
 		names[id] = typeLine{topic, typ, id}
@@ -128,8 +125,8 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 		}
 	}
 	for _, address := range admins {
-		// An address that does not answer fails the command: without it the list of what is
-		// held would look complete.
+		// An address that does not answer fails the command: otherwise the list of what is held
+		// would look complete.
 		seen, err := a.inspectionOf(ctx, address, name)
 		if err != nil {
 			return err
@@ -151,14 +148,12 @@ func (a *app) groupTypes(ctx context.Context, name string, admins []string) erro
 	return a.printTypes(&d)
 }
 
-// typesOf returns a member's line. Types whose name nobody gave keep their id
-// alone.
+// typesOf returns the line of a member. Types without a known name have only their id.
 func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMember {
 	line := typesMember{m.ID, m.ClientID, m.Host, []typeLine{}}
-	// names is read only, so a missing entry yields the zero line, which takes the
-	// id.
+	// For an unknown id, names returns the zero line, which gets the id.
 	for _, id := range m.TypeIDs {
-		// Four bytes may stand for two types; that of the last source is shown then.
+		// An id may stand for two types: the name that was learned last is shown.
 		t, known := names[id]
 		if !known {
 			t.ID = id
@@ -173,9 +168,9 @@ func (a *app) typesOf(m *kafka.GroupMember, names map[uint32]typeLine) typesMemb
 func (a *app) printTypes(d *typesDescription) error {
 	var rows []table.Row
 	for _, m := range d.Members {
-		// A row all the same, so that each member is seen.
+		// A row anyway, so that every member is listed.
 		if len(m.Types) == 0 {
-			rows = append(rows, table.Row{m.ID, m.Host, "", "tells nothing"})
+			rows = append(rows, table.Row{m.ID, m.Host, "", "announces nothing"})
 		}
 		for _, t := range m.Types {
 			rows = append(rows, table.Row{m.ID, m.Host, t.Topic, cmp.Or(t.Type, fmt.Sprintf("%08x, of unknown name", t.ID))})
@@ -187,8 +182,8 @@ func (a *app) printTypes(d *typesDescription) error {
 	rows = nil
 	for _, h := range d.Held {
 		state := "a member handles it"
-		// Events are held for a while after the last member that handles the type is gone:
-		// another one may come with a deployment.
+		// Events are held for a while after the last member that handles the type is gone, since
+		// a deployment may bring another.
 		if !h.Live {
 			state = "nobody handles it, for " + (time.Duration(h.UntilMs) * time.Millisecond).Round(time.Second).String() + " more"
 		}
@@ -197,12 +192,12 @@ func (a *app) printTypes(d *typesDescription) error {
 	return a.printTable(table.Row{"held at", "topic", "type", "keys", "events", ""}, rows)
 }
 
-// maxInspection bounds the bytes that are read of an admin handler's answer: the
-// address may be that of any server.
+// maxInspection bounds an admin handler's answer in bytes, since the address may be that
+// of any server.
 const maxInspection = 64 << 20
 
-// inspectionOf asks an admin handler for the state of a group. It fails if the
-// service there is no member of it.
+// inspectionOf asks an admin handler for the state of a group. It returns an error if the
+// service there is not a member of the group.
 func (a *app) inspectionOf(ctx context.Context, address, group string) (eventbus.GroupInspection, error) {
 	var none eventbus.GroupInspection
 	target, err := url.JoinPath(address, "groups")
@@ -224,16 +219,16 @@ func (a *app) inspectionOf(ctx context.Context, address, group string) (eventbus
 			return seen.Groups[i], nil
 		}
 	}
-	return none, fmt.Errorf("the service at %s is no member of group %s", address, group)
+	return none, fmt.Errorf("the service at %s is not a member of group %s", address, group)
 }
 
-// forgetType orders members to give a type up, one after the other. If one fails,
-// those before it have done so, and the error names it: the order can be repeated.
+// forgetType orders members to give up a type, one after another. If one fails, the error
+// names it, and those before it have done so: the order can be repeated.
 func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins []string) error {
 	if a.dryRun {
 		return a.say("%s would be asked to give up type %s of topic %s.", counted(len(admins), "member"), typ, topic)
 	}
-	// Asked once for all members: the order is one.
+	// Asked once for all members, since it is one order.
 	if err := a.confirm(ctx, "Give up type %s of topic %s in group %s", typ, topic, group); err != nil {
 		return err
 	}
@@ -258,15 +253,15 @@ func (a *app) forgetType(ctx context.Context, group, topic, typ string, admins [
 	return nil
 }
 
-// askService sends a request to an admin handler and returns its response, of a
-// status below 300, whose body the caller closes. Any other status is an error.
+// askService sends a request to an admin handler and returns its response, whose body the
+// caller closes. Any status from 300 on is an error.
 func (a *app) askService(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, misuse("--admin: %v", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	// Only over a way on which the token can't be read.
+	// authorize refuses to send the token where it could be read.
 	if err := authorize(req); err != nil {
 		return nil, err
 	}
@@ -274,7 +269,7 @@ func (a *app) askService(ctx context.Context, method, target string, body []byte
 	if err != nil {
 		return nil, err
 	}
-	// Redirects are among them: service does not follow any.
+	// Redirects are errors too, since service does not follow them.
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		defer resp.Body.Close()
 		return nil, refusal(resp)

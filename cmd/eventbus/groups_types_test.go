@@ -17,7 +17,7 @@ type customerMoved struct {
 	Street     string
 }
 
-// until waits for what no signal tells of.
+// until polls for a state that nothing signals.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	over := time.After(time.Minute)
@@ -30,8 +30,8 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// TestGroupsTypes: of a group whose older member does not know a type the tool shows
-// who does, what is held, and gives a type up.
+// TestGroupsTypes: if an older member of a group does not know a type, the tool shows who
+// does and what is held, and gives the type up.
 func TestGroupsTypes(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		group := "types-" + b.Environment()

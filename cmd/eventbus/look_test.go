@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestLookForeign: a record that says of itself whose it is has a type and an id.
-// Any other is shown with why it is not an event.
+// TestLookForeign: a record of a known other program has a type and an id. Any other record
+// is shown with the reason why it is not an event.
 func TestLookForeign(t *testing.T) {
 	r := &transport.Record{
 		Topic: "orders", Value: []byte(`{}`),
@@ -29,9 +29,9 @@ func TestLookForeign(t *testing.T) {
 	}
 }
 
-// TestLookPlain: records of a topic in the format plain say nothing of themselves. A
-// catalogue with one type on the topic says what they are, in dead letters too, and what of
-// them is personal; no record that is something else is taken for one.
+// TestLookPlain: records of a topic in the format plain don't name their type. A catalogue
+// with one type on the topic names it, also in dead letters, and says which fields are
+// personal. A record of another kind does not pass for one.
 func TestLookPlain(t *testing.T) {
 	type order struct {
 		ID    string `json:"id"`
@@ -45,7 +45,7 @@ func TestLookPlain(t *testing.T) {
 	dead := []transport.Header{{Key: "eventbus-dlq-topic", Value: []byte("orders-dev")}}
 	for name, c := range map[string]struct {
 		record transport.Record
-		typ    string // empty: no event
+		typ    string // empty if it is not an event
 	}{
 		"a record":         {transport.Record{Topic: "orders-dev"}, "order"},
 		"a letter":         {transport.Record{Topic: "orders-dev.billing.dlq", Headers: dead}, "order"},

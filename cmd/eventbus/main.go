@@ -1,27 +1,28 @@
 // Command eventbus looks after topics, groups and events of an event bus on
-// Apache Kafka. It needs no service of the bus to be running.
+// Apache Kafka. It does not need any service of the bus to be running.
 //
 //	eventbus --brokers localhost:9092 doctor
 //	eventbus tail prod.sales.public.customers.v1 --from 15m
 //
-// Connections come from the same files and variables that services read (see
-// package config), or from --brokers and --config. The exit code is 0 if all
-// went well, 1 if something failed, 2 if the command line can't be understood.
+// Connections are configured by the same files and variables that services read (see
+// package config), or by --brokers and --config. The exit code is 0 if all went well,
+// 1 if something failed, and 2 if the command line can't be understood.
 //
 // The files, by command:
 //
-//	main, command         the program, its flags, what all commands share, what shells complete
-//	app, settings         the cluster, its configuration, the admin handlers of services
-//	topics, topics_diff, topics_provision  topics, how they differ from a catalogue, what is missing
+//	main, command           the program, its flags, what all commands share, shell completion
+//	app, settings           the cluster, its configuration, the admin handlers of services
+//	topics, topics_diff, topics_provision  topics, how they differ from a catalogue, creating missing ones
 //	tail, publish, event    events, and how one is shown
-//	groups, groups_reset    consumer groups
-//	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip, dlq_jobs  dead letters, over the internal/redrive of the root
-//	replay                  handlers run again, by a service
-//	catalog, schemas         catalogues and the documents out of them, a schema registry
+//	groups, groups_reset, groups_types  consumer groups, and the types that they handle
+//	dlq, dlq_show, dlq_decide, dlq_replay, dlq_skip, dlq_jobs  dead letters, by internal/redrive of the root module
+//	replay                  replays by a service's handlers
+//	outbox, outbox_relay    an outbox on PostgreSQL, and its relay
+//	catalog, schemas        catalogues and documents made from them, a schema registry
 //	doctor, doctor_checks   an examination of all of these
-//	console                 pages in a browser, over the console of the root
+//	console                 pages in a browser, by package console of the root module
 //	dev                     a broker and a console for a developer's machine
-//	table, visible          output, and what makes it inert on a terminal
+//	table, visible          output, and making it safe for a terminal
 package main
 
 import (
@@ -37,15 +38,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes. Scripts tell a failed command from a mistyped one by them.
+// Exit codes. They let scripts tell a failed command from a mistyped one.
 const (
 	exitOK     = 0
 	exitFailed = 1
 	exitMisuse = 2
 )
 
-// main turns the exit code of run into that of the process. os.Exit skips deferred
-// calls, so stop is called by hand.
+// main ends the process with the exit code of run. os.Exit skips deferred calls, so stop
+// is called explicitly.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
@@ -54,38 +55,38 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the program without its process, so that tests can call it. It returns
-// the exit code, soon after ctx is cancelled.
+// run is the program without its process, so that tests can call it. It returns the exit
+// code, soon after ctx is canceled.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	// The app and the tree of commands are made for each run, and nothing of them is kept
-	// in package variables: tests run the program many times in one process.
+	// Each run makes its own app and commands, and keeps nothing in package variables: tests
+	// run the program many times in one process.
 	a := newApp(stdin, stdout, stderr)
 	root := newRootCommand(a)
-	// Without this cobra would read the arguments of the process.
+	// Otherwise cobra would read the arguments of the process.
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	// What a command printed may be whole although closing failed, and the other
-	// way round: both errors count.
+	// The output may be complete although closing failed, or the other way round: both errors
+	// count.
 	err = errors.Join(err, a.close())
 	var wrong *misuseError
 	switch {
 	case err == nil:
 		return exitOK
-	// Failures that were printed already come first: joined with another error they
-	// would be printed twice.
+	// Checked first: joined with another error, failures that were already printed would be
+	// printed twice.
 	case errors.Is(err, errReported):
 		return exitFailed
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		// The person pressed Ctrl-C and knows why: the chain of cancelled calls would
-		// bury the word. What is left of a job is worth another.
+		// The user pressed Ctrl-C and knows why: one word says more than the chain of canceled
+		// calls. A job that is left gets its remedy too.
 		text := "interrupted"
 		if left, ok := errors.AsType[*leftError](err); ok {
 			text += ": " + left.remedy()
 		}
 		a.printError(text)
 		return exitFailed
-	// Before a command runs, every error is the command line's: cobra has no type
-	// of its own for them.
+	// Before a command runs, every error is about the command line: cobra has no type of its
+	// own for them.
 	case errors.As(err, &wrong) || !a.running:
 		a.printError(err.Error())
 		_, _ = fmt.Fprintf(stderr, "Run 'eventbus help' or a command with --help to see how it is used.\n")
@@ -98,7 +99,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // newRootCommand returns the whole tool, with the flags that all commands
 // share.
 func newRootCommand(a *app) *cobra.Command {
-	// The order here is that of the source; help sorts commands by name.
+	// In the order of the source; help sorts commands by name.
 	root := a.group("eventbus", "Look after topics, groups and events on Apache Kafka",
 		newTopicsCommand(a), newTailCommand(a), newPublishCommand(a), newGroupsCommand(a),
 		newDLQCommand(a), newOutboxCommand(a), newCatalogCommand(a), newSchemasCommand(a), newDoctorCommand(a), newConsoleCommand(a), newDevCommand(a), newReplayCommand(a))
@@ -109,14 +110,14 @@ environment (ConnectionStrings__Messaging, EventBus__Tls__â€¦, EventBus__Sasl__â
 by --brokers and --config.`
 	root.Version = version()
 	root.SetVersionTemplate("eventbus {{.Version}}\n")
-	// run prints errors: cobra would print them, and the usage, for failures
-	// that have nothing to do with the command line.
+	// run prints errors: cobra would also print the usage, for failures that have nothing to do
+	// with the command line.
 	root.SilenceErrors, root.SilenceUsage = true, true
-	// The streams of the app, so that help and completions go where tests look too.
+	// The app's streams, so that tests see help and completions too.
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	// Persistent, so that they may stand before or behind the name of a command.
+	// Persistent, so that they may precede or follow the name of a command.
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&a.brokers, "brokers", nil, "brokers of the cluster, `host:port`, separated by commas")
 	flags.StringVar(&a.config, "config", "", "configuration `file` (.json, .yaml) in place of the default ones")
@@ -129,8 +130,8 @@ by --brokers and --config.`
 	return root
 }
 
-// version returns the version of the module that the program was installed from;
-// a build in a checkout has none and says "(devel)".
+// version returns the version of the module from which the program was installed, or
+// "(devel)" for a build in a checkout.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

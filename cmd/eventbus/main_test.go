@@ -32,7 +32,7 @@ var customers = eventbus.NewTopic(eventbus.TopicConfig[customerCreated]{
 	Key: func(e customerCreated) string { return e.CustomerID },
 })
 
-// bench is a cluster, and the tool beside it.
+// bench is a cluster, on which the tool is run.
 type bench struct {
 	*kafkatest.Cluster
 	topic string // the full name of customers
@@ -52,7 +52,7 @@ func everywhere(t *testing.T, body func(*testing.T, *bench)) {
 	t.Run("Kafka", on(func(t testing.TB) *kafkatest.Cluster { return kafkatest.Open(t) }))
 }
 
-// ran is how the tool ended.
+// ran is a finished run of the tool.
 type ran struct {
 	t        *testing.T
 	args     []string
@@ -66,7 +66,7 @@ func (b *bench) run(t *testing.T, args ...string) *ran {
 	return b.feed(t, "", args...)
 }
 
-// feed is run with something on standard input.
+// feed is like run, with text on standard input.
 func (b *bench) feed(t *testing.T, stdin string, args ...string) *ran {
 	t.Helper()
 	return start(t, stdin, append([]string{"--brokers", strings.Join(b.Brokers(), ","), "--environment", b.Environment()}, args...)...)
@@ -82,13 +82,13 @@ func start(t *testing.T, stdin string, args ...string) *ran {
 	return r
 }
 
-// ok demands success, and these texts in the output.
+// ok requires success, and these texts in the output.
 func (r *ran) ok(texts ...string) *ran {
 	r.t.Helper()
 	return r.ended(exitOK, r.out, texts)
 }
 
-// fails demands an exit code, and these texts among the complaints.
+// fails requires an exit code, and these texts on standard error.
 func (r *ran) fails(code int, texts ...string) *ran {
 	r.t.Helper()
 	return r.ended(code, r.err, texts)
@@ -107,7 +107,7 @@ func (r *ran) ended(code int, where string, texts []string) *ran {
 	return r
 }
 
-// lacks demands that the output has not these texts.
+// lacks requires that none of these texts is in the output.
 func (r *ran) lacks(texts ...string) *ran {
 	r.t.Helper()
 	for _, text := range texts {
@@ -118,7 +118,7 @@ func (r *ran) lacks(texts ...string) *ran {
 	return r
 }
 
-// json reads the output.
+// json decodes the output.
 func (r *ran) json(into any) {
 	r.t.Helper()
 	if err := json.Unmarshal([]byte(r.out), into); err != nil {

@@ -20,9 +20,9 @@ import (
 
 const handbook = "../../docs/operations.md"
 
-// TestOperationsAreTrue holds the runbooks to what there is: each command line
-// is understood, each metric is exported, each address of the admin handler is
-// served, and each link leads somewhere.
+// TestOperationsAreTrue checks the runbooks against the program: each command line is
+// understood, each metric is exported, each address of the admin handler is served, and
+// each link leads somewhere.
 func TestOperationsAreTrue(t *testing.T) {
 	file, err := os.ReadFile(handbook)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestOperationsAreTrue(t *testing.T) {
 			case len(words) == 0:
 			case words[0] == "eventbus":
 				commands++
-				// A shell takes what is in quotes as one word.
+				// A shell takes text in quotes as one word.
 				whole := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(line, "quoted")
 				understood(t, strings.Fields(strings.SplitN(whole, "#", 2)[0])[1:])
 			case words[0] == "curl":
@@ -61,7 +61,7 @@ func TestOperationsAreTrue(t *testing.T) {
 	}
 	for _, m := range metrics {
 		if strings.HasPrefix(m[1], "eventbus.outbox.") {
-			continue // of another module, whose tests read this page too
+			continue // of another module, whose tests check this page too
 		}
 		if !slices.ContainsFunc(telemetry.Metrics(), func(known telemetry.Metric) bool { return known.Name == m[1] }) {
 			t.Errorf("there is no metric %s", m[1])
@@ -77,7 +77,7 @@ func TestOperationsAreTrue(t *testing.T) {
 	}
 }
 
-// understood demands that a command line is one of the tool's.
+// understood requires that a command line is one of the tool's.
 func understood(t *testing.T, args []string) {
 	t.Helper()
 	root := newRootCommand(newApp(strings.NewReader(""), nil, nil))
@@ -99,9 +99,9 @@ func understood(t *testing.T, args []string) {
 	}
 }
 
-// served demands that an address is the health page's, or served by the admin
-// handler, and that it takes what is posted there: a bus without groups answers
-// that there is no such group, and not that the body is malformed.
+// served requires that an address is the health page's or served by the admin handler, and
+// that it accepts what is posted there: a bus without groups answers that there is no such
+// group, rather than that the body is malformed.
 func served(t *testing.T, line string) {
 	t.Helper()
 	address, err := url.Parse(regexp.MustCompile(`http://\S+`).FindString(line))
@@ -129,8 +129,8 @@ func served(t *testing.T, line string) {
 	}
 }
 
-// TestOperationsColumns: the tables that the handbook shows have the columns that the
-// commands print.
+// TestOperationsColumns: the tables in the handbook have the columns that the commands
+// print.
 func TestOperationsColumns(t *testing.T) {
 	headers := map[string][]string{} // by the first column
 	files, err := filepath.Glob("*.go")

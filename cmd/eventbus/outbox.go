@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 )
 
-// databaseVariable names the database where --database does not. It is read as
-// services read connection strings.
+// databaseVariable names the database unless --database does. It is the connection string
+// that services read.
 const databaseVariable = "ConnectionStrings__Outbox"
 
 // outboxFlags are the flags of all outbox commands.
@@ -29,7 +29,7 @@ type outboxFlags struct {
 	partitioned bool
 }
 
-// of returns the table that the flags name. Empty names are outbox's defaults.
+// of returns the table that the flags name. Empty names mean the defaults of outbox.
 func (f *outboxFlags) of() outbox.Table {
 	return outbox.Table{Schema: f.schema, Name: f.table, Partitioned: f.partitioned}
 }
@@ -37,12 +37,12 @@ func (f *outboxFlags) of() outbox.Table {
 // name returns the name of the relay that a command is about.
 func (f *outboxFlags) name() string { return cmp.Or(f.relay, "default") }
 
-// newOutboxCommand returns the group of commands for an outbox on PostgreSQL. All
-// but migrate and relay read the database alone, and need no Kafka cluster.
+// newOutboxCommand returns the group of commands for an outbox on PostgreSQL. All but
+// relay use only the database, and need no Kafka cluster.
 func newOutboxCommand(a *app) *cobra.Command {
 	var f outboxFlags
-	// one makes a command about one parked event, all makes one about the whole
-	// outbox. Both open the pool when the command runs: help must not connect.
+	// one makes a command about one parked event, all a command about the whole outbox. Both
+	// open the pool when the command runs, since help must not connect.
 	one := func(use, short string, do func(ctx context.Context, pool *pgxpool.Pool, id int64) error) *cobra.Command {
 		c := &cobra.Command{
 			Use: use + " ID", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
@@ -64,8 +64,7 @@ func newOutboxCommand(a *app) *cobra.Command {
 			}),
 		}
 	}
-	// A dry run prints the statements, for those whose migrations are run by
-	// another tool.
+	// A dry run prints the statements, for users who run migrations with another tool.
 	migrate := all("migrate", "Create or update the tables", func(ctx context.Context, pool *pgxpool.Pool) error {
 		if a.dryRun {
 			sql, err := outbox.Schema(f.of())
@@ -103,9 +102,10 @@ line is seen by every user of the machine: put the address into a file and give
 	return c
 }
 
-// address returns that of the database. Errors don't quote it: it may hold a password.
+// address returns the address of the database. Errors don't quote it, since it may hold a
+// password.
 func (f *outboxFlags) address() (string, error) {
-	// The flag wins, as flags do for the cluster.
+	// The flag takes precedence, as for the cluster.
 	address := cmp.Or(f.database, os.Getenv(databaseVariable))
 	// Only the flag may name a file. The variable holds the address, as for services.
 	if file, ok := strings.CutPrefix(f.database, "@"); ok {
@@ -121,7 +121,7 @@ func (f *outboxFlags) address() (string, error) {
 	return address, nil
 }
 
-// withPool runs do with a connection to the outbox's database.
+// withPool runs do with a connection pool for the outbox's database.
 func (a *app) withPool(ctx context.Context, f *outboxFlags, do func(*pgxpool.Pool) error) error {
 	pool, err := a.pool(ctx, f)
 	if err != nil {
@@ -131,13 +131,13 @@ func (a *app) withPool(ctx context.Context, f *outboxFlags, do func(*pgxpool.Poo
 	return do(pool)
 }
 
-// pool opens the outbox's database. The caller closes it.
+// pool opens a connection pool. The caller closes it.
 func (a *app) pool(ctx context.Context, f *outboxFlags) (*pgxpool.Pool, error) {
 	address, err := f.address()
 	if err != nil {
 		return nil, err
 	}
-	// The parser's error is not passed on: it may quote parts of the address.
+	// The parser's error is not passed on, since it may quote parts of the address.
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return nil, misuse("the address of the database can't be read: it has the form postgres://USER:PASSWORD@HOST/DATABASE, with %%XX for what is special in a URL, or USER=… HOST=… DBNAME=…")
@@ -145,13 +145,11 @@ func (a *app) pool(ctx context.Context, f *outboxFlags) (*pgxpool.Pool, error) {
 	if strings.HasPrefix(f.database, "postgres") && config.ConnConfig.Password != "" && strings.Contains(f.database, config.ConnConfig.Password) {
 		a.note("a password on the command line is seen by every user of this machine: use --database @FILE, or %s", databaseVariable)
 	}
-	// It waits for no connection: an address that leads nowhere shows at the first
-	// statement.
+	// This does not connect: a wrong address shows at the first statement.
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// outboxStatus prints a line for each relay, and notes what is not visible in the
-// lines.
+// outboxStatus prints a line for each relay, and notes what the lines don't show.
 func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
 	s, err := outbox.ReadStatus(ctx, pool, f.of())
 	if err != nil {
@@ -167,8 +165,8 @@ func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFla
 	if s.Scheduled > 0 {
 		a.note("%s scheduled", counted(s.Scheduled, "event"))
 	}
-	// A minute is far above a transaction that publishes, and vacuum is held up for
-	// as long as the oldest one is open.
+	// A transaction that publishes takes far less than a minute, and vacuum is held up as long
+	// as the oldest one is open.
 	if s.Oldest.Age > time.Minute {
 		a.note("process %d of the database has had a transaction open for %v: nothing newer is vacuumed", s.Oldest.PID, s.Oldest.Age.Round(time.Second))
 	}
@@ -178,10 +176,10 @@ func (a *app) outboxStatus(ctx context.Context, pool *pgxpool.Pool, f *outboxFla
 // listed bounds how many waiting events are listed.
 const listed = 1000
 
-// outboxList prints the events that wait, at most listed of them, and notes that there
-// are more.
+// outboxList prints the waiting events, at most listed of them, and notes if there are
+// more.
 func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags) error {
-	// The oldest come first, so a list that is cut has those that hold up their keys
+	// The oldest come first, so an incomplete list has those that have held up their keys
 	// longest.
 	events, err := outbox.ListParked(ctx, pool, f.of(), listed+1)
 	if err != nil {
@@ -190,8 +188,8 @@ func (a *app) outboxList(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	return a.showParked(events)
 }
 
-// showParked prints the first listed of some waiting events. The note about the others
-// goes to stderr, so that it is no part of JSON.
+// showParked prints the first listed of some waiting events. The note about the others goes
+// to stderr, so that stdout is pure JSON.
 func (a *app) showParked(events []outbox.ParkedEvent) error {
 	if len(events) > listed {
 		events = events[:listed]
@@ -210,14 +208,13 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 	if err != nil {
 		return err
 	}
-	// The payload is not part of a list, so it is added here.
+	// Lists don't have the payload, so it is added here.
 	full := struct {
 		outbox.ParkedEvent
 		Type string `json:"type,omitempty"`
 		Data []byte `json:"data,omitempty"`
 	}{ParkedEvent: p}
-	// Event is nil where the row can't be decoded: what the columns say is shown
-	// then.
+	// Event is nil if the row can't be decoded: then only its columns are shown.
 	if p.Event != nil {
 		full.Type, full.Data = p.Event.Type, p.Event.Data
 	}
@@ -229,14 +226,14 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 }
 
 // parkedEvent returns the event that waits at the relay under an id. Its error is
-// outbox.ErrNotParked if there is none among the first listed ones.
+// outbox.ErrNotParked if the event is not among the first listed ones.
 func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) (outbox.ParkedEvent, error) {
 	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
 	if err != nil {
 		return outbox.ParkedEvent{}, err
 	}
 	for _, p := range events {
-		// The id is that of the row, which several relays may hold back, each by itself.
+		// The id is that of the row, and several relays may hold back the same row.
 		if p.ID == id && p.Relay == f.name() {
 			return p, nil
 		}
@@ -245,13 +242,13 @@ func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int
 	return outbox.ParkedEvent{}, errors.Join(outbox.ErrNotParked, errors.New("eventbus outbox list shows the waiting events"))
 }
 
-// outboxSkip shows the event before it asks: what is dropped can't be brought back.
+// outboxSkip shows the event before it asks, since a dropped event can't be brought back.
 func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
 	if err := a.outboxShow(ctx, pool, f, id); err != nil || a.dryRun {
 		return err
 	}
-	// A relay may publish the event while the question stands: SkipParked then returns
-	// that nothing waits under the id.
+	// A relay may publish the event while the question is open: then SkipParked reports that
+	// nothing waits under the id.
 	if err := a.confirm(ctx, "Drop this event, so that it is never published"); err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/postgres/outbox"
 )
 
-// newOutboxRelayCommand returns the command that runs a relay outside of a service,
-// so that publishing does not depend on the service's deployments.
+// newOutboxRelayCommand returns the command that runs a relay outside of a service, so that
+// publishing does not depend on the service's deployments.
 func newOutboxRelayCommand(a *app, f *outboxFlags) *cobra.Command {
 	var from string
 	var unfenced bool
@@ -41,26 +41,25 @@ relay can be told is read from the section Outbox of the configuration.`,
 	return c
 }
 
-// outboxRelay runs a relay until ctx is cancelled. The relay owns nothing: the bus
-// and the pool are closed here, after it has stopped.
+// outboxRelay runs a relay until ctx is canceled. The relay does not own the bus and the
+// pool, which are closed after it has stopped.
 func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, from string, unfenced bool) (err error) {
 	c, err := a.settings()
 	if err != nil {
 		return err
 	}
-	// A relay has no output of its own: it is watched by its log.
+	// A relay has no output; its log shows what it does.
 	logger := slog.New(slog.NewTextHandler(a.stderr, nil))
 	c.Bus.Logger = logger
 	if c.Bus.Environment == "" {
 		c.Bus.Environment = noEnvironment // rows name their topics in full
 	}
-	// The transport is the bus's from here on, and closed with it.
+	// The bus owns the transport from here on, and closes it.
 	bus, err := eventbus.New(kafka.New(c.Kafka), c.Bus)
 	if err != nil {
 		return err
 	}
-	// ctx has been cancelled by then in the usual case, and Close needs time to
-	// flush.
+	// ctx has usually been canceled by then, and Close needs time to flush.
 	defer func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
@@ -74,14 +73,12 @@ func (a *app) outboxRelay(ctx context.Context, pool *pgxpool.Pool, f *outboxFlag
 	if err := config.LoadSection("Outbox", &o, options...); err != nil {
 		return err
 	}
-	// The section comes first and the flags over it, so that one file serves
-	// several relays.
+	// Flags override the section, so that one file serves several relays.
 	o.Table.Schema, o.Table.Name = cmp.Or(f.schema, o.Table.Schema), cmp.Or(f.table, o.Table.Name)
 	o.Name = cmp.Or(f.relay, o.Name)
-	// The word cursor is not in the map: it gives the zero Start, which leaves the
-	// section's.
+	// cursor is not in the map, so it gives the zero Start, which keeps the section's.
 	o.From = cmp.Or(map[string]outbox.Start{"oldest": outbox.StartOldest, "now": outbox.StartNow}[from], o.From)
-	// The flag can only add to the section: there is no --fenced.
+	// The flag can only turn it on: there is no --fenced.
 	o.Unfenced = o.Unfenced || unfenced
 	o.Logger = logger
 	relay, err := outbox.NewRelay(bus, pool, o)

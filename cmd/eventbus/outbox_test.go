@@ -28,8 +28,8 @@ func database(t *testing.T) string {
 	return address
 }
 
-// TestOutboxListIsCut sees a list that has not all waiting events say so, and a whole one
-// say nothing.
+// TestOutboxListIsCut: an incomplete list of waiting events says so, and a complete one
+// does not.
 func TestOutboxListIsCut(t *testing.T) {
 	for n, want := range map[int]string{listed: "", listed + 1: "more than 1000 events wait: these are the oldest\n"} {
 		var out, notes strings.Builder
@@ -43,8 +43,8 @@ func TestOutboxListIsCut(t *testing.T) {
 	}
 }
 
-// TestOutbox leads an outbox through its commands: it is migrated, relayed, has an event
-// that Kafka refuses, and that one is listed, shown, retried and skipped.
+// TestOutbox takes an outbox through its commands: it is migrated and relayed, and an event
+// that Kafka refuses is listed, shown, retried and skipped.
 func TestOutbox(t *testing.T) {
 	address := database(t)
 	cluster := kafkatest.NewBroker(t)
@@ -136,8 +136,8 @@ func TestOutbox(t *testing.T) {
 	do("status").ok("default", fmt.Sprint("/", os.Getpid())).lacks("nobody")
 }
 
-// TestOutboxKeepsSecrets: a password is in no output, whatever is wrong, and can stay
-// off the command line, where every user of the machine reads it.
+// TestOutboxKeepsSecrets: no output contains the password, whatever goes wrong, and it can
+// stay off the command line, where every user of the machine can read it.
 func TestOutboxKeepsSecrets(t *testing.T) {
 	const secret = "s3cr3t-Pa55"
 	file := filepath.Join(t.TempDir(), "database")

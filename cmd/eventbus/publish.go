@@ -22,16 +22,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// publication holds the flags: the event, and how it is written.
-// event has the attributes that flags set directly; record completes it.
-// The event's Time is set when the record is made, and its Topic too.
+// publication holds the flags: the event, and how it is written. event has the attributes
+// that flags set directly; record sets its Time, Topic and the rest.
 type publication struct {
 	event wire.Event
 	key   string
 	// keyed is set if --key was given: an empty key is not the same as none.
 	keyed bool
-	// data is the text of --data: the data itself, @FILE, or - for standard
-	// input.
+	// data is the text of --data: the data itself, @FILE, or - for standard input.
 	data string
 	// at is the text of --time, empty for now.
 	at         string
@@ -40,12 +38,12 @@ type publication struct {
 	tombstone  bool
 	// catalog is a FILE or URL that declares the topic, empty for none.
 	catalog string
-	// partition is −1 where the key chooses it.
+	// partition is −1 if the key chooses it.
 	partition int32
 }
 
-// newPublishCommand returns the command that publishes. It speaks CloudEvents and
-// not the declarations of a service, so nothing checks the data against a type.
+// newPublishCommand returns the command that publishes. It knows CloudEvents but not the
+// declarations of a service, so nothing checks the data against a type.
 func newPublishCommand(a *app) *cobra.Command {
 	var p publication
 	c := &cobra.Command{
@@ -68,14 +66,13 @@ The topic has to exist.`,
 	flags.StringVar(&p.at, "time", "", "when it happened, RFC 3339; default now")
 	flags.StringVar(&p.event.DataContentType, "content-type", "application/json", "media `type` of the data")
 	flags.StringVar(&p.event.DataSchema, "data-schema", "", "`URI` of the data's schema")
-	// Names are checked by wire.Check, by the rules of CloudEvents.
+	// wire.Check checks names by the rules of CloudEvents.
 	flags.StringToStringVar(&p.extensions, "extension", nil, "extension attributes, `name=value`")
 	flags.BoolVar(&p.structured, "structured", false, "write the whole event as JSON into the record's value")
 	flags.BoolVar(&p.tombstone, "tombstone", false, "delete the key instead: a record without a value")
 	flags.StringVar(&p.catalog, "catalog", "", "`FILE|URL` of the catalogue that declares the topic: by its partitioner the key has its partition")
 	flags.Int32Var(&p.partition, "partition", transport.AnyPartition, "`number` of the partition, in place of the one that the key has")
-	// RunE is set after the flags: an empty --key and no --key can only be told
-	// apart by them.
+	// RunE is set after the flags, since only they tell an empty --key from none.
 	c.RunE = a.action(func(ctx context.Context, args []string) error {
 		p.keyed = flags.Changed("key")
 		return a.publish(ctx, args[0], &p)
@@ -83,7 +80,7 @@ The topic has to exist.`,
 	return c
 }
 
-// place is where a published record is, in the log of its topic.
+// place is where a published record is.
 type place struct {
 	Topic     string    `json:"topic"`
 	Partition int32     `json:"partition"`
@@ -93,11 +90,11 @@ type place struct {
 	ID string `json:"id,omitempty"`
 }
 
-// publish publishes one event and prints its place once all in-sync replicas
+// publish publishes one event, and prints its place once all in-sync replicas
 // have it.
 func (a *app) publish(ctx context.Context, topic string, p *publication) error {
-	// The record is complete before the cluster is asked: a mistake on the
-	// command line needs no connection to be found.
+	// The record is made before the cluster is asked: a mistake on the command line is found
+	// without a connection.
 	record, err := p.record(a.stdin, topic)
 	if err != nil {
 		return err
@@ -106,8 +103,7 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	if err != nil {
 		return err
 	}
-	// Brokers may create topics by themselves: a mistyped name must not become
-	// one.
+	// Brokers may create topics by themselves, and must not create one of a mistyped name.
 	info, err := a.oneTopic(ctx, t, topic)
 	if err != nil {
 		return err
@@ -123,27 +119,27 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 		}
 		return a.printEvent(look(record, nil), true)
 	}
-	// A delivery that takes longer has failed as far as an operator is
-	// concerned; the default of services is two minutes.
+	// To an operator, a delivery that takes longer has failed. The default of services is two
+	// minutes.
 	producer, err := t.NewProducer(transport.ProducerConfig{DeliveryTimeout: 30 * time.Second})
 	if err != nil {
 		return err
 	}
-	// Produce takes the record; what becomes of it is told to done.
+	// done receives the outcome of the record.
 	done := make(outcome, 1)
 	err = producer.Produce(ctx, record, done)
 	if err == nil {
-		// Close flushes: done has the outcome when it returns.
+		// Close flushes, so done has the outcome when it returns.
 		err = producer.Close(ctx)
 	}
 	if err != nil {
-		// Close may have failed because ctx ended. A second one within a time of
-		// its own lets go of connections and of what is still buffered.
+		// Close may have failed because ctx ended. A second one, with its own time limit, releases
+		// the connections and what is still buffered.
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		return fmt.Errorf("publishing to %s: %w", topic, errors.Join(err, producer.Close(within)))
 	}
-	// Never waits: done was completed before Close returned.
+	// This does not block: done was completed before Close returned.
 	result := <-done
 	if result.err != nil {
 		return fmt.Errorf("publishing to %s: %w", topic, result.err)
@@ -158,9 +154,9 @@ func (a *app) publish(ctx context.Context, topic string, p *publication) error {
 	return a.say("%s/%d@%d", at.Topic, at.Partition, at.Offset)
 }
 
-// partition returns the partition of a record: that of the flag, or by the partitioner
-// that the catalogue declares. In another partition an event would not be in order with
-// those of its key.
+// partition returns the partition of a record: that of the flag, or by the partitioner that
+// the catalogue declares. In another partition the event would not be in order with others
+// of its key.
 func (a *app) partition(ctx context.Context, r *transport.Record, p *publication, n int32) (int32, error) {
 	chosen := p.partition
 	if chosen != transport.AnyPartition && (chosen < 0 || chosen >= n) {
@@ -181,7 +177,7 @@ func (a *app) partition(ctx context.Context, r *transport.Record, p *publication
 		return 0, fmt.Errorf("the catalogue declares no topic %s", r.Topic)
 	}
 	declared := &d.Topics[i]
-	// A consumer of that format would make a dead letter of a CloudEvent.
+	// Consumers of that format would dead-letter a CloudEvent.
 	if f := declared.Format; f != "" && r.Value != nil {
 		return 0, fmt.Errorf("topic %s has records in the format %s, and this command writes CloudEvents", r.Topic, f)
 	}
@@ -195,30 +191,29 @@ func (a *app) partition(ctx context.Context, r *transport.Record, p *publication
 	return by.Of(r.Key, n), nil
 }
 
-// outcome is the transport.Completion of one record. Its buffer of one keeps
-// the producer from waiting.
+// outcome is the transport.Completion of one record. It has a buffer of one, so that the
+// producer does not block.
 type outcome chan delivered
 
-// delivered is the position of a record, or why it has none.
+// delivered is the position of a record, or the error of its delivery.
 type delivered struct {
 	transport.Position
 	err error
 }
 
-// Done implements transport.Completion.
-// The producer calls it once for each record that Produce took.
+// Done implements transport.Completion. The producer calls it once for each record.
 func (o outcome) Done(p transport.Position, err error) { o <- delivered{p, err} }
 
-// record returns the record, or an error that says what keeps it from being a
-// CloudEvent. A tombstone has a key and nothing else.
+// record returns the record, or an error that says why it would not be a valid CloudEvent.
+// A tombstone has only a key.
 func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, error) {
-	// Checked first: for a tombstone the other flags have no meaning.
+	// Checked first, since the other flags have no meaning for a tombstone.
 	if p.tombstone {
 		if !p.keyed {
 			return nil, misuse("--tombstone needs --key: a record without a key deletes nothing")
 		}
-		// AnyPartition leaves the choice to the producer's partitioner, which goes by the
-		// key. The nil value is what makes it a tombstone.
+		// AnyPartition leaves the choice to the producer's partitioner, which goes by the key. The
+		// nil value makes it a tombstone.
 		return &transport.Record{Topic: topic, Partition: transport.AnyPartition, Key: []byte(p.key)}, nil
 	}
 	e := &p.event
@@ -237,8 +232,7 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	if kind, _, err := mime.ParseMediaType(e.DataContentType); err != nil {
 		return nil, misuse("--content-type %s: %v", e.DataContentType, err)
 	} else if kind == "application/json" || strings.HasSuffix(kind, "+json") {
-		// Consumers would get a dead letter each: better the publisher learns
-		// of it.
+		// Otherwise every consumer would make a dead letter of it: better to tell the publisher.
 		if err := json.Unmarshal(e.Data, new(json.RawMessage)); err != nil {
 			return nil, fmt.Errorf("the data is not JSON, as --content-type says it is: %w", err)
 		}
@@ -250,7 +244,7 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 		}
 	}
 	if e.ID == "" {
-		// As services do: ids of version 7 sort by time.
+		// As in services: ids of version 7 sort by time.
 		id, err := uuid.NewV7()
 		if err != nil {
 			return nil, err
@@ -260,11 +254,10 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	if p.keyed {
 		e.Key = []byte(p.key)
 	}
-	// The key of the record is the flag's alone: no declaration says which field is
-	// the key.
+	// The record's key is that of the flag: without a declaration no field is known as the key.
 	e.Topic, e.Extensions = topic, p.extensions
-	// Checked as services check what they publish: nothing that they would refuse gets
-	// onto a topic by this way.
+	// Checked as in services, so that nothing gets onto a topic that they would refuse to
+	// publish.
 	if err := wire.Check(e); err != nil {
 		return nil, err
 	}
@@ -277,10 +270,10 @@ func (p *publication) record(stdin io.Reader, topic string) (*transport.Record, 
 	return r, nil
 }
 
-// read returns the data that a flag gives: the value itself, the content of
-// @FILE, or for - standard input.
+// read returns the data that a flag gives: the value itself, the content of @FILE, or for -
+// standard input.
 func read(value string, stdin io.Reader) ([]byte, error) {
-	// Read whole: an event fits into memory, or no broker would take it.
+	// Read whole, since brokers only take events that fit into memory.
 	if value == "-" {
 		return io.ReadAll(stdin)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/admin"
 )
 
-// again holds the flags of a replay: the body of the order, and where it goes.
+// again holds the flags of a replay: the body of the order, and where to send it.
 type again struct {
 	flags       orderFlags
 	group, from string
@@ -28,8 +28,8 @@ type again struct {
 	apply       bool
 }
 
-// newReplayCommand returns the command that runs a group's handlers again. The service
-// does it, since the handlers are there: this program has none.
+// newReplayCommand returns the command that runs a group's handlers again. The service does
+// that, since this program does not have the handlers.
 func newReplayCommand(a *app) *cobra.Command {
 	var f again
 	c := &cobra.Command{
@@ -64,7 +64,7 @@ the replay in order. The service logs who gave the order and why.`,
 	return c
 }
 
-// replayGroup counts what would be handled and, with --apply, asks and orders it.
+// replayGroup counts what would be handled and, with --apply, asks and gives the order.
 func (a *app) replayGroup(ctx context.Context, topic string, f *again) error {
 	order, err := f.order(topic, time.Now())
 	if err != nil {
@@ -98,8 +98,8 @@ func (a *app) replayGroup(ctx context.Context, topic string, f *again) error {
 	if err := a.confirm(ctx, "Run the handlers of %s again for %s", f.group, counted(events, "event")); err != nil {
 		return err
 	}
-	// The offsets of the answer that was agreed to, and not the times, which move on and
-	// take in partitions that were added.
+	// By the offsets that were agreed to rather than by times, which move on and would include
+	// partitions added since.
 	order["fromOffsets"], order["toOffsets"], order["apply"], order["from"] = from, to, true, never
 	delete(order, "to")
 	did, err := a.orderReplay(ctx, f, order)
@@ -112,14 +112,14 @@ func (a *app) replayGroup(ctx context.Context, topic string, f *again) error {
 	if did.Error != "" {
 		return fmt.Errorf("the replay ended early: %s", did.Error)
 	}
-	// That events failed again is what a script has to see.
+	// A script has to see that events failed again.
 	if slices.ContainsFunc(did.Partitions, func(p admin.ReplayedPartition) bool { return p.Failed > 0 }) {
 		return errReported
 	}
 	return nil
 }
 
-// order returns the body of the order, as a count.
+// order returns the body of an order that only counts.
 func (f *again) order(topic string, now time.Time) (map[string]any, error) {
 	switch {
 	case f.group == "" || f.service == "":
@@ -166,12 +166,12 @@ func (f *again) order(topic string, now time.Time) (map[string]any, error) {
 	return body, nil
 }
 
-// never is a time in the far future, at which nothing was published.
+// never is a time in the far future, from which on nothing has been published.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// orderReplay gives the order to the service and waits for its end, which may be long.
+// orderReplay sends the order to the service and waits for its end, which may take long.
 func (a *app) orderReplay(ctx context.Context, f *again, order map[string]any) (*admin.Replayed, error) {
-	// PathEscape, since a group's name may hold any character.
+	// PathEscape, since a group's name may contain any character.
 	target, err := url.JoinPath(f.service, "groups", url.PathEscape(f.group), "replay")
 	if err != nil {
 		return nil, misuse("--admin %s: %v", f.service, err)
@@ -188,7 +188,7 @@ func (a *app) orderReplay(ctx context.Context, f *again, order map[string]any) (
 	if err := authorize(r); err != nil {
 		return nil, err
 	}
-	// As service, but for the time: the end of the connection would end the replay.
+	// Like service, but without a timeout, which would end the replay with the connection.
 	client := http.Client{CheckRedirect: service.CheckRedirect}
 	resp, err := client.Do(r)
 	if err != nil {
@@ -199,21 +199,21 @@ func (a *app) orderReplay(ctx context.Context, f *again, order map[string]any) (
 		return nil, refusal(resp)
 	}
 	did := new(admin.Replayed)
-	// The address may be that of any server: the answer is bounded.
+	// Bounded, since the address may be that of any server.
 	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxReplayed)).Decode(did); err != nil {
-		return nil, fmt.Errorf("the service's answer is no report of a replay: %w", err)
+		return nil, fmt.Errorf("the service's answer is not the report of a replay: %w", err)
 	}
 	return did, nil
 }
 
-// maxReplayed bounds a report of a replay, in bytes.
+// maxReplayed bounds the report of a replay, in bytes.
 const maxReplayed = 16 << 20
 
-// showReplay prints a report: a row for each partition and type, then what failed.
+// showReplay prints a report: a row for each partition and type, then the failures.
 func (a *app) showReplay(r *admin.Replayed) error {
 	var rows []table.Row
 	for _, p := range r.Partitions {
-		// A stretch without events for the handlers has no types.
+		// A window without matching events has no types.
 		for _, typ := range slices.Sorted(maps.Keys(p.Events)) {
 			rows = append(rows, table.Row{p.Partition, p.From, p.To, typ, p.Events[typ]})
 		}

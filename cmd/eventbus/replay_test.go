@@ -14,7 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// TestReplay counts, and handles again only when that is said, with a reason.
+// TestReplay counts by default, and handles events again only with --apply and a reason.
 func TestReplay(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"}, customerCreated{"c-2", "Bob"})
@@ -62,7 +62,7 @@ func TestReplay(t *testing.T) {
 			}
 		}
 		bad.Store(1)
-		// Only the partition that is named, though the others have events as well.
+		// Only the named partition is handled, although the others have events too.
 		one := replay("--offsets", at0(at.Partition), "--apply", "--why", "again", "--yes")
 		one.fails(exitFailed)
 		if !strings.Contains(one.out, "failed: ") || strings.Contains(one.out, "0 failed") {

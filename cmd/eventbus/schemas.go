@@ -14,21 +14,20 @@ import (
 	"github.com/eventbus-go/eventbus/schema/untyped"
 )
 
-// registrySection is the section of the configuration that services have the registry
-// in.
+// registrySection is the section of the configuration in which services configure the
+// registry.
 const registrySection = "SchemaRegistry"
 
-// registryFlags find a schema registry: by --registry, the variables
-// EVENTBUS_REGISTRY_…, and the section SchemaRegistry of the configuration.
-// The zero value finds what is configured.
+// registryFlags find a schema registry: by --registry, the variables EVENTBUS_REGISTRY_…,
+// or the section SchemaRegistry of the configuration. The zero value has no --registry.
 type registryFlags struct{ urls []string }
 
-// flags adds --registry, to the commands below c too.
+// flags adds --registry to c and the commands below it.
 func (f *registryFlags) flags(c *cobra.Command) {
-	c.PersistentFlags().StringSliceVar(&f.urls, "registry", nil, "`URL` of the schema registry; else EVENTBUS_REGISTRY_URLS and its kin, and the section SchemaRegistry of the configuration")
+	c.PersistentFlags().StringSliceVar(&f.urls, "registry", nil, "`URL` of the schema registry; default EVENTBUS_REGISTRY_URLS, or the section SchemaRegistry of the configuration")
 }
 
-// open returns the registry, nil where none is configured.
+// open returns the registry, or nil if none is configured.
 func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 	var options []config.Option
 	if a.config != "" {
@@ -45,7 +44,7 @@ func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 	if len(f.urls) > 0 {
 		s.URLs = f.urls
 	}
-	// No registry is not an error here: only some commands need one.
+	// Not an error here, since only some commands need a registry.
 	if s.IsZero() {
 		return nil, nil
 	}
@@ -60,20 +59,20 @@ func (f *registryFlags) open(a *app) (*registry.Registry, error) {
 	return r, nil
 }
 
-// reader returns what reads data by its schema, nil where no registry is configured.
+// reader returns a reader that decodes data by its schema, or nil without a registry.
 func (f *registryFlags) reader(a *app) (*untyped.Reader, error) {
 	r, err := f.open(a)
-	// A nil *Registry must not get into a Reader, which would call it.
+	// A Reader of a nil *Registry would call it.
 	if r == nil || err != nil {
 		return nil, err
 	}
 	return untyped.New(r), nil
 }
 
-// newSchemasCommand makes the commands of a schema registry.
+// newSchemasCommand returns the group of commands for a schema registry.
 func newSchemasCommand(a *app) *cobra.Command {
 	var f registryFlags
-	// The configuration is read when a command runs: help works without a registry.
+	// The configuration is read when a command runs, so help works without a registry.
 	open := func() (*registry.Registry, error) {
 		r, err := f.open(a)
 		if r == nil && err == nil {
@@ -95,23 +94,22 @@ func newSchemasCommand(a *app) *cobra.Command {
 	return c
 }
 
-// opener opens the registry of a command. Its client holds nothing that is to be
-// closed.
+// opener opens the registry of a command. It need not be closed.
 type opener = func() (*registry.Registry, error)
 
 // schemaLine is the line of a subject in a list.
 type schemaLine struct {
-	// Subject is the name under which the registry keeps versions of a schema.
+	// Subject is the name under which the registry keeps the versions of a schema.
 	Subject string `json:"subject"`
-	// Version counts from 1 within the subject; ID is unique within the registry,
-	// and is what records carry.
+	// Version counts from 1 within the subject. ID is unique within the registry; records
+	// carry it.
 	Version int           `json:"version"`
 	ID      int           `json:"id"`
 	Type    registry.Type `json:"type"`
 }
 
-// listSchemas prints the newest schema of each subject. The registry has no request
-// for all of them: each costs one.
+// listSchemas prints the newest schema of each subject, by one request for each: the
+// registry has none for all.
 func (a *app) listSchemas(ctx context.Context, open opener) error {
 	r, err := open()
 	if err != nil {
@@ -124,8 +122,8 @@ func (a *app) listSchemas(ctx context.Context, open opener) error {
 	lines := []schemaLine{}
 	var rows []table.Row
 	for _, subject := range subjects {
-		// A subject that is deleted between the two requests fails the list: the next call is
-		// right again.
+		// A subject that is deleted between the two requests fails the list, and the next call
+		// works again.
 		s, err := r.Latest(ctx, subject)
 		if err != nil {
 			return err
@@ -136,8 +134,8 @@ func (a *app) listSchemas(ctx context.Context, open opener) error {
 	return a.show(lines, table.Row{"subject", "version", "id", "type"}, rows)
 }
 
-// pullSchemas copies every version, not the newest alone: records in the log refer
-// to old ones for as long as retention keeps them.
+// pullSchemas copies all versions rather than the newest ones, since records refer to old
+// ones for as long as retention keeps them.
 func (a *app) pullSchemas(ctx context.Context, open opener, dir string) error {
 	r, err := open()
 	if err != nil {
@@ -174,7 +172,7 @@ func (a *app) pullSchemas(ctx context.Context, open opener, dir string) error {
 }
 
 // newSchemasCheckCommand returns the command for pipelines, run before a schema is
-// registered: the registry applies the compatibility level of the subject.
+// registered: the registry applies the subject's compatibility level.
 func newSchemasCheckCommand(a *app, open opener) *cobra.Command {
 	var kind string
 	c := &cobra.Command{
@@ -184,7 +182,7 @@ func newSchemasCheckCommand(a *app, open opener) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// Read whole and sent as it is: the registry is the one to parse it.
+			// Sent unchanged: the registry parses it.
 			text, err := os.ReadFile(args[1])
 			if err != nil {
 				return err

@@ -29,8 +29,8 @@ type movedAvro struct {
 
 const movedSchema = `{"type":"record","name":"CustomerMoved","namespace":"sales","fields":[{"name":"customerId","type":"string"},{"name":"to","type":"string"}]}`
 
-// TestTailReadsBySchema: data in Avro is shown as JSON, in tail and in dead letters,
-// whether its producer knows CloudEvents or not.
+// TestTailReadsBySchema: Avro data is shown as JSON, by tail and dlq show, whether or not
+// its producer uses CloudEvents.
 func TestTailReadsBySchema(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -47,7 +47,7 @@ func TestTailReadsBySchema(t *testing.T) {
 	b.Start(t, eventbus.On(moved, func(context.Context, movedAvro) error { return errors.New("no van") }, eventbus.Group("mailer"), eventbus.Retry(resilience.Retry{Attempts: 1})))
 	kafkatest.Publish(t, b.Cluster, moved, movedAvro{"c-1", hostile})
 	foreign := append(registry.AppendPrefix(nil, 1, nil), "\x06c-2\x08Bonn"...)
-	b.Produce(t, transport.Record{Topic: topic, Partition: 0, Value: foreign}, // of a Confluent client
+	b.Produce(t, transport.Record{Topic: topic, Partition: 0, Value: foreign}, // as a Confluent client writes it
 		transport.Record{Topic: topic, Partition: 0, Value: registry.AppendPrefix(nil, 1, nil)}, // cut off
 		transport.Record{Topic: topic, Partition: 0, Value: registry.AppendPrefix(nil, 99, nil)})
 	b.Settle(t)
@@ -67,7 +67,7 @@ func TestTailReadsBySchema(t *testing.T) {
 	dead := topic + ".mailer.dlq"
 	inert(t, "dlq show", b.run(t, append([]string{"dlq", "show", dead, "--key", "c-1"}, at...)...).ok(`"customerId": "c-1"`, "no van", " AVRO sales.CustomerMoved").out)
 
-	// Without a registry nothing is asked, and bytes are bytes.
+	// Without a registry nothing is requested, and data stays bytes.
 	b.run(t, "tail", topic).ok("CustomerMoved").lacks(`"Bonn"`, "schema")
 	t.Setenv("EVENTBUS_REGISTRY_URLS", fake.URL())
 	b.run(t, "tail", topic).ok("Bonn")
@@ -91,8 +91,8 @@ type leftAvro struct {
 const leftSchema = `{"type":"record","name":"CustomerLeft","namespace":"sales","fields":[{"name":"id","type":"string"},{"name":"email","type":"string"},
 	{"name":"phone","type":"string","confluent:tags":["PII"]}]}`
 
-// TestMaskedBySchema: of data in Avro a catalogue hides what the Go type or the schema has
-// as personal, and no more; a record that is not an event goes by its schema.
+// TestMaskedBySchema: in Avro data, a catalogue masks exactly the fields that the Go type or
+// the schema marks as personal. A record that is not an event is masked by its schema.
 func TestMaskedBySchema(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -114,27 +114,28 @@ func TestMaskedBySchema(t *testing.T) {
 	headers := []transport.Header{{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("2")}, {Key: "ce_source", Value: []byte("/s")}, {Key: "ce_type", Value: []byte("Other")}}
 	value := func(data string) []byte { return append(registry.AppendPrefix(nil, 1, nil), data...) }
 	b.Produce(t,
-		transport.Record{Topic: topic, Value: value("\x06u-2\x04u2\x10secret-3")},                    // of a Confluent client
-		transport.Record{Topic: topic, Value: value("\x06u-3\x04u3\x10secret-4"), Headers: headers},  // of a type that the catalogue does not have
+		transport.Record{Topic: topic, Value: value("\x06u-2\x04u2\x10secret-3")},                    // as a Confluent client writes it
+		transport.Record{Topic: topic, Value: value("\x06u-3\x04u3\x10secret-4"), Headers: headers},  // the catalogue does not have the type
 		transport.Record{Topic: topic, Value: value("\xffsecret-5"), Headers: headers},               // cut off
-		transport.Record{Topic: topic, Value: registry.AppendPrefix(nil, 99, nil), Headers: headers}) // of no schema
+		transport.Record{Topic: topic, Value: registry.AppendPrefix(nil, 99, nil), Headers: headers}) // the registry does not have the schema
 	b.Settle(t)
 	file := writeCatalog(t, left)
 	at := []string{"--registry", fake.URL(), "--catalog", file}
 	for _, output := range []string{"table", "json"} {
 		b.run(t, append([]string{"tail", topic, "-o", output}, at...)...).
 			ok(`"id":"u-1"`, `"email":"•••"`, `"id":"u-2"`, `"email":"u2"`, `"id":"u-3"`, "can't be read by its schema, id 1").lacks("secret", "c2VjcmV0")
-		// The name of a topic of letters may be chosen, and then says nothing of their topic.
+		// A chosen name of a topic of letters does not show the topic that they come from.
 		for _, dead := range []string{topic + ".mailer.dlq", segment + ".failures"} {
 			b.run(t, append([]string{"dlq", "show", dead, "-o", output}, at...)...).ok("u-1", "•••").lacks("secret", "c2VjcmV0")
 		}
-		// Without its registry nothing of the data is known.
+		// Without its registry nothing is known about the data.
 		b.run(t, "tail", topic, "-o", output, "--catalog", file).ok("no JSON Schema of the type").lacks("u-1", "secret", "c2VjcmV0")
 	}
 }
 
-// TestTailWithoutItsRegistry shows the events all the same, asks a registry that is down
-// once, and shows no secret and nothing that a terminal obeys of its answers.
+// TestTailWithoutItsRegistry: if the registry is down, the tool still shows the events. It
+// asks only once, and prints no secret and nothing from the answers that controls a
+// terminal.
 func TestTailWithoutItsRegistry(t *testing.T) {
 	calls := 0
 	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,7 +183,7 @@ func TestSchemasCommands(t *testing.T) {
 		t.Errorf("%+v", lines)
 	}
 
-	// What was pulled serves in place of the registry.
+	// The pulled copy serves in place of the registry.
 	dir := filepath.Join(t.TempDir(), "schemas")
 	if r := run(append(at, "pull", dir)...).ok(); !strings.Contains(r.err, "3 schemas written") {
 		t.Errorf("it says %q", r.err)

@@ -17,35 +17,34 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// The variables that flags take the place of.
+// The variables that flags replace.
 const (
 	connectionVariable  = "ConnectionStrings__Messaging"
 	environmentVariable = "EventBus__Environment"
 )
 
-// noEnvironment stands in for an environment that is not configured: package
-// config demands one, and few commands need it.
+// noEnvironment replaces an environment that is not configured: package config requires
+// one, but few commands need it.
 const noEnvironment = "eventbus-tool-none"
 
-// settings reads the configuration as services do, with flags in the place of
-// variables. Where no environment is configured, Bus.Environment is empty.
+// settings reads the configuration as services do, with flags in place of variables. If no
+// environment is configured, Bus.Environment is empty.
 func (a *app) settings() (config.Config, error) {
-	// What is configured here is for another cluster: its credentials mean nothing to this
-	// one, and are not to be sent to it.
+	// The machine's configuration is for another cluster: its credentials must not be used
+	// here.
 	if a.embedded {
 		return config.Config{
 			Bus:   eventbus.Config{Environment: a.environment},
 			Kafka: kafka.Config{Brokers: a.brokers, ClientID: "eventbus-tool"},
 		}, nil
 	}
-	// Package config demands the name of a service; a configuration that has one
-	// keeps its own.
+	// Package config requires the name of a service; one that is configured takes precedence.
 	options := []config.Option{config.Service("eventbus-tool")}
 	if a.config != "" {
 		options = append(options, config.Files(a.config))
 	}
-	// Flags become variables of a copy: they then win over files by the rule that package
-	// config has for variables, and the process's own environment stays as it is.
+	// Flags become variables in a copy of the environment: package config then prefers them to
+	// files, and the process's own environment stays unchanged.
 	environ := os.Environ()
 	if len(a.brokers) > 0 {
 		environ = with(environ, connectionVariable, strings.Join(a.brokers, ","))
@@ -53,36 +52,36 @@ func (a *app) settings() (config.Config, error) {
 	if a.environment != "" {
 		environ = with(environ, environmentVariable, a.environment)
 	}
-	// Appending to options twice is safe: the second load replaces what the first
-	// appended, which is used no more.
+	// Appending to options twice is safe: the second load replaces what the first appended,
+	// which is no longer used.
 	c, err := config.Load(append(options, config.Environ(environ...))...)
 	if err != nil && c.Bus.Environment == "" {
-		// The environment may be all that is missing. If so, the rest is valid.
+		// If only the environment is missing, the rest is valid.
 		c, err = config.Load(append(options, config.Environ(with(environ, environmentVariable, noEnvironment)...))...)
-		// Callers compare with empty, so the stand-in must not get out.
+		// Callers expect an empty string.
 		c.Bus.Environment = ""
 	}
 	if err != nil {
 		var wrong *config.Error
-		// The usual reason on a first call deserves the whole answer.
-		// With --brokers the list may be empty because it is wrong: err says how.
+		// The usual mistake on first use gets a full answer. With --brokers, the list may be empty
+		// because it is invalid, which err explains.
 		if errors.As(err, &wrong) && len(c.Kafka.Brokers) == 0 && len(a.brokers) == 0 {
 			return c, fmt.Errorf("no brokers: give --brokers host:port or --config FILE, or set %s: %w", connectionVariable, err)
 		}
 		return c, err
 	}
-	// By this name the program is found in the logs and quotas of brokers, apart from
-	// the service whose configuration it read.
+	// Under this name the program appears in the logs and quotas of brokers, apart from the
+	// service whose configuration it read.
 	c.Kafka.ClientID = "eventbus-tool"
 	if c.Kafka.DialTimeout == 0 {
-		// A person waits for the answer: services have 10 s.
+		// Shorter than the 10 s of services, since a person waits for the answer.
 		c.Kafka.DialTimeout = 5 * time.Second
 	}
 	return c, nil
 }
 
-// with returns environ with a variable set. The variable is replaced whatever
-// the case of its letters, as package config reads them.
+// with returns environ with a variable set. It replaces the variable whatever the case of
+// its letters, since package config ignores case.
 func with(environ []string, name, value string) []string {
 	set := []string{name + "=" + value}
 	for _, variable := range environ {
@@ -94,28 +93,27 @@ func with(environ []string, name, value string) []string {
 	return set
 }
 
-// tokenVariable names the environment variable with the bearer token of
-// services' admin handlers. A flag would show the token in the list of
-// processes.
+// tokenVariable names the environment variable with the bearer token of services' admin
+// handlers. A flag would show the token in the list of processes.
 const tokenVariable = "EVENTBUS_ADMIN_TOKEN" //nolint:gosec // a name, not a secret
 
-// service asks admin handlers. It follows no redirect: the token is for the
-// address that the operator named, and a redirect could lead it to another, or
-// from https to http.
+// service is the client for admin handlers. It follows no redirects: the token is for the
+// address that the operator named, and a redirect could lead it to another, or from https
+// to http.
 var service = &http.Client{
 	Timeout:       30 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// authorize adds the token to a request, if there is one. Over plain HTTP it is
-// sent to this machine alone: elsewhere it could be read on the way.
+// authorize adds the token to a request, if there is one. Over plain HTTP it is sent only
+// to this machine: elsewhere it could be read on the way.
 func authorize(r *http.Request) error {
 	// No token is not an error: an admin handler may be open to this machine.
 	token := os.Getenv(tokenVariable)
 	if token == "" {
 		return nil
 	}
-	// Loopback takes host:port, as listeners have it; the port does not matter to it.
+	// Loopback takes host:port; the port does not matter.
 	if r.URL.Scheme != "https" && !doctor.Loopback([]string{net.JoinHostPort(r.URL.Hostname(), "0")}) {
 		return fmt.Errorf("%s is not sent to %s over plain http, where it could be read: use https, a tunnel to this machine, or unset %s", tokenVariable, r.URL.Host, tokenVariable)
 	}
@@ -123,20 +121,20 @@ func authorize(r *http.Request) error {
 	return nil
 }
 
-// refusal returns the error that a redirect or a response of 400 or above stands for: the
-// message of the admin handler, if the response has one.
+// refusal returns the error for a redirect or a status from 400 on: the admin handler's
+// message, if the response has one.
 func refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("the service refuses the token (%s): set %s to the one that it was configured with", resp.Status, tokenVariable)
 	}
-	// The address comes from the server: it is quoted and cut.
+	// The address comes from the server, so it is quoted and cut.
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < http.StatusBadRequest {
 		return fmt.Errorf("the service answers %s, to %.200q: name that address if it is the one", strings.TrimSpace(resp.Status), to)
 	}
-	// The address may be that of any server: the message is bounded.
+	// Bounded, since the address may be that of any server.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	// The form in which admin handlers give errors. What has another form is most often
-	// the page of a proxy, of which the status says more than the text.
+	// The form of an admin handler's errors. Anything else is usually the page of a proxy, whose
+	// status says more than its text.
 	var problem struct {
 		Error string `json:"error"`
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestTokenFollowsNoRedirect: a redirect is an answer, and nothing is sent after it.
+// TestTokenFollowsNoRedirect: a redirect is not followed, and gets no token.
 func TestTokenFollowsNoRedirect(t *testing.T) {
 	t.Setenv(tokenVariable, "hunter2")
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

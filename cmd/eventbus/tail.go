@@ -20,24 +20,24 @@ import (
 type tail struct {
 	// from is the text of --from.
 	from string
-	// last is how many records of each partition are shown; only where from is empty.
+	// last is how many records of each partition are shown if from is empty.
 	last int64
-	// types, keys and partitions choose records; empty ones choose all.
+	// types, keys and partitions choose records; an empty one chooses all.
 	types      []string
 	keys       []string
 	partitions []int32
-	// follow makes the command go on after the end of the log.
+	// follow makes the command continue past the end of the log.
 	follow bool
 	// whole shows attributes and headers too.
 	whole bool
-	// limit is a number of shown events; zero is none.
+	// limit is how many events are shown at most; zero means no limit.
 	limit    int
 	registry registryFlags
 	masking  catalogued
 }
 
-// newTailCommand returns the command that shows events. It reads without a group,
-// so it takes no partition from a service and moves none of its offsets.
+// newTailCommand returns the command that shows events. It reads without a group, so it
+// takes no partition from a service and moves no offsets.
 func newTailCommand(a *app) *cobra.Command {
 	var f tail
 	c := &cobra.Command{
@@ -71,14 +71,13 @@ the schema that the event names; with --output json it is "data" beside "event".
 	return c
 }
 
-// tail prints the events of a topic that the flags choose, in the order of each
-// partition.
+// tail prints the events that the flags choose, in the order of each partition.
 func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	start, offset, err := f.start(time.Now())
 	if err != nil {
 		return err
 	}
-	// Nil where no registry is configured: data is then shown as it is.
+	// Nil without a registry: then data is shown as it is.
 	reader, err := f.registry.reader(a)
 	if err != nil {
 		return err
@@ -91,7 +90,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
-	// A mistyped name is an error, and not a topic without events.
+	// A mistyped name is an error rather than a topic without events.
 	info, err := a.oneTopic(ctx, t, topic)
 	if err != nil {
 		return err
@@ -100,7 +99,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	partitions := grouplag.Partitions(info)
 	if len(f.partitions) > 0 {
 		partitions = slices.DeleteFunc(partitions, func(p transport.Partition) bool { return !slices.Contains(f.partitions, p.Partition) })
-		// A partition that does not exist is not in the list: the count shows it.
+		// Partitions that don't exist are not in the list, so the count reveals them.
 		if len(partitions) < len(f.partitions) {
 			return misuse("--partition: topic %s has %s, numbered from 0", topic, counted(info.Partitions, "partition"))
 		}
@@ -109,18 +108,18 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	if err != nil {
 		return err
 	}
-	// Counts what the flags choose, and not what was read.
+	// Counts what is shown rather than what was read.
 	shown := 0
-	// The end was read above: what is published from now on is not shown,
-	// unless following, so the command ends on a busy topic too.
+	// The end was read above. Unless following, what is published later is not shown, so the
+	// command ends on a busy topic too.
 	err = scan.Each(ctx, t, from, to, func(r *transport.Record) error {
-		// Valid until this function returns: the record's memory is used again.
+		// e is valid until this function returns, since the record's memory is reused.
 		e := look(r, document)
 		if !f.wants(e) {
 			return nil
 		}
 		shown++
-		// Only for what is shown: reading may ask the registry for a schema.
+		// Only for what is shown, since reading may ask the registry for a schema.
 		e.read(ctx, reader)
 		e.mask(document)
 		show := func(s *seen) error { return a.printEvent(s, f.whole) }
@@ -130,7 +129,7 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 		if err := show(e); err != nil {
 			return err
 		}
-		// A limit of 0 is never reached, as shown is at least 1 here.
+		// A limit of 0 is never reached, since shown is at least 1 here.
 		if shown == f.limit {
 			return scan.ErrEnough
 		}
@@ -142,8 +141,8 @@ func (a *app) tail(ctx context.Context, topic string, f *tail) error {
 	return err
 }
 
-// start reads --from. It returns a place in the log and −1, or an offset, which is
-// 0 or more; the place is then not to be used.
+// start reads --from. It returns a place in the log and −1, or an offset of 0 or more, in
+// which case the place must not be used.
 func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	switch f.from {
 	case "":
@@ -154,7 +153,7 @@ func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	case "latest":
 		return transport.Latest(), -1, nil
 	}
-	// Before durations, since 0 is both. A bare number is an offset.
+	// Checked before durations, since 0 is both. A bare number is an offset.
 	if offset, err := strconv.ParseInt(f.from, 10, 64); err == nil && offset >= 0 {
 		return transport.Start{}, offset, nil
 	}
@@ -165,39 +164,35 @@ func (f *tail) start(now time.Time) (transport.Start, int64, error) {
 	return transport.At(at), -1, nil
 }
 
-// moment reads a time in RFC 3339, or a duration before now. Durations are Go's: a
-// day is 24h.
+// moment reads a time in RFC 3339, or a duration before now, in Go's format: a day is 24h.
 func moment(s string, now time.Time) (time.Time, error) {
-	// A negative duration would lie in the future, where there are no events.
+	// A negative duration would be in the future, where there are no events.
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
 	return time.Parse(time.RFC3339, s)
 }
 
-// stretch returns the offsets from which to read each partition, and up to
-// which: to is nil when following, which is without end.
+// stretch returns the offsets from which and up to which to read each partition. to is nil
+// when following.
 func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []transport.Partition, start transport.Start, offset int64) (from, to map[transport.Partition]int64, err error) {
 	first, end, err := grouplag.Edges(ctx, t, partitions...)
 	if err != nil {
 		return nil, nil, err
 	}
-	// Cloned, since end is returned as well and stays what it is.
+	// Cloned, since end is returned unchanged.
 	from = maps.Clone(end)
-	// What begins at the end and does not follow shows nothing, which is what was
-	// asked.
+	// From the end and without following, nothing is shown, as requested.
 	switch {
-	// One offset for all partitions: with several of them --partition narrows
-	// it down. An offset outside the log is moved to its nearest end by the
-	// reader.
+	// One offset for all partitions, which --partition can restrict. The reader moves an
+	// offset outside the log to its nearest end.
 	case offset >= 0:
 		for p := range from {
 			from[p] = offset
 		}
 	case f.from == "":
 		for p := range from {
-			// Counted in offsets: compaction and markers of transactions may leave fewer records
-			// than were asked for.
+			// Counted in offsets: compaction and transaction markers may leave fewer records.
 			from[p] = max(first[p], end[p]-f.last)
 		}
 	default:
@@ -211,12 +206,12 @@ func (f *tail) stretch(ctx context.Context, t *kafka.Transport, partitions []tra
 	return from, end, nil
 }
 
-// wants reports whether the flags choose a record. A record that is not an
-// event has no type, so it is shown only where no types are asked for.
+// wants reports whether the flags choose a record. A record that is not an event has no
+// type, so it is shown only if no types are given.
 func (f *tail) wants(s *seen) bool {
 	if len(f.types) > 0 && (s.problem != nil || !slices.Contains(f.types, s.event.Type)) {
 		return false
 	}
-	// A record without a key is not one with an empty key.
+	// A record without a key differs from one with an empty key.
 	return len(f.keys) == 0 || s.event.Key != nil && slices.Contains(f.keys, string(s.event.Key))
 }

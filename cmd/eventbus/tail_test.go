@@ -68,7 +68,7 @@ func TestPublishAndTail(t *testing.T) {
 	})
 }
 
-// TestFollow reads what comes while it runs, until Ctrl-C.
+// TestFollow reads what is published while it runs, until Ctrl-C.
 func TestFollow(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		kafkatest.Publish(t, b.Cluster, customers, customerCreated{"c-1", "Ann"})
@@ -99,7 +99,7 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// signedUp has fields that are personal.
+// signedUp has personal fields.
 type signedUp struct {
 	ID    string            `json:"id"`
 	Email string            `json:"email" data:"personal"`
@@ -136,8 +136,8 @@ func createTopics(t *testing.T, b *bench, names ...string) {
 	}
 }
 
-// TestMasked: with a catalogue neither tail nor dlq show have what is personal, in
-// either output.
+// TestMasked: with a catalogue neither tail nor dlq show prints personal fields, in either
+// output format.
 func TestMasked(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		file := writeCatalog(t, eventbus.NewTopic(eventbus.TopicConfig[signedUp]{Domain: "sales", Name: "customer", Plural: true}))
@@ -162,12 +162,12 @@ func TestMasked(t *testing.T) {
 			{"dlq", "show", dead}, {"dlq", "show", dead, "-o", "json"},
 		} {
 			b.run(t, args...).ok("secret-1")
-			b.run(t, append(args, "--catalog", file)...).ok("u-1", "•••", "no JSON Schema of the type", "the data is no JSON", "it is no event").lacks("secret", "c2VjcmV0")
+			b.run(t, append(args, "--catalog", file)...).ok("u-1", "•••", "no JSON Schema of the type", "the data is not JSON", "it is not an event").lacks("secret", "c2VjcmV0")
 		}
 	})
 }
 
-// TestPublishToDeclared: a key has the partition that its topic's declaration gives it.
+// TestPublishToDeclared: the topic's declaration determines the partition of a key.
 func TestPublishToDeclared(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		declared := func(p eventbus.Partitioner) string {

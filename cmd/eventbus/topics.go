@@ -35,8 +35,8 @@ func newTopicsListCommand(a *app) *cobra.Command {
 	return c
 }
 
-// topicLine is the line of a topic in a list. Its configurations are Kafka's
-// texts, empty where the broker does not return them.
+// topicLine is the line of a topic in a list. Configurations are Kafka's texts, empty if
+// the broker does not return them.
 type topicLine struct {
 	Topic       string `json:"topic"`
 	Partitions  int32  `json:"partitions"`
@@ -46,8 +46,7 @@ type topicLine struct {
 	MinInSync   string `json:"minInsyncReplicas,omitempty"`
 }
 
-// newTopicLine returns the line of a topic. Absent configurations become empty
-// texts.
+// newTopicLine returns the line of a topic.
 func newTopicLine(info *transport.TopicInfo) topicLine {
 	return topicLine{
 		info.Name, info.Partitions, info.Replication,
@@ -55,13 +54,13 @@ func newTopicLine(info *transport.TopicInfo) topicLine {
 	}
 }
 
-// listTopics prints the topics by name, Kafka's own only if internal.
+// listTopics prints the topics by name. It includes Kafka's own only if internal is set.
 func (a *app) listTopics(ctx context.Context, internal bool) error {
 	t, err := a.transport(ctx)
 	if err != nil {
 		return err
 	}
-	// Without names it describes all topics that the credentials may see.
+	// Without names it returns all topics that the credentials may see.
 	infos, err := t.Admin().Topics(ctx)
 	if err != nil {
 		return err
@@ -70,14 +69,14 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 	if err != nil {
 		return err
 	}
-	// Not nil: JSON of no topics is [].
+	// Not nil, so that JSON has [] for no topics.
 	lines := []topicLine{}
 	for i := range infos {
 		if meant(infos[i].Name) && (internal || !strings.HasPrefix(infos[i].Name, "__")) {
 			lines = append(lines, newTopicLine(&infos[i]))
 		}
 	}
-	// Brokers return topics in no order that can be relied on.
+	// Brokers return topics in no particular order.
 	slices.SortFunc(lines, func(x, y topicLine) int { return strings.Compare(x.Topic, y.Topic) })
 	var rows []table.Row
 	for _, l := range lines {
@@ -86,19 +85,19 @@ func (a *app) listTopics(ctx context.Context, internal bool) error {
 	return a.show(lines, table.Row{"topic", "partitions", "replication", "cleanup", "retention", "min in sync"}, rows)
 }
 
-// meant returns a function that reports whether a topic's name belongs to the
-// environment of --environment; without the flag all do.
+// meant returns a function that reports whether a topic's name belongs to the environment
+// of --environment. Without the flag all do.
 func (a *app) meant() (func(name string) bool, error) {
 	if a.environment == "" {
 		return func(string) bool { return true }, nil
 	}
-	// The flag takes the name of an environment, as services are configured by; topics
+	// The flag is the name of an environment, as in the configuration of services. Topics
 	// begin with its segment.
 	segment, err := naming.Environment(a.environment)
 	if err != nil {
 		return nil, misuse("--environment: %v", err)
 	}
-	// The dot belongs to it: "dev." is not a prefix of "development.sales".
+	// The dot is part of the prefix: "dev" would match "development.sales".
 	return func(name string) bool { return strings.HasPrefix(name, segment+".") }, nil
 }
 
@@ -114,8 +113,8 @@ func newTopicsDescribeCommand(a *app) *cobra.Command {
 // topicDescription is a topic in full, for programs.
 type topicDescription struct {
 	topicLine
-	// Configs has all that the broker returns, defaults too; it is nil without the
-	// right to read configurations.
+	// Configs is all that the broker returns, including defaults; nil without the right to
+	// read configurations.
 	Configs map[string]string  `json:"configs,omitempty"`
 	Held    []partitionHolding `json:"partitionsHeld"`
 }
@@ -123,8 +122,7 @@ type topicDescription struct {
 // partitionHolding is where a partition is kept.
 type partitionHolding struct {
 	Partition int32 `json:"partition"`
-	// Leader, Replicas and InSync are broker ids; Leader is −1 if there is
-	// none.
+	// Leader, Replicas and InSync are broker ids; Leader is −1 if there is none.
 	Leader   int32   `json:"leader"`
 	Replicas []int32 `json:"replicas"`
 	InSync   []int32 `json:"inSync"`
@@ -133,19 +131,18 @@ type partitionHolding struct {
 	End   int64 `json:"endOffset"`
 }
 
-// describeTopics prints topics. It fails if one does not exist, and names all
-// that don't.
+// describeTopics prints topics. It returns an error that names all that don't exist.
 func (a *app) describeTopics(ctx context.Context, names []string) error {
 	t, err := a.transport(ctx)
 	if err != nil {
 		return err
 	}
-	// Topics that don't exist come back too, with an error each.
+	// Topics that don't exist are returned too, each with an error.
 	infos, err := t.Admin().Topics(ctx, names...)
 	if err != nil {
 		return err
 	}
-	// All names are judged before one of them fails the command.
+	// All names are checked before the command fails.
 	var missing []error
 	described := []topicDescription{}
 	for i := range infos {
@@ -176,12 +173,12 @@ func (a *app) describeTopics(ctx context.Context, names []string) error {
 	return nil
 }
 
-// describeTopic adds to what is known of a topic its replicas and the ends of its
-// logs, two more questions to the brokers.
+// describeTopic adds the replicas and the offsets of the logs to a topic, by two more
+// requests.
 func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.TopicInfo) (topicDescription, error) {
 	d := topicDescription{topicLine: newTopicLine(info), Configs: info.Configs}
-	// Asked a little after the first description: a partition that moved meanwhile is
-	// shown where it is now.
+	// Requested after the first description, so a partition that has moved meanwhile is shown
+	// where it is now.
 	replicas, err := kafka.NewAdmin(t).Replicas(ctx, info.Name)
 	if err != nil {
 		return d, err
@@ -196,8 +193,8 @@ func describeTopic(ctx context.Context, t *kafka.Transport, info *transport.Topi
 	return d, nil
 }
 
-// printTopic prints a topic for people. A partition without a leader, which takes no
-// events, is red; one that lacks a copy is yellow.
+// printTopic prints a topic for people. A partition without a leader, which accepts no
+// events, is red; one that lacks a replica in sync is yellow.
 func (a *app) printTopic(d topicDescription) error {
 	if err := a.say("%s  %s, replication %d", a.paint(d.Topic, text.Bold), counted(d.Partitions, "partition"), d.Replication); err != nil {
 		return err
@@ -223,10 +220,9 @@ func (a *app) printTopic(d topicDescription) error {
 	return a.printTable(table.Row{"partition", "leader", "replicas", "in sync", "first", "end"}, rows)
 }
 
-// topicMissing returns the error of a topic that can't be described, with what
-// to do about it.
+// topicMissing adds a remedy to the error of a topic that can't be described.
 func (a *app) topicMissing(name string, err error) error {
-	// Any other error, such as a right that is lacking, says by itself what is wrong.
+	// Other errors, such as a missing right, explain themselves.
 	if errors.Is(err, transport.ErrTopicMissing) {
 		return fmt.Errorf("topic %s does not exist: see eventbus topics list, or create what is declared with eventbus topics provision", name)
 	}
@@ -235,7 +231,7 @@ func (a *app) topicMissing(name string, err error) error {
 
 // oneTopic describes a topic that has to exist.
 func (a *app) oneTopic(ctx context.Context, t *kafka.Transport, name string) (*transport.TopicInfo, error) {
-	// One name yields one description, with its error inside.
+	// One name yields one description, which may hold an error.
 	infos, err := t.Admin().Topics(ctx, name)
 	switch {
 	case err != nil:

@@ -22,9 +22,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// catalogFlags adds the required flag that names a catalogue, and the groups that
-// handle its topics beside those that it names. It panics if that fails: a mistake
-// in this program.
+// catalogFlags adds the required flag that names a catalogue, and a flag for groups beyond
+// those that the catalogue names. It panics on failure, which is a mistake in this program.
 func (a *app) catalogFlags(c *cobra.Command, source *string, groups *[]string) {
 	c.Flags().StringVar(source, "catalog", "", "`FILE|URL` of the catalogue that declares the topics")
 	c.Flags().StringSliceVar(groups, "group", nil, "`groups` that handle the topics, whose dead-letter and retry topics are meant too; a service's own catalogue names its groups")
@@ -34,10 +33,10 @@ func (a *app) catalogFlags(c *cobra.Command, source *string, groups *[]string) {
 	}
 }
 
-// readCatalog reads a catalogue from a file, or from the admin handler of a
-// running service. catalog.Read bounds what it reads.
+// readCatalog reads a catalogue from a file, or from the admin handler of a running
+// service. catalog.Read bounds what it reads.
 func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document, error) {
-	// A name without a scheme is a file, whatever else it looks like.
+	// Anything without a scheme is a file name.
 	if !strings.HasPrefix(source, "http://") && !strings.HasPrefix(source, "https://") {
 		file, err := os.Open(source)
 		if err != nil {
@@ -54,7 +53,7 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 	if err != nil {
 		return nil, misuse("--catalog: %v", err)
 	}
-	// Before the request is sent: a token that would go out in clear is never sent.
+	// Before the request, so that the token is never sent in clear.
 	if err := authorize(req); err != nil {
 		return nil, err
 	}
@@ -63,7 +62,8 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 		return nil, fmt.Errorf("catalogue: %w", err)
 	}
 	defer resp.Body.Close()
-	// Anything else has no catalogue, a redirect too, which service does not follow.
+	// Any other status brings no catalogue, including a redirect, which service does not
+	// follow.
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("catalogue %s: %w", source, refusal(resp))
 	}
@@ -74,32 +74,32 @@ func (a *app) readCatalog(ctx context.Context, source string) (*catalog.Document
 	return d, nil
 }
 
-// wanted is a topic that should exist: one that a catalogue declares, or the
-// dead-letter or retry topic of a group that handles one.
+// wanted is a topic that should exist: one that a catalogue declares, or the dead-letter or
+// retry topic of a group that handles one.
 type wanted struct {
-	// spec is the topic under its full name, with what is to hold for it.
+	// spec is the topic under its full name, and its required configuration.
 	spec transport.TopicSpec
-	// needs are the rights that a service uses it with.
+	// needs are the rights that services need on it.
 	needs []right
-	// letters say whose letters are in the topic; empty for declared ones.
+	// letters are the sources of the letters in the topic; empty for declared topics.
 	letters []letterSource
-	// later reports whether services do without the topic.
+	// later is set if services work without the topic.
 	later bool
-	// foreign reports whether the topic is another program's: it is not created here.
+	// foreign is set if the topic belongs to another program: then it is not created here.
 	foreign bool
-	// partitioner is that of a declared topic, by name; empty for the default.
+	// partitioner is the name of a declared topic's partitioner; empty for the default.
 	partitioner string
 }
 
-// letterSource is a topic whose letters, of one group, are in another.
+// letterSource is a topic from which one group's letters go to another topic.
 type letterSource struct {
 	topic string
 	names naming.Letters
-	// spec is the letters' topic as this source alone needs it.
+	// spec is the topic of the letters as this source alone would need it.
 	spec transport.TopicSpec
 }
 
-// addLetters adds a topic of letters, and to the one that is there if groups share it.
+// addLetters adds a topic of letters, or merges it with the one that groups share.
 func addLetters(all []wanted, from letterSource, need right) []wanted {
 	need.Resource, need.Name = "topic", from.spec.Name
 	i := slices.IndexFunc(all, func(w wanted) bool { return w.spec.Name == from.spec.Name })
@@ -112,7 +112,7 @@ func addLetters(all []wanted, from letterSource, need right) []wanted {
 	return all
 }
 
-// merge makes the topic good for each of its sources.
+// merge makes the topic suitable for each of its sources.
 func (w *wanted) merge() {
 	var specs []transport.TopicSpec
 	for _, l := range w.letters {
@@ -122,17 +122,16 @@ func (w *wanted) merge() {
 }
 
 // declared returns the topics that a catalogue declares, with their names in an
-// environment: the one that is configured, or else that of the service that
-// made the catalogue. For the groups that the catalogue names, and for those in
-// groups, they are followed by the topics of their dead letters.
+// environment: the configured one, or else that of the service that made the catalogue.
+// They are followed by the topics of dead letters, for the groups that the catalogue names
+// and those in groups.
 func (a *app) declared(ctx context.Context, source string, groups []string) ([]wanted, error) {
 	d, err := a.readCatalog(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	// Without brokers there is an error here. It is reported later, by the
-	// commands that need them.
-	// Where it names no environment, that of the catalogue is used.
+	// Without brokers this returns an error, which commands that need them report later. An
+	// unconfigured environment is that of the catalogue.
 	settings, _ := a.settings()
 	env := cmp.Or(settings.Bus.Environment, d.Environment)
 	if env == "" {
@@ -142,35 +141,34 @@ func (a *app) declared(ctx context.Context, source string, groups []string) ([]w
 	var wrong []error
 	for i := range d.Topics {
 		topic := &d.Topics[i]
-		// Every fault is gathered, as one catalogue has many topics. A spec that failed is not
+		// All faults are collected, since a catalogue may have many topics. An invalid spec is not
 		// used: the errors are returned with the list.
 		spec, err := topic.Spec(env)
 		wrong = append(wrong, err)
-		// A group may be in the catalogue and in --group; it is taken once.
+		// A group may be in both the catalogue and --group, but counts once.
 		handling := slices.Compact(slices.Sorted(slices.Values(slices.Concat(topic.Groups, groups))))
 		all = append(all, wanted{spec: spec, needs: needsOf(topic, spec.Name, handling, d.Service != ""), foreign: topic.Address != "" && !topic.Create, partitioner: topic.Partitioner})
 		for _, group := range handling {
 			var names naming.Letters
 			names.Dead, names.Retry, err = topic.LetterTopics(env, group)
 			wrong = append(wrong, err)
-			// Invalid names were noted above, so these are only used if they can.
+			// The errors above are returned, so invalid names are not used.
 			dead, retry := declare.LetterTopics(&spec, names)
 			letters = addLetters(letters, letterSource{spec.Name, names, dead}, right{Operation: "Write", For: "dead letters of " + group})
 			letters = addLetters(letters, letterSource{spec.Name, names, retry}, right{Operation: "Read", For: "redelivered letters of " + group})
 		}
 	}
-	// Without groups nobody decides about dead letters, and there is no ledger.
+	// Without groups nobody decides about dead letters, and no ledger is needed.
 	if len(letters) > 0 {
-		// It is as safe as the letters are.
+		// It is replicated like the letters.
 		letters = append(letters, wanted{spec: declare.Ledger(&letters[len(letters)-1].spec), later: true})
 	}
-	// Declared topics come before letter topics: compare needs a source before its
-	// letters.
+	// Declared topics come first: compare needs a source before its letters.
 	return append(all, letters...), errors.Join(wrong...)
 }
 
-// newTopicsDiffCommand returns the command for pipelines, which fails if a cluster
-// is not as it is declared.
+// newTopicsDiffCommand returns the command for pipelines, which fails if a cluster does not
+// match its declarations.
 func newTopicsDiffCommand(a *app) *cobra.Command {
 	var source string
 	var groups []string
@@ -182,7 +180,7 @@ func newTopicsDiffCommand(a *app) *cobra.Command {
 	return c
 }
 
-// topicState is how a declared topic compares with the cluster's.
+// topicState is the comparison of a declared topic with the cluster's.
 type topicState struct {
 	Topic string `json:"topic"`
 	// State is same, differs or missing.
@@ -191,12 +189,12 @@ type topicState struct {
 	Differences []transport.Difference `json:"differences,omitempty"`
 
 	wanted
-	// info is the cluster's topic; its Err is set if it is missing.
+	// info is the cluster's topic; its Err is set if the topic is missing.
 	info *transport.TopicInfo
 }
 
-// follow makes the topic of letters as its sources are, where these exist: they may
-// have more partitions, or take larger records, than is declared.
+// follow adapts a topic of letters to its existing sources, which may have more partitions
+// or larger records than declared.
 func (w *wanted) follow(sources map[string]*transport.TopicInfo) {
 	for i := range w.letters {
 		l := &w.letters[i]
@@ -205,7 +203,7 @@ func (w *wanted) follow(sources map[string]*transport.TopicInfo) {
 			continue
 		}
 		is := transport.TopicSpec{Name: source.Name, Partitions: source.Partitions, Replication: source.Replication, Configs: source.Configs}
-		// Both are made, and the name says which of them it is.
+		// Both are made; the name tells which one this is.
 		dead, retry := declare.LetterTopics(&is, l.names)
 		if l.spec = dead; w.spec.Name == retry.Name {
 			l.spec = retry
@@ -216,8 +214,8 @@ func (w *wanted) follow(sources map[string]*transport.TopicInfo) {
 	}
 }
 
-// compare returns the state of every topic that a catalogue declares, and of those
-// of its groups' dead letters.
+// compare returns the state of every topic that a catalogue declares, and of the topics for
+// its groups' dead letters.
 func (a *app) compare(ctx context.Context, source string, groups []string) ([]topicState, error) {
 	all, err := a.declared(ctx, source, groups)
 	if err != nil || len(all) == 0 {
@@ -238,22 +236,21 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 	}
 	states := make([]topicState, len(all))
 	sources := make(map[string]*transport.TopicInfo)
-	// The answers come in the order of the names.
+	// The answers are in the order of the names.
 	for i := range infos {
 		if infos[i].Err == nil {
 			sources[names[i]] = &infos[i]
 		}
-		// Letter topics come behind their sources, so what these are like is known here.
+		// Topics of letters come after their sources, which are known by now.
 		all[i].follow(sources)
-		if all[i].later { // all before it are as they will be now
+		if all[i].later { // the topics before it are final
 			all[i].spec = declare.Ledger(&all[i-1].spec)
 		}
 		s := topicState{Topic: names[i], State: "same", wanted: all[i], info: &infos[i]}
 		switch err := infos[i].Err; {
 		case errors.Is(err, transport.ErrTopicMissing):
 			s.State = "missing"
-		// Any other error leaves open whether the topic exists: creating it then would be a
-		// guess.
+		// Any other error leaves unclear whether the topic exists, so creating it would be a guess.
 		case err != nil:
 			return nil, fmt.Errorf("topic %s: %w", names[i], err)
 		default:
@@ -266,8 +263,8 @@ func (a *app) compare(ctx context.Context, source string, groups []string) ([]to
 	return states, nil
 }
 
-// diffTopics prints the states, and fails if any topic is missing or differs,
-// so that a pipeline can check a cluster.
+// diffTopics prints the states. It fails if any topic is missing or differs, so that a
+// pipeline can check a cluster.
 func (a *app) diffTopics(ctx context.Context, source string, groups []string) error {
 	states, err := a.compare(ctx, source, groups)
 	if err != nil {
@@ -276,8 +273,8 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 	same := true
 	var rows []table.Row
 	for _, s := range states {
-		// Services do without it until an operator decides something, so a pipeline does
-		// not fail for it.
+		// Services work without it until an operator decides something, so a pipeline does not fail
+		// for it.
 		if s.later && s.State == "missing" {
 			a.note("%s is missing, which keeps what operators decide about dead letters.", s.Topic)
 			continue
@@ -302,10 +299,9 @@ func (a *app) diffTopics(ctx context.Context, source string, groups []string) er
 	return err
 }
 
-// retention returns a retention time in milliseconds as people write it.
-// Kafka's −1 means that nothing is removed.
+// retention formats a retention time in milliseconds. Kafka's −1 means unlimited.
 func retention(ms string) string {
-	// Texts come from brokers or catalogues: what is not a number is shown as it is.
+	// The text comes from a broker or a catalogue: if it is not a number, it is shown as it is.
 	n, err := strconv.ParseInt(ms, 10, 64)
 	switch d := time.Duration(n) * time.Millisecond; {
 	case err != nil:

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// newTopicsProvisionCommand returns the command that creates topics. It never
-// changes an existing one.
+// newTopicsProvisionCommand returns the command that creates topics. It never changes an
+// existing one.
 func newTopicsProvisionCommand(a *app) *cobra.Command {
 	var source string
 	var groups []string
@@ -32,16 +32,15 @@ the service needs.`,
 	return c
 }
 
-// provisionPlan is what a service needs of a cluster: topics that are missing, and
-// rights.
+// provisionPlan is what a service needs in a cluster: missing topics, and rights.
 type provisionPlan struct {
-	// Create and Rights are empty and not null where nothing is needed.
+	// Create and Rights are empty rather than null if nothing is needed.
 	Create []plannedTopic `json:"create"`
 	Rights []right        `json:"rights"`
 }
 
-// plannedTopic is a topic to be created. Zero partitions or replication leave the
-// number to the broker, and so do configurations that are absent.
+// plannedTopic is a topic to be created. Zero partitions or replication, and absent
+// configurations, mean the broker's default.
 type plannedTopic struct {
 	Topic       string            `json:"topic"`
 	Partitions  int32             `json:"partitions,omitempty"`
@@ -49,53 +48,52 @@ type plannedTopic struct {
 	Configs     map[string]string `json:"configs,omitempty"`
 }
 
-// right is an operation that has to be allowed, in the terms of Kafka's ACLs. Read
-// and Write allow Describe too.
+// right is an operation that has to be allowed, in the terms of Kafka's ACLs. Read and
+// Write imply Describe.
 type right struct {
 	Operation string `json:"operation"`
 	// Resource is topic or group.
 	Resource string `json:"resource"`
 	Name     string `json:"name"`
-	// For is what the right is needed for.
+	// For says what needs the right.
 	For string `json:"for"`
-	// Perhaps is set where the catalogue does not say that the service does that.
+	// Perhaps is set if the catalogue does not say whether the service does that.
 	Perhaps bool `json:"perhaps,omitempty"`
 }
 
-// needsOf returns the rights that a declared topic needs, under its full name. The
-// catalogue of a service says what it does; one of declarations alone does not.
+// needsOf returns the rights that a declared topic needs, under its full name. The catalogue
+// of a service says what the service does; one of bare declarations does not.
 func needsOf(t *catalog.Topic, name string, groups []string, service bool) (needs []right) {
 	published := slices.ContainsFunc(t.Events, func(e catalog.Event) bool { return e.Published })
-	// Declarations alone don't say who publishes: the right may be needed.
+	// Bare declarations don't say who publishes: the right may be needed.
 	if published || !service {
 		needs = append(needs, right{"Write", "topic", name, "publishing", !published})
 	}
 	if len(groups) > 0 || !service {
 		needs = append(needs, right{"Read", "topic", name, "handling", len(groups) == 0})
 	}
-	// Brokers check Read on the group for each commit and each time a member joins.
+	// Brokers check Read on the group for each commit and each member that joins.
 	for _, group := range groups {
 		needs = append(needs, right{"Read", "group", group, "handling", false})
 	}
 	return needs
 }
 
-// provisionTopics creates the missing topics. Topics that differ stay as they
-// are: a smaller retention would delete events, more partitions would move
-// keys.
+// provisionTopics creates the missing topics. Topics that differ are left alone: a smaller
+// retention would delete events, and more partitions would move keys.
 func (a *app) provisionTopics(ctx context.Context, source string, groups []string) error {
 	states, err := a.compare(ctx, source, groups)
 	if err != nil {
 		return err
 	}
-	// The plan is complete before anything is created: a foreign topic that is missing
-	// leaves the cluster as it was.
+	// The plan is complete before anything is created: a missing foreign topic leaves the
+	// cluster unchanged.
 	plan := provisionPlan{Create: []plannedTopic{}, Rights: []right{}}
 	var missing []transport.TopicSpec
 	for i := range states {
 		s := &states[i]
-		// Its owner decides about partitions and retention. Creating it by our guess would
-		// fix these for the owner too.
+		// Its owner decides about partitions and retention. Creating it by a guess would decide
+		// them for the owner.
 		if s.State == "missing" && s.foreign {
 			return fmt.Errorf("topic %s does not exist and is another program's, as the catalogue says: nothing was created", s.spec.Name)
 		}
@@ -104,8 +102,7 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 			plan.Create = append(plan.Create, plannedTopic{s.spec.Name, s.spec.Partitions, s.spec.Replication, s.spec.Configs})
 		}
 		for _, need := range s.needs {
-			// Groups that handle several topics need the same right on themselves
-			// each time.
+			// Several topics of a group need the same right on the group.
 			if !slices.Contains(plan.Rights, need) {
 				plan.Rights = append(plan.Rights, need)
 			}
@@ -114,8 +111,7 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 	if len(missing) == 0 {
 		a.note("Nothing to create: %s declared, none missing.", counted(len(states), "topic"))
 	}
-	// People see the plan before the question; programs get one document at the
-	// end.
+	// People see the plan before the question; programs get one document at the end.
 	if !a.json() {
 		if err := a.printPlan(&plan); err != nil {
 			return err
@@ -125,8 +121,7 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 		if err := a.confirm(ctx, "Create %s", counted(len(missing), "topic")); err != nil {
 			return err
 		}
-		// compare has made the connection: without one there are no states, and none is
-		// missing.
+		// compare has made the connection: otherwise there would be no states, and none missing.
 		if err := a.cluster.Admin().CreateTopics(ctx, missing...); err != nil {
 			return err
 		}
@@ -138,8 +133,8 @@ func (a *app) provisionTopics(ctx context.Context, source string, groups []strin
 	return nil
 }
 
-// printPlan prints the topics that are missing, and, where nothing is to be
-// created now, the rights that the service needs.
+// printPlan prints the topics that are missing and, in a dry run, the rights that the
+// service needs.
 func (a *app) printPlan(plan *provisionPlan) error {
 	var rows []table.Row
 	for _, t := range plan.Create {
@@ -148,14 +143,14 @@ func (a *app) printPlan(plan *provisionPlan) error {
 			retention(t.Configs["retention.ms"]), t.Configs["max.message.bytes"], t.Configs["min.insync.replicas"],
 		})
 	}
-	// An empty table is a header alone, and says less than the note above.
+	// The note above says more than an empty table.
 	if len(rows) > 0 {
 		err := a.printTable(table.Row{"to be created", "partitions", "replication", "cleanup", "retention", "max.message.bytes", "min in sync"}, rows)
 		if err != nil {
 			return err
 		}
 	}
-	// Rights are for those who grant them, and are printed only when planning.
+	// Rights are for those who grant them, so only a dry run prints them.
 	if !a.dryRun {
 		return nil
 	}
@@ -170,7 +165,7 @@ func (a *app) printPlan(plan *provisionPlan) error {
 	return a.printTable(table.Row{"right", "on", "name", "for"}, rows)
 }
 
-// brokers returns a number as text; zero is the broker's default.
+// brokers formats a number; zero means the broker's default.
 func brokers(n int) string {
 	if n == 0 {
 		return "broker's default"

@@ -20,7 +20,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// catalogFile writes the catalogue of customers.
+// catalogFile writes the catalogue of customers to a file and returns its name.
 func catalogFile(t *testing.T) string {
 	t.Helper()
 	d, err := catalog.Of(customers)
@@ -41,7 +41,7 @@ func catalogFile(t *testing.T) string {
 	return name
 }
 
-// TestDoctorKeys: a key that two writers put into two partitions is a warning.
+// TestDoctorKeys: a key in two partitions, put there by two writers, is a warning.
 func TestDoctorKeys(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		file := catalogFile(t)
@@ -129,8 +129,8 @@ func TestCatalogRefused(t *testing.T) {
 	})
 }
 
-// TestProvisionLetters: the tool makes the topics that a group's dead letters need,
-// as the service itself would, and names the rights.
+// TestProvisionLetters: the tool creates the topics for a group's dead letters, as the
+// service itself would, and prints the rights.
 func TestProvisionLetters(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		file, dead, retry := catalogFile(t), b.topic+".mailer.dlq", b.topic+".mailer.retry"
@@ -140,7 +140,7 @@ func TestProvisionLetters(t *testing.T) {
 		b.run(t, "topics", "provision", "--catalog", file, "--yes").ok()
 		var plan provisionPlan
 		b.run(t, "topics", "provision", "--catalog", file, "--group", "mailer", "--yes", "-o", "json").json(&plan)
-		// Beside both there is what keeps the decisions, unless the cluster has it.
+		// Beside both it creates the topic of decisions, unless the cluster has it.
 		ledger := plan.Create[len(plan.Create)-1]
 		if ledger.Topic == redrive.Topic && (ledger.Partitions != 1 || ledger.Replication != plan.Create[0].Replication || ledger.Configs["cleanup.policy"] != "compact") {
 			t.Errorf("created: %+v", ledger)
@@ -152,14 +152,14 @@ func TestProvisionLetters(t *testing.T) {
 		b.run(t, "doctor", "--catalog", file, "--group", "another").fails(exitFailed).ended(exitFailed, b.run(t, "doctor", "--catalog", file, "--group", "another", "-o", "json").out,
 			[]string{b.topic + ".another.dlq", "eventbus topics provision"})
 
-		// A service that may create nothing starts on what the tool made.
+		// A service that may not create topics starts on those that the tool created.
 		bus := b.Bus(t, func(c *eventbus.Config) { c.AutoProvision = eventbus.ProvisionNever })
 		err := bus.Add(eventbus.On(customers, func(context.Context, customerCreated) error { return nil }, eventbus.Group("mailer")))
 		if err := errors.Join(err, bus.Start(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 
-		// Its own catalogue names the group, which needs no flag then.
+		// The service's own catalogue names the group, so no flag is needed.
 		var own bytes.Buffer
 		document, err := catalog.OfBus(bus)
 		if err == nil {

@@ -10,25 +10,25 @@ import (
 	safe "github.com/eventbus-go/eventbus/internal/visible"
 )
 
-// Everyone who may write to a topic, or who answers in the place of a service,
-// chooses text that this program prints. A terminal obeys some of it: escape
-// sequences, the C1 controls, line breaks that forge a line of output, marks that
-// reverse the direction of text. So the functions that print (table.go) show each
-// value by visible, and only they write to the app's streams.
+// This program prints text chosen by anyone who can write to a topic or answer in place of
+// a service. Some of it controls a terminal: escape sequences, the C1 controls, line breaks
+// that forge a line of output, marks that reverse the direction of text. So the functions
+// that print (table.go) pass every value through visible, and only they write to the app's
+// streams.
 
-// shown is text that may be printed as it is: it was made visible already, or is
-// the program's own.
+// shown is text that may be printed unchanged: it has been made visible, or is the
+// program's own.
 type shown string
 
-// visible returns text with everything that is not a graphic character written as an
-// escape of Go, as package visible does.
+// visible returns text in which everything but graphic characters is a Go escape, as package
+// visible does.
 func visible(s string) shown { return shown(safe.Text(s)) }
 
-// visibleLines makes each line of a text visible, and begins all but the first with
-// an indent, so that no line can pass for one of the program's own.
+// visibleLines makes each line of a text visible, and indents all but the first, so that no
+// line can pass for one of the program's own.
 func visibleLines(s, indent string) shown {
-	// A trailing line break would leave an indent alone on the last line.
-	// Split before the text is made visible, which would turn the breaks into \n.
+	// A trailing line break would leave a last line of only the indent. Split first, since
+	// making text visible turns line breaks into \n.
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	for i, l := range lines {
 		lines[i] = string(visible(strings.ReplaceAll(l, "\t", "    ")))
@@ -36,10 +36,10 @@ func visibleLines(s, indent string) shown {
 	return shown(strings.Join(lines, "\n"+indent))
 }
 
-// visibleValues makes values visible that are to be printed. Numbers stay what
-// they are, so that formats apply to them.
+// visibleValues makes values visible that are to be printed. Numbers stay numbers, so that
+// formats apply to them.
 func visibleValues(values []any) []any {
-	// A copy: the caller may still print its values as JSON.
+	// A copy, since the caller may also print the values as JSON.
 	out := make([]any, len(values))
 	for i, v := range values {
 		out[i] = visibleValue(v)
@@ -47,11 +47,11 @@ func visibleValues(values []any) []any {
 	return out
 }
 
-// visibleValue returns the text of a value, made visible, or the value itself if it
-// is a number or a bool. What was made visible by its type is not escaped twice.
+// visibleValue returns a value's text, made visible, or the value itself if it is a number
+// or a bool. It does not escape values of type shown again.
 func visibleValue(value any) any {
 	switch v := value.(type) {
-	// A nil in a cell is an empty one, and not <nil>.
+	// A nil cell is empty rather than <nil>.
 	case nil:
 		return ""
 	case shown:
@@ -63,28 +63,27 @@ func visibleValue(value any) any {
 	case error, fmt.Stringer:
 		return string(visible(fmt.Sprint(v)))
 	}
-	// By kind and not by type, so that named numbers are numbers too.
+	// By kind rather than by type, so that named numbers stay numbers too.
 	switch kind := reflect.TypeOf(value).Kind(); {
-	// reflect declares the kinds of bools and numbers in this order, with nothing
-	// else among them.
+	// reflect declares the kinds of bools and numbers in this order, without others between
+	// them.
 	case kind >= reflect.Bool && kind <= reflect.Complex128:
 		return value
 	}
 	return string(visible(fmt.Sprint(value)))
 }
 
-// instant is a time as JSON that can always be written: encoding/json refuses years
-// that RFC 3339 has no place for, and record times may have any.
+// instant is a time that can always be written as JSON: encoding/json refuses years that
+// RFC 3339 can't express, and record times may have any.
 type instant struct{ time.Time }
 
-// MarshalText implements encoding.TextMarshaler.
-// It never fails, whatever the year. Times are in UTC, so that lines of two machines
-// can be compared as texts.
+// MarshalText implements encoding.TextMarshaler. It never fails, whatever the year. Times are
+// in UTC, so that the lines of two machines can be compared as text.
 func (t instant) MarshalText() ([]byte, error) {
 	return []byte(t.UTC().Format(time.RFC3339Nano)), nil
 }
 
-// MarshalJSON implements json.Marshaler, in the place of the embedded time's.
+// MarshalJSON implements json.Marshaler, in place of the embedded time's.
 func (t instant) MarshalJSON() ([]byte, error) {
 	return []byte(strconv.Quote(t.UTC().Format(time.RFC3339Nano))), nil
 }

@@ -30,9 +30,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// hostile has what terminals obey: escape sequences that colour, set the title and
-// clear the screen, by ESC and by a C1 control as a rune and as a byte; a line that
-// would be the program's own; a turn of direction; DEL; an invisible tag.
+// hostile contains what terminals obey: escape sequences that colour text, set the title and
+// clear the screen, with ESC and with C1 controls; a line that looks like the program's own;
+// marks of direction; DEL; an invisible tag.
 const hostile = "a\x1b[31mred\x1b]0;title\x07 \u009b2J \u202egnp.exe\u2066 \x7f \U000e0041\r\nFORGED line\u2028FORGED"
 
 func TestVisible(t *testing.T) {
@@ -58,7 +58,7 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// TestVisibleJSON: programs read the same text, terminals nothing that they obey.
+// TestVisibleJSON: programs read the original text, and nothing in it controls a terminal.
 func TestVisibleJSON(t *testing.T) {
 	plain, err := json.Marshal(hostile)
 	if err != nil {
@@ -75,8 +75,8 @@ func TestVisibleJSON(t *testing.T) {
 	}
 }
 
-// inert demands that a terminal obeys nothing of an output, and that no line of it
-// was forged.
+// inert requires that nothing in an output controls a terminal, and that no line of it was
+// forged.
 func inert(t *testing.T, what, output string) {
 	t.Helper()
 	if i := strings.IndexFunc(output, safe.Obeyed); i >= 0 || !utf8.ValidString(output) {
@@ -89,8 +89,8 @@ func inert(t *testing.T, what, output string) {
 	}
 }
 
-// TestHostileData walks all commands of the tool, on topics, letters, groups,
-// catalogues, registries and services whose every text is hostile.
+// TestHostileData runs all commands of the tool, on topics, letters, groups, catalogues,
+// registries and services in which every text is hostile.
 func TestHostileData(t *testing.T) {
 	b := &bench{Cluster: kafkatest.NewBroker(t)}
 	b.topic = customers.In(b.Environment())
@@ -143,13 +143,13 @@ func TestHostileData(t *testing.T) {
 		"doctor":            {{"--catalog", file, "--group", "g"}, {"--group", hostile}},
 		"replay":            {{b.topic, "--group", "g", "--admin", server, "--from", "1h", "--apply", "--why", hostile, "--yes"}, {hostile, "--group", hostile, "--admin", server, "--from", hostile}, {hostile, "--group", "g", "--admin", hostile, "--offsets", hostile}},
 		"dev":               {{"--catalog", hostile}, {"--directory", hostile}},
-		// Its pages are tried in a browser (console/browsertest).
+		// Its pages are tested in a browser (console/browsertest).
 		"console": {{"--listen", hostile}, {"--member", hostile}, {"--catalog", hostile}, {"--token", hostile}, {"--listen", "10.0.0.1:0", "--title", hostile}},
 	}
 	seenAny := false
 	for _, path := range leaves(newRootCommand(newApp(strings.NewReader(""), nil, nil)), "") {
 		if strings.HasPrefix(path, "outbox ") {
-			// They print by the same functions (TestOnePrinter); the database is not here.
+			// They print by the same functions (TestOnePrinter), and need a database.
 			continue
 		}
 		lines, ok := commands[path]
@@ -175,7 +175,7 @@ func TestHostileData(t *testing.T) {
 	inert(t, "completion", b.run(t, "__complete", "tail", "").out)
 }
 
-// leaves lists the commands that have none below them.
+// leaves lists the commands without subcommands.
 func leaves(c *cobra.Command, path string) (all []string) {
 	for _, below := range c.Commands() {
 		at := strings.TrimSpace(path + " " + below.Name())
@@ -190,7 +190,7 @@ func leaves(c *cobra.Command, path string) (all []string) {
 	return all
 }
 
-// hostileRecords writes events, records that are none, and letters.
+// hostileRecords writes events, records that are not events, and letters.
 func hostileRecords(t *testing.T, b *bench, dead string) {
 	t.Helper()
 	kafkatest.Publish(t, b.Cluster, customers, customerCreated{hostile, hostile})
@@ -251,8 +251,8 @@ func hostileCatalog(t *testing.T, b *bench, file string) {
 	}
 }
 
-// hostileServer answers everything with hostile errors, and as a registry with a
-// hostile subject.
+// hostileServer answers every request with a hostile error, and as a registry with a hostile
+// subject.
 func hostileServer(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -277,7 +277,7 @@ func hostileServer(t *testing.T) string {
 	return server.URL
 }
 
-// TestOddRecords: a record that JSON has no form for does not end the listing.
+// TestOddRecords: a record that JSON can't express does not end the listing.
 func TestOddRecords(t *testing.T) {
 	b := &bench{Cluster: kafkatest.NewBroker(t)}
 	b.topic = customers.In(b.Environment())
@@ -316,8 +316,8 @@ func TestOddRecords(t *testing.T) {
 	b.run(t, "tail", b.topic, "--from", "earliest").ok("first", "last")
 }
 
-// TestOnePrinter: only the functions of table.go, which make values visible, write
-// to the program's streams, besides the question of confirm and what libraries draw.
+// TestOnePrinter: only the functions of table.go, which make values visible, write to the
+// program's streams, except for the question of confirm and output of libraries.
 func TestOnePrinter(t *testing.T) {
 	writers := map[string]int{"table.go": 6, "app.go": 1, "dlq_replay.go": 2, "outbox_relay.go": 1, "console.go": 1} // a slog.TextHandler quotes
 	files, err := filepath.Glob("*.go")

@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// tab is a page in a browser. What the browser complains about fails the test.
+// tab is a tab of a browser. Complaints of the browser fail the test.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -31,7 +31,7 @@ type tab struct {
 	allowed    []string // complaints that a test provokes
 }
 
-// newBrowser starts a browser with an empty profile. Tabs of it share cookies.
+// newBrowser starts a browser with an empty profile. Its tabs share cookies.
 func newBrowser(t *testing.T) context.Context {
 	t.Helper()
 	program := os.Getenv("EVENTBUS_BROWSER")
@@ -88,7 +88,7 @@ func open(t *testing.T, browser context.Context) *tab { //nolint:revive // t is 
 	return p
 }
 
-// command is an action of the protocol itself.
+// command is an action that sends a command of the protocol itself.
 func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -107,14 +107,14 @@ func (p *tab) complain(what string) {
 	p.complaints = append(p.complaints, what)
 }
 
-// allow lets complaints pass that a test provokes.
+// allow ignores complaints that the test provokes.
 func (p *tab) allow(what ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.allowed = append(p.allowed, what...)
 }
 
-// do does things in the page, within half a minute.
+// do performs actions in the page, within half a minute.
 func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
@@ -142,7 +142,7 @@ func js[T any](p *tab, format string, args ...any) T {
 	return v
 }
 
-// text returns what a user reads of an element; "" if there is none.
+// text returns the visible text of an element; "" if there is none.
 func (p *tab) text(selector string) string {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
@@ -153,7 +153,7 @@ func (p *tab) text(selector string) string {
 		case err == nil:
 			return text
 		case ctx.Err() == nil && strings.Contains(err.Error(), "navigated"):
-			// The page goes away for the next one: that has the text, or will have it.
+			// The page is being replaced: the next one has the text, or will have it.
 		default:
 			p.t.Fatalf("the text of %s: %v", selector, err)
 		}
@@ -172,14 +172,14 @@ func await[T any](p *tab, expression string) T {
 	return v
 }
 
-// see waits until an element has a text. Nothing signals that a page has changed, or
-// that another one has been loaded in its place.
+// see waits until an element shows a text. It polls, since nothing signals that a page has
+// changed or was replaced.
 func (p *tab) see(selector, want string) {
 	p.t.Helper()
 	p.seeWithin(selector, want, 20*time.Second)
 }
 
-// seeWithin is see with a time of its own.
+// seeWithin is like see, with its own time limit.
 func (p *tab) seeWithin(selector, want string, within time.Duration) {
 	p.t.Helper()
 	if p.until(within, func() bool { return strings.Contains(p.text(selector), want) }) != nil {
@@ -187,7 +187,7 @@ func (p *tab) seeWithin(selector, want string, within time.Duration) {
 	}
 }
 
-// click presses what a selector finds first that has a text in it.
+// click clicks the first element of a selector that contains a text.
 func (p *tab) click(selector, text string) {
 	p.t.Helper()
 	if !js[bool](p, "(() => { const e = [...document.querySelectorAll(%q)].find(e => e.innerText.includes(%q)); e?.focus(); e?.click(); return !!e; })()", selector, text) {
@@ -203,8 +203,8 @@ func (p *tab) fill(selector, text string) {
 	}
 }
 
-// press clicks with the mouse what a selector finds first that has a text in it. If the
-// page is live it changes while the button is down, as it may under a slow hand.
+// press clicks with the mouse the first element of a selector that contains a text. A live
+// page changes while the button is down, as it may under a slow hand.
 func (p *tab) press(selector, text string) {
 	p.t.Helper()
 	at := js[[]float64](p, "(() => { const e = [...document.querySelectorAll(%q)].find(e => e.innerText.includes(%q)); e?.scrollIntoView({block: 'center', behavior: 'instant'}); const r = e?.getBoundingClientRect(); return r ? [r.x + r.width / 2, r.y + r.height / 2] : []; })()", selector, text)
@@ -215,11 +215,11 @@ func (p *tab) press(selector, text string) {
 		p.do(command(input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: what, X: at[0], Y: at[1], Button: input.MouseButtonLeft, ClickCount: 1}))
 	}
 	mouse(input.DispatchMouseEventTypeMousePressed)
-	_ = p.changes(2 * time.Second) // where nothing goes on, nothing changes
+	_ = p.changes(2 * time.Second) // an idle page does not change
 	mouse(input.DispatchMouseEventTypeMouseReleased)
 }
 
-// changes waits until a live page was sent a change; another page is not waited for.
+// changes waits until a live page has received a change. It does not wait on other pages.
 func (p *tab) changes(within time.Duration) error {
 	p.t.Helper()
 	js[bool](p, "delete window.before")
@@ -228,7 +228,7 @@ func (p *tab) changes(within time.Duration) error {
 	})
 }
 
-// until looks again and again whether something is so, which nothing signals.
+// until polls until is returns true.
 func (p *tab) until(within time.Duration, is func() bool) error {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
@@ -251,7 +251,7 @@ func (p *tab) login(address, token string) {
 	p.see("nav", "Keys")
 }
 
-// look sets how wide the window is, and how dark.
+// look sets the width of the window and the colour scheme.
 func (p *tab) look(width int64, scheme string) {
 	p.t.Helper()
 	p.do(
@@ -260,7 +260,7 @@ func (p *tab) look(width int64, scheme string) {
 	)
 }
 
-// picture writes the whole page as PNG to a file.
+// picture writes the whole page to a PNG file.
 func (p *tab) picture(file string) {
 	p.t.Helper()
 	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))

@@ -20,10 +20,10 @@ var (
 	allPictures = flag.Bool("all", false, "of all pages, light and dark, wide and narrow")
 )
 
-// TestOperator does what an operator does who has not written the service, among ten
-// thousand dead letters of three causes: finds what is stuck, sets it free, brings one
-// cause back to the group that failed alone, while the tab is closed and the program that
-// serves the pages is killed, and follows one event.
+// TestOperator does what an operator does who does not know the service, with ten thousand
+// dead letters of three causes: finds what is stuck, unblocks it, redelivers one cause to
+// the group that failed, while the tab is closed and the program that serves the pages is
+// killed, and follows one event.
 func TestOperator(t *testing.T) {
 	const each = 3333
 	w := newWorld(t, false)
@@ -34,7 +34,7 @@ func TestOperator(t *testing.T) {
 	browser := newBrowser(t)
 	p := open(t, browser)
 	p.get(first.address)
-	p.see("nav", "Dead letters") // logged in by what follows the #
+	p.see("nav", "Dead letters") // logged in by the token behind the #
 	if at := js[string](p, "location.href"); strings.Contains(at, "#") {
 		t.Errorf("the token stays in the address: %s", at)
 	}
@@ -111,8 +111,8 @@ func TestOperator(t *testing.T) {
 	}
 }
 
-// TestHostile: text of events that would be markup, a command of a terminal or an
-// instruction to turn text around is shown as what it is.
+// TestHostile: markup, terminal commands and bidirectional controls in events are shown as
+// text.
 func TestHostile(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
@@ -136,8 +136,8 @@ func TestHostile(t *testing.T) {
 	p.see("#keys", `</td><img src=x`)
 }
 
-// TestForged: a page of another origin gives no order, whether it is of this host or of
-// another, and a wrong token none either.
+// TestForged: a page of another origin can give no order, whether on this host or on
+// another; a wrong token can't either.
 func TestForged(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
@@ -155,7 +155,7 @@ func TestForged(t *testing.T) {
 		forger := open(t, browser)
 		forger.allow("403", "401", "Blocked", "favicon")
 		forger.get(from)
-		// Of this host the browser sends the cookie along, and the origin gives it away.
+		// On this host the browser sends the cookie along, and the origin gives the page away.
 		forger.see("body", map[bool]string{true: "another origin", false: "log in first"}[from == evil.URL])
 	}
 	if strings.Contains(w.log.String(), "order=unpark") || !w.parked("c-1") {
@@ -180,7 +180,7 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// TestWithoutScript does with forms alone what TestOperator does.
+// TestWithoutScript does what TestOperator does, with forms only.
 func TestWithoutScript(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
@@ -194,7 +194,7 @@ func TestWithoutScript(t *testing.T) {
 	p.see(".said", "Key c-1 is tried again now.")
 }
 
-// TestLive: what changes appears, and the focus stays where it was.
+// TestLive: changes appear, and the focus stays where it was.
 func TestLive(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
@@ -221,7 +221,7 @@ func TestLive(t *testing.T) {
 	p.see("#concerns", "was last heard")
 }
 
-// pages are those that are looked at as a whole, with a name for their picture.
+// pages returns the pages that are examined as a whole, with names for their pictures.
 func pages(p *tab, at string) [][2]string {
 	all := [][2]string{
 		{"now", ""}, {"keys", "keys"}, {"letters", "letters"}, {"causes", "letters?topic=" + letterTopic}, {"story", "story?by=correlation&what=flow-expired-3"},
@@ -236,7 +236,7 @@ func pages(p *tab, at string) [][2]string {
 	return append(all, [2]string{"cause", cause}, [2]string{"plan", plan}, [2]string{"replays", "replays"}, [2]string{"replay-plan", replay})
 }
 
-// TestAccessible has axe-core judge every page, light and dark, wide and narrow.
+// TestAccessible has axe-core check every page, light and dark, wide and narrow.
 func TestAccessible(t *testing.T) {
 	if os.Getenv("EVENTBUS_AXE") == "" {
 		t.Skip("no axe-core: scripts/browser.sh fetches it")
@@ -255,7 +255,7 @@ func TestAccessible(t *testing.T) {
 	}
 }
 
-// accessible has axe-core judge the page as it is, where there is axe-core.
+// accessible has axe-core check the current page, if axe-core is installed.
 func (p *tab) accessible(name string) {
 	p.t.Helper()
 	if file := os.Getenv("EVENTBUS_AXE"); file != "" {
@@ -270,16 +270,16 @@ func (p *tab) accessible(name string) {
 	if wider := js[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wider > 0 {
 		p.t.Errorf("%s: the page is %d wider than the window", name, wider)
 	}
-	// On a phone rows are cards, so nothing has to be scrolled sideways.
+	// On a phone rows are cards, so no table has to be scrolled sideways.
 	if wide := js[string](p, "innerWidth > 720 ? '' : [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel).join(', ')"); wide != "" {
 		p.t.Errorf("%s: the tables %s are wider than the window", name, wide)
 	}
 }
 
-// guide are the pictures of the guide: the page, and how it is looked at.
+// guide lists the pictures of the guide: the page, and its looks.
 var guide = map[string][]string{"now": {"wide-light", "narrow-dark"}, "keys": {"wide-light"}, "causes": {"wide-light"}, "plan": {"wide-light"}, "replay-plan": {"wide-light"}, "story": {"wide-dark"}}
 
-// TestPictures takes the pages for the guide, or all of them in every look.
+// TestPictures takes the pictures for the guide, or those of all pages in every look.
 func TestPictures(t *testing.T) {
 	if *picturesDir == "" {
 		t.Skip("no -pictures")

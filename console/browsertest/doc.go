@@ -1,3 +1,3 @@
 // Package browsertest opens the console's pages in a browser. It is a separate module, so
-// that users of the console do not require a browser driver.
+// that users of the console need no browser driver.
 package browsertest

@@ -12,9 +12,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestJobs: one operator stops a job and resumes it, another one is told of it and takes
-// it over, and when their console ends it goes on at the next one, until an order of
-// another cause takes its place. The mouse is held while the page changes.
+// TestJobs: one operator stops a job and resumes it. Another is warned of it and takes it
+// over. When their console closes, the job goes on at the next one, until an order of another
+// cause takes its place. The mouse button is held while the page changes.
 func TestJobs(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 200)
@@ -22,7 +22,7 @@ func TestJobs(t *testing.T) {
 	browser := newBrowser(t)
 	alice := open(t, browser)
 	alice.login(w.address(t), "right-token")
-	// plan makes the dry run of a cause, and order the job.
+	// plan makes the dry run of a cause.
 	plan := func(p *tab, at, cause, rate string) {
 		p.get(at + "letters?topic=" + letterTopic)
 		p.see("main", cause)
@@ -73,7 +73,7 @@ func TestJobs(t *testing.T) {
 	alice.see("#jobs", "running by bob")
 	bob.get("about:blank")
 	must(t, second.Close(t.Context()))
-	// Nobody stopped it: the console that is left takes it up.
+	// Nobody stopped the job: the remaining console takes it up.
 	alice.seeWithin("#jobs", "running by console of billing", 30*time.Second)
 
 	plan(alice, w.address(t), "is blocked", "")
@@ -90,7 +90,7 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// TestReplay has handlers run again over what was counted, with the script and without it.
+// TestReplay has handlers run again over counted events, with the script and without it.
 func TestReplay(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
@@ -124,7 +124,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// write writes into a field key by key.
+// write types into a field key by key.
 func (p *tab) write(selector, text string) {
 	p.t.Helper()
 	p.fill(selector, "")

@@ -15,17 +15,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Bounds of what the program that serves the pages takes for 10,000 parked keys on 1,000
-// partitions. They are of its own processor time, not of time that passes: other programs
-// of the machine have their share of that.
+// Bounds for the program that serves the pages, with 10,000 parked keys on 1,000 partitions.
+// They are of its processor time rather than of elapsed time, which other programs on the
+// machine would affect.
 const (
 	maxPageBytes = 1 << 20
 	maxPageCPU   = 200 * time.Millisecond
 	maxShare     = 0.05 // of a core, for a stream and the asking of the member
 )
 
-// largeMember answers as a member of a service with 10,000 parked keys, which wait longer
-// each time. Asked has a value for each answer.
+// largeMember serves as a member with 10,000 parked keys, whose waits grow with each answer.
+// asked receives a value for each answer.
 func largeMember(t *testing.T) (server *httptest.Server, asked chan struct{}) {
 	t.Helper()
 	asked = make(chan struct{}, 1000)

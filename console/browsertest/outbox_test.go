@@ -19,8 +19,8 @@ import (
 // nowhere is a topic that nobody has created.
 var nowhere = eventbus.NewTopic(eventbus.TopicConfig[orderPlaced]{Domain: "sales", Name: "nowhere", Type: "OrderPlaced"})
 
-// TestOutbox: the tool shows an outbox on PostgreSQL: who leads, what is pending, and the
-// events that Kafka refuses, which change while the page is open.
+// TestOutbox: the tool shows an outbox on PostgreSQL: its leader, the pending events, and
+// those that Kafka refuses, which change while the page is open.
 func TestOutbox(t *testing.T) {
 	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
 	if address == "" {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// program is the tool that serves the pages, as a process that can be killed.
+// program is the tool serving the pages, as a process that can be killed.
 type program struct {
 	command *exec.Cmd
 	address string // with the token behind the #

@@ -51,8 +51,8 @@ const (
 	hostileText = "</td><img src=x onerror=\"document.title='owned'\"> \x07\u009b2J '\"`{{7*7}}"
 )
 
-// world is a broker, two members of a service with much that went wrong, another service
-// that handles the same orders, and consoles that know the two.
+// world is a broker, two members of a service with many failures, another service that
+// handles the same orders, and consoles of the two members.
 type world struct {
 	broker  *embedded.Cluster
 	cluster *kafka.Transport
@@ -68,8 +68,8 @@ type world struct {
 	paid    map[string]int
 }
 
-// counted returns how many orders the other service has handled, and how often each
-// order of a kind was paid.
+// counted returns how many orders the other service has handled, and how often each order
+// of a kind was paid.
 func (w *world) counted(kind string) (audited int, paid []int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +81,7 @@ func (w *world) counted(kind string) (audited int, paid []int) {
 	return w.audited, paid
 }
 
-// works reports whether handlers succeed with what failed before.
+// works reports whether handlers now succeed with what failed before.
 func (w *world) works() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,8 +94,8 @@ func (w *world) heal() {
 	w.healthy = true
 }
 
-// handleOrder takes payments. The order c-1 waits for a database that is down, and
-// those of three kinds are refused for good.
+// handleOrder takes payments. The order c-1 waits for a database that is down, and orders
+// of three kinds are always refused.
 func (w *world) handleOrder(pay *eventbus.Publisher[paymentTaken]) func(context.Context, orderPlaced) error {
 	return func(ctx context.Context, o orderPlaced) error {
 		kind, _, _ := strings.Cut(o.OrderID, "-")
@@ -119,7 +119,7 @@ func (w *world) handleOrder(pay *eventbus.Publisher[paymentTaken]) func(context.
 	}
 }
 
-// newWorld starts all of it, and stops it with the test.
+// newWorld starts everything, and stops it with the test.
 func newWorld(t *testing.T, readOnly bool) *world {
 	t.Helper()
 	broker, err := embedded.Start(embedded.Config{})
@@ -161,7 +161,7 @@ func (w *world) open(t *testing.T) (*console.Console, string) {
 	return c, server.URL + "/ops/"
 }
 
-// address is where the console is served that most tests have.
+// address returns the address of the console that most tests share.
 func (w *world) address(t *testing.T) string {
 	t.Helper()
 	if w.at == "" {
@@ -207,7 +207,7 @@ func (w *world) member(t *testing.T, i int) *eventbus.Bus {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		_ = bus.Close(ctx) // keys are parked: not all of it can be drained
+		_ = bus.Close(ctx) // keys are parked, so it can't drain completely
 	})
 	return bus
 }
@@ -227,8 +227,8 @@ func (w *world) audit(t *testing.T) {
 	t.Cleanup(func() { _ = bus.Close(context.Background()) })
 }
 
-// trouble publishes what goes wrong, with so many dead letters of each of three causes,
-// interleaved, and waits until it has.
+// trouble publishes orders that fail, with the given number of dead letters for each of three
+// causes, interleaved, and waits for the failures.
 func (w *world) trouble(t *testing.T, each int) {
 	t.Helper()
 	w.await(t, "both members to have partitions", func() bool {
@@ -301,7 +301,7 @@ func (w *world) letters(t *testing.T) (n int64) {
 	return n
 }
 
-// await waits for a state that nothing signals.
+// await polls for a state that nothing signals.
 func (w *world) await(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	look := time.NewTicker(50 * time.Millisecond)
@@ -357,7 +357,7 @@ func (w *world) parked(key string) bool {
 	return false
 }
 
-// relays is an outbox of which Kafka refused an event.
+// relays returns the state of an outbox with an event that Kafka refused.
 func relays(context.Context) (console.OutboxStatus, error) {
 	return console.OutboxStatus{
 		Relays:    []console.OutboxRelay{{Name: "default", Holder: "billing-7d4f/1", Pending: 1204, Oldest: 42 * time.Second, Parked: 2, Published: 88_213}, {Name: "old", Still: 49 * time.Hour}},

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// finds demands the verdict of one check, and a text in what was found.
+// finds requires a verdict of a check, with a text in its finding.
 func finds(t *testing.T, found Findings, check, verdict, says string) {
 	t.Helper()
 	for _, f := range found {
@@ -27,8 +27,7 @@ func finds(t *testing.T, found Findings, check, verdict, says string) {
 	t.Errorf("no finding %s of %s says %q: %+v", verdict, check, says, found)
 }
 
-// TestClocks: a record from the future shows that a clock differs, and nothing else
-// shows anything.
+// TestClocks: only a record from the future shows that a clock differs.
 func TestClocks(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
@@ -36,7 +35,7 @@ func TestClocks(t *testing.T) {
 	if err := cluster.Admin().CreateTopics(t.Context(), transport.TopicSpec{Name: "t", Partitions: 2}); err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now().Truncate(time.Millisecond) // as records have it
+	now := time.Now().Truncate(time.Millisecond) // the precision of records
 	examine := func(topics ...string) (found Findings) {
 		var infos []transport.TopicInfo
 		if len(topics) > 0 {
@@ -56,7 +55,7 @@ func TestClocks(t *testing.T) {
 	finds(t, examine("t"), "clocks", Warning, "t/1@0 is 1m0s ahead")
 }
 
-// TestCluster: a cluster of one broker works and keeps too little.
+// TestCluster: a cluster of one broker works, but has too few replicas.
 func TestCluster(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
@@ -76,7 +75,7 @@ func TestCluster(t *testing.T) {
 	finds(t, found, "t", Warning, "single replica")
 }
 
-// TestSecurity: what can be read on the way is said, and what can't be is fine.
+// TestSecurity: the doctor warns of what can be read on the way, and only of that.
 func TestSecurity(t *testing.T) {
 	away, here := []string{"kafka.example:9092"}, []string{"localhost:9092", "[::1]:9092"}
 	tls := kafka.TLSFiles{CA: "ca.pem"}
@@ -105,7 +104,7 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
-// TestCompactedLetters: dead letters that compaction removes are lost to operators.
+// TestCompactedLetters: compaction would remove dead letters before operators see them.
 func TestCompactedLetters(t *testing.T) {
 	for name, bad := range map[string]bool{"prod.sales.public.customers.v1": false, "prod.sales.public.customers.v1.mailer.dlq": true, "prod.sales.public.customers.v1.mailer.retry": true} {
 		for _, policy := range []string{"delete", "compact", "compact,delete"} {
@@ -129,7 +128,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// TestCertificate warns two weeks before the end.
+// TestCertificate: the warning comes two weeks before the end.
 func TestCertificate(t *testing.T) {
 	var found Findings
 	certificate(&found, "near", time.Now().Add(13*24*time.Hour))

@@ -1,12 +1,12 @@
-// Package doctor examines a cluster, and this machine's way to it.
+// Package doctor examines a cluster, and this machine's connection to it.
 package doctor
 
 import (
 	"fmt"
 )
 
-// The verdicts. unknown is for what can't be examined with these credentials:
-// that is not a failure.
+// The verdicts. Unknown is for what can't be examined with these credentials, which is not
+// a failure.
 const (
 	Fine    = "ok"
 	Warning = "warn"
@@ -24,13 +24,13 @@ type Finding struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// Findings collects the results in the order of the checks.
-// The zero value has none. It is not safe for concurrent use: the checks run one after
-// another, so that the list reads the same each time.
+// Findings collects results in the order of the checks, which run one after another, so that
+// the list reads the same each time. The zero value is empty. It is not safe for concurrent
+// use.
 type Findings []Finding
 
-// Add appends a finding, whose text is made as by fmt.Sprintf. The texts may hold names
-// from the cluster: who prints them makes those visible.
+// Add appends a finding, with a text formatted as by fmt.Sprintf. The texts may hold names
+// from the cluster: make them visible before showing them.
 func (f *Findings) Add(check, verdict, remedy, format string, args ...any) {
 	*f = append(*f, Finding{check, verdict, fmt.Sprintf(format, args...), remedy})
 }

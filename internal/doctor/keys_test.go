@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestKeys lets writers with one partitioner each write to a topic, and looks at what
-// the doctor makes of it.
+// TestKeys lets writers with one partitioner each write to a topic, and checks what the
+// doctor reports.
 func TestKeys(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
@@ -33,10 +33,10 @@ func TestKeys(t *testing.T) {
 	}{
 		"as declared":           {"", []written{{declare.Murmur2, 0}}, doctor.Fine, "15 keys where murmur2 puts them"},
 		"as declared, fnv1a":    {"fnv1a", []written{{declare.FNV1a, 0}}, doctor.Fine, "15 keys where fnv1a puts them"},
-		"another than declared": {"", []written{{declare.FNV1a, 0}}, doctor.Warning, "of 15 keys are in partitions that murmur2 does not choose, which is declared: fnv1a (kafka-go's Hash, sarama, Watermill) does"},
+		"another than declared": {"", []written{{declare.FNV1a, 0}}, doctor.Warning, "of 15 keys are in partitions that the declared murmur2 does not choose: fnv1a (kafka-go's Hash, sarama, Watermill) does"},
 		"two, the same keys":    {"", []written{{declare.Murmur2, 0}, {declare.CRC32, 0}}, doctor.Warning, "in more than one partition (one at "},
-		"two, other keys":       {"crc32", []written{{declare.CRC32, 0}, {declare.Murmur2, 15}}, doctor.Warning, "of 30 keys are in partitions that crc32 does not choose, which is declared: murmur2 (Java, franz-go, eventbus) does"},
-		"one of its own":        {"", []written{{own, 0}}, doctor.Warning, "nor does any other that is known"},
+		"two, other keys":       {"crc32", []written{{declare.CRC32, 0}, {declare.Murmur2, 15}}, doctor.Warning, "of 30 keys are in partitions that the declared crc32 does not choose: murmur2 (Java, franz-go, eventbus) does"},
+		"one of its own":        {"", []written{{own, 0}}, doctor.Warning, "nor any other known partitioner"},
 		"one of its own, known": {"length", []written{{own, 0}}, doctor.Fine, "15 keys in one partition each"},
 		"no keys":               {"", nil, "", ""},
 	} {
@@ -73,7 +73,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestKeysOfOnePartition: there is nothing to choose, and nothing is read.
+// TestKeysOfOnePartition: with one partition there is nothing to choose, and nothing is read.
 func TestKeysOfOnePartition(t *testing.T) {
 	var found doctor.Findings
 	doctor.Keys(t.Context(), &found, nil, &transport.TopicInfo{Name: "t", Partitions: 1}, "")

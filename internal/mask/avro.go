@@ -7,8 +7,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// avroFields describes the JSON form of data in Avro, in which unions are bare: which
-// fields there are, and which are personal. It returns nil for what is not a schema.
+// avroFields returns a JSON Schema of the JSON form of Avro data, in which unions are
+// bare. It returns nil if text is not a schema.
 func avroFields(text json.RawMessage) any {
 	var root any
 	if json.Unmarshal(text, &root) != nil {
@@ -17,7 +17,7 @@ func avroFields(text json.RawMessage) any {
 	s, whole := avroschema.New(root)
 	defs := make(map[string]any)
 	var of func(t avroschema.Type) map[string]any
-	// read marks what the declaration of a type, or of a field, has as personal.
+	// read returns the schema of a type, marked as personal if the type or its field is.
 	read := func(v any, namespace string, props map[string]any) map[string]any {
 		t := s.Read(v, namespace)
 		fields := of(t)
@@ -31,7 +31,7 @@ func avroFields(text json.RawMessage) any {
 		case "record", "error":
 			if defs[t.Name] == nil {
 				properties := make(map[string]any)
-				defs[t.Name] = map[string]any{"type": "object", "properties": properties} // before its fields: they may be of its own kind
+				defs[t.Name] = map[string]any{"type": "object", "properties": properties} // before its fields, which may refer to it
 				fields, _ := t.Props["fields"].([]any)
 				for _, f := range fields {
 					field, _ := f.(map[string]any)

@@ -1,5 +1,5 @@
-// Package mask takes what is personal out of an event's data before it is shown, by the
-// schemas that a catalogue and a registry have of its type.
+// Package mask removes personal fields from an event's data before it is shown, by the
+// schemas of its type in a catalogue and a registry.
 package mask
 
 import (
@@ -14,31 +14,29 @@ import (
 	"github.com/eventbus-go/eventbus/internal/naming"
 )
 
-// Hidden stands for a value that is not shown.
-// It has one length, whatever it hides: the length of a value may be personal as well.
+// Hidden replaces a value that is not shown. Its length is fixed, since the length of a
+// value may be personal too.
 const Hidden = "•••"
 
-// maxDepth bounds schemas that refer to themselves.
-// Data is as deep as its producer likes. What lies deeper than this is masked.
+// maxDepth bounds recursive schemas and nested data. Anything deeper is masked.
 const maxDepth = 64
 
-// alternative is what an alternative within an alternative adds to the depth. Each may
-// have several again, which may be the first one, so only a few levels can be examined.
+// alternative is what each level of alternatives adds to the depth. Alternatives may nest
+// and recur, so only a few levels are examined.
 const alternative = maxDepth / 4
 
-// Value returns a value without what a JSON Schema marks as personal. What the schema
-// does not describe may be personal too, and is masked with it: a field that a producer
-// added since.
-// It changes value, which was decoded for this alone. The root is the whole document, which
-// references are resolved against.
+// Value returns a value without the parts that a JSON Schema marks as personal. It also
+// masks what the schema does not describe, such as fields that a producer added later,
+// since that may be personal too. It changes value in place. root is the whole schema
+// document, against which references are resolved.
 func Value(value, schema, root any, depth int) any {
 	s := resolved(schema, root)
-	// null shows that a field is empty, and nothing else.
+	// null only shows that a field is empty.
 	if value == nil {
 		return nil
 	}
-	// A mark may stand beside a reference or in what that refers to. A mark on an object hides
-	// all of it, and so comes before a look inside.
+	// The mark may stand beside a reference or in its target. A mark on an object hides all of
+	// it, so it is checked first.
 	if s == nil || depth > maxDepth || personal(schema) || personal(s) || personalAmong(s, root, depth) {
 		return Hidden
 	}
@@ -54,27 +52,27 @@ func Value(value, schema, root any, depth int) any {
 		}
 		return v
 	}
-	// A plain value where the schema has an object or a list is not what was declared.
+	// A plain value where the schema has an object or a list is not described by it.
 	if describes(s) {
 		return value
 	}
 	return Hidden
 }
 
-// describes reports whether a schema is that of a plain value.
+// describes reports whether a schema describes a plain value.
 func describes(s map[string]any) bool {
 	return len(s) > 0 && s["properties"] == nil && s["items"] == nil && s["type"] != "object" && s["type"] != "array"
 }
 
-// personal reports whether a schema has the mark of personal data itself. It looks into no
-// reference and no alternative.
+// personal reports whether a schema itself is marked as personal. It follows no references
+// or alternatives.
 func personal(schema any) bool {
 	s, _ := schema.(map[string]any)
 	return s[jsonschema.Personal] == true
 }
 
-// personalAmong reports whether one of a schema's alternatives for the value itself is
-// marked as personal, such as the text of a text or null.
+// personalAmong reports whether any alternative for the value itself is marked as personal,
+// such as the text in "text or null".
 func personalAmong(s map[string]any, root any, depth int) bool {
 	if depth > maxDepth {
 		return true // unknown, and so hidden
@@ -87,10 +85,10 @@ func personalAmong(s map[string]any, root any, depth int) bool {
 	}) != nil
 }
 
-// resolved follows references within the document, and returns nil for what is no
-// schema that could be looked into.
+// resolved follows references within the document. It returns nil if they lead to no
+// schema.
 func resolved(schema, root any) map[string]any {
-	// References may go round in a circle: after so many there is no schema.
+	// References may form a circle, so only so many are followed.
 	for range maxDepth {
 		s, _ := schema.(map[string]any)
 		ref, _ := s["$ref"].(string)
@@ -103,17 +101,16 @@ func resolved(schema, root any) map[string]any {
 				continue
 			}
 			inner, _ := schema.(map[string]any)
-			// JSON Pointer writes / and ~ in names so (RFC 6901, section 4). A name that is
-			// missing gives nil, which ends in a mask.
+			// JSON Pointer escapes / and ~ in names (RFC 6901, section 4). A missing name gives nil,
+			// and so a masked value.
 			schema = inner[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
 		}
 	}
 	return nil
 }
 
-// property returns the schema of a field; nil if nothing describes it.
-// Declared fields come before the schema of all others, as in JSON Schema (2020-12, section
-// 10.3.2.3).
+// property returns the schema of a field, or nil if nothing describes it. As in JSON Schema
+// (2020-12, section 10.3.2.3), declared fields come before additionalProperties.
 func property(s map[string]any, name string, root any, depth int) any {
 	if properties, _ := s["properties"].(map[string]any); properties[name] != nil {
 		return properties[name]
@@ -124,7 +121,7 @@ func property(s map[string]any, name string, root any, depth int) any {
 	return among(s, root, depth, func(s map[string]any) any { return property(s, name, root, depth+alternative) })
 }
 
-// branch returns a schema below another.
+// branch returns the subschema under a keyword, or nil.
 func branch(s map[string]any, keyword string, root any, depth int) any {
 	if s[keyword] != nil {
 		return s[keyword]
@@ -132,10 +129,9 @@ func branch(s map[string]any, keyword string, root any, depth int) any {
 	return among(s, root, depth, func(s map[string]any) any { return branch(s, keyword, root, depth+alternative) })
 }
 
-// among returns the first of a schema's alternatives that has what is looked for, and
-// one that is marked as personal before any other.
-// It does not examine which alternative a value is of: what is personal in one of them is
-// masked in all. That hides too much rather than too little.
+// among returns the first result of look among a schema's alternatives, but prefers one that
+// is marked as personal. It does not check which alternative the value matches: what is
+// personal in one of them is masked in all, which hides too much rather than too little.
 func among(s map[string]any, root any, depth int, look func(map[string]any) any) (found any) {
 	if depth > maxDepth {
 		return nil
@@ -157,16 +153,16 @@ func among(s map[string]any, root any, depth int, look func(map[string]any) any)
 	return found
 }
 
-// Schema returns the JSON Schema of a type on a topic by the catalogues; nil if none
-// has it. The first catalogue that has it decides.
+// Schema returns the JSON Schema of a type on a topic from the first catalogue that has it,
+// or nil.
 func Schema(documents []*catalog.Document, topic, typ string) any {
 	return find(documents, topic, typ, func(e *catalog.Event) any {
-		// Schemas of Avro and Protobuf describe no JSON.
+		// Avro and Protobuf schemas do not describe JSON.
 		if e.ContentType != "" && !strings.Contains(e.ContentType, "json") {
 			return nil
 		}
 		var schema any
-		// A schema of another kind, such as Protobuf's, is a text: it describes no JSON.
+		// A schema that is a JSON string is text in another language.
 		if json.Unmarshal(e.Schema, &schema) == nil {
 			if _, ok := schema.(map[string]any); ok {
 				return schema
@@ -176,10 +172,10 @@ func Schema(documents []*catalog.Document, topic, typ string) any {
 	})
 }
 
-// Read returns the JSON Schemas of data that was read by the schema of a registry, whose
-// fields are given: each of them has to let a value be shown. The registry knows what is
-// personal by the marks in its schema alone, and the catalogues by those of Go types too.
-// Without any, nothing is known to be harmless.
+// Read returns the JSON Schemas by which to mask data that was decoded by a registry's
+// schema, whose fields are given. A value is shown only if each of them allows it: the
+// registry knows only the marks in its own schema, and the catalogues those of Go types too.
+// Without any schema, Read returns nil, and nothing may be shown.
 func Read(documents []*catalog.Document, topic, typ string, fields map[string]any) []any {
 	if schema := Schema(documents, topic, typ); schema != nil {
 		return []any{schema}
@@ -200,7 +196,7 @@ func Read(documents []*catalog.Document, topic, typ string, fields map[string]an
 	return all
 }
 
-// find returns what look has of the first event of a type on a topic.
+// find returns the first non-nil result of look for an event of a type on a topic.
 func find(documents []*catalog.Document, topic, typ string, look func(*catalog.Event) any) any {
 	for t := range covering(documents, topic) {
 		for k := range t.Events {
@@ -214,9 +210,9 @@ func find(documents []*catalog.Document, topic, typ string, look func(*catalog.E
 	return nil
 }
 
-// PlainType returns the one type that catalogues have on a topic whose format is plain, and
-// an empty string for any other topic: such records don't name their type. Records of types
-// that no catalogue has are taken for that one, and its schema masks what it doesn't describe.
+// PlainType returns the only type that catalogues have on a topic whose format is plain, or
+// "" for any other topic, since plain records don't name their type. Records of other types
+// pass for it; its schema then masks what it does not describe.
 func PlainType(documents []*catalog.Document, topic string) string {
 	if types := PlainTypes(documents, topic); len(types) == 1 {
 		return types[0]
@@ -224,8 +220,8 @@ func PlainType(documents []*catalog.Document, topic string) string {
 	return ""
 }
 
-// PlainTypes returns the types that catalogues have on a topic whose format is plain, and
-// none for any other topic.
+// PlainTypes returns the types that catalogues have on a topic whose format is plain, or
+// nil for any other topic.
 func PlainTypes(documents []*catalog.Document, topic string) (types []string) {
 	for t := range covering(documents, topic) {
 		for k := range t.Events {
@@ -240,7 +236,7 @@ func PlainTypes(documents []*catalog.Document, topic string) (types []string) {
 	return types
 }
 
-// covering returns the topics of catalogues that cover a full name.
+// covering returns the catalogues' topics that cover a full name.
 func covering(documents []*catalog.Document, topic string) iter.Seq[*catalog.Topic] {
 	return func(yield func(*catalog.Topic) bool) {
 		for _, document := range documents {
@@ -253,9 +249,9 @@ func covering(documents []*catalog.Document, topic string) iter.Seq[*catalog.Top
 	}
 }
 
-// Covers reports whether a full name is that of a declared topic in some environment,
-// or of a topic that the letters of a group are in, unless that name was chosen: what
-// such a record was first read from is in its headers.
+// Covers reports whether a full name is that of a declared topic in some environment, or of
+// a topic with letters of a group, unless that name was chosen: then the record's headers say
+// which topic it was first read from.
 func Covers(t *catalog.Topic, full string) bool {
 	letters := naming.IsDead(full) || naming.IsRetry(full)
 	is := func(name string) bool {
@@ -276,13 +272,13 @@ func Covers(t *catalog.Topic, full string) bool {
 	return err == nil && is(name)
 }
 
-// JSON returns data as compact JSON without what one of the schemas marks as personal or
-// does not describe. It reports false for data that is not JSON, and without a schema: then
-// nothing may be shown.
+// JSON returns data as compact JSON without the parts that any of the schemas marks as
+// personal or does not describe. It reports false if data is not JSON or there are no
+// schemas; then nothing may be shown.
 func JSON(data []byte, schemas ...any) ([]byte, bool) {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(data))
-	// Else a number would become a float64, and an id of 64 bits another one.
+	// As a float64, a 64-bit id would change.
 	decoder.UseNumber()
 	if len(schemas) == 0 || decoder.Decode(&value) != nil {
 		return nil, false

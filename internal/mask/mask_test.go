@@ -23,8 +23,8 @@ type customer struct {
 	Nicknames []string           `json:"nicknames" data:"personal"`
 }
 
-// TestJSON masks what a struct marks, however deep it is, and what the schema does not
-// know; ids of 64 bits stay what they are.
+// TestJSON masks the fields that a struct marks, however deep, and those that the schema does
+// not describe. 64-bit ids stay unchanged.
 func TestJSON(t *testing.T) {
 	d, err := catalog.Of(eventbus.NewTopic(eventbus.TopicConfig[customer]{Domain: "sales", Name: "customers"}))
 	if err != nil {
@@ -59,7 +59,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestCovers finds a topic by its full names, and those of its letters.
+// TestCovers finds a topic by its full names, and by those of its letters.
 func TestCovers(t *testing.T) {
 	d, err := catalog.Of(
 		eventbus.NewTopic(eventbus.TopicConfig[customer]{Domain: "sales", Name: "customers"}),
@@ -91,8 +91,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// TestJSONAlternatives: what is personal in one alternative of a value is masked, and
-// alternatives that refer to themselves end.
+// TestJSONAlternatives: a value is masked if any of its alternatives is personal, and
+// recursive alternatives terminate.
 func TestJSONAlternatives(t *testing.T) {
 	const personal = `{"type":"string","x-eventbus-personal":true}`
 	for name, schema := range map[string]string{

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestJSONNested: what a schema marks as personal, and what it does not describe, is not
-// shown, however it is nested and referred to.
+// TestJSONNested: fields that a schema marks as personal or does not describe are masked,
+// however they are nested or referred to.
 func TestJSONNested(t *testing.T) {
 	const schema = `{
 		"type": "object",

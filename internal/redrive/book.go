@@ -13,59 +13,59 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// book is what Topic says, as far as it was read. It is used by one goroutine at
-// a time.
+// book is the content of Topic, as far as it has been read. It must not be used
+// concurrently.
 type book struct {
 	cluster *kafka.Transport
 	id      transport.TopicID
 	exists  bool
-	next    int64     // the offset to read on from
-	read    time.Time // when refresh began to read what there is here
+	next    int64     // the next offset to read
+	read    time.Time // when the last refresh began
 	size    int       // of all keys and values in memory
 	boxes   map[string]*entries
 }
 
-// entries are the records about one box, by what their keys name. Decided letters
-// of a topic that was deleted may be among them: see ledger.
+// entries are the records about one box. They may include decisions about letters of a
+// topic that was deleted: see ledger.
 type entries struct {
 	partitions map[int32]partitionRecord
 	pages      map[int32]map[int64]storedPage
 	jobs       map[string]*Job
-	jobBytes   map[string]int // of the jobs as they are stored
+	jobBytes   map[string]int // sizes of the jobs as stored
 	// fences are the nonces of the last claims, the latest last.
 	fences []string
-	// wrong is why nothing may be decided about the box, by the key of the record.
+	// wrong is why nothing may be decided about the box, by the keys of damaged records.
 	wrong map[string]error
 }
 
-// storedPage is a page with the id of the dead-letter topic that it is about.
+// storedPage is a page and the id of its dead-letter topic.
 type storedPage struct {
 	id transport.TopicID
 	*page
 }
 
-// maxBook bounds what the records of Topic take in memory. Pages for a hundred
-// million letters take a quarter of it.
+// maxBook bounds the memory of the records of Topic, in bytes. Pages for a hundred million
+// letters take a quarter of it.
 const maxBook = 128 << 20
 
-// maxFences is how many claims may follow one before it is read, for its process
-// to know that it was fenced.
+// maxFences is how many claims of a box are remembered. A process finds out that it was
+// fenced as long as no more claims follow its own before it reads.
 const maxFences = 16
 
-// boxOverhead is what the maps of entries take.
+// boxOverhead is the memory of the maps of an entries, in bytes.
 const boxOverhead = 512
 
-// refresh reads what was committed since the last time. Readers see the end of
-// transactions only, so a process that was killed in the midst of one can delay
-// this by transactionTimeout.
+// refresh reads what was committed since the last refresh. Readers see only committed
+// records, so a process that was killed within a transaction can delay this by
+// transactionTimeout.
 func (b *book) refresh(ctx context.Context) error {
 	began := time.Now()
 	info, exists, err := describe(ctx, b.cluster)
 	if err != nil {
 		return err
 	}
-	// A topic that was deleted and created again begins with nothing decided; the
-	// markers then say that something is missing.
+	// A topic that was deleted and created again begins without decisions; the markers then
+	// show that some are missing.
 	if !exists || info.ID != b.id || b.boxes == nil {
 		*b = book{cluster: b.cluster, id: info.ID, boxes: make(map[string]*entries)}
 	}
@@ -78,26 +78,26 @@ func (b *book) refresh(ctx context.Context) error {
 		return err
 	}
 	to := end[ledgerPartition]
-	// An election removed records that were read, and others take their offsets.
+	// An unclean election removed records that were read, and others take their offsets.
 	if to < b.next {
 		*b = book{cluster: b.cluster, id: b.id, exists: true, boxes: make(map[string]*entries)}
 	}
 	from := max(b.next, first[ledgerPartition])
 	err = scan.Each(ctx, b.cluster, map[transport.Partition]int64{ledgerPartition: from}, end, func(r *transport.Record) error {
-		// Also if the scan fails later: a record that was taken in twice is the same.
+		// Set even if the scan fails later: applying a record twice does no harm.
 		b.next = r.Offset + 1
 		return b.apply(r)
 	})
 	if err != nil {
 		return fmt.Errorf("reading topic %s: %w", Topic, err)
 	}
-	// Markers of transactions lie between the last record and the end.
+	// Transaction markers lie between the last record and the end.
 	b.next, b.read = max(b.next, to), began
 	return nil
 }
 
-// edges returns the first and the next offset of the log of Topic, which exists. If it was just
-// created, some brokers may not know it yet, so edges waits for a while.
+// edges returns the first and the next offset of Topic's log. Topic must exist. If it was
+// just created, some brokers may not know it yet, so edges waits for a while.
 func (b *book) edges(ctx context.Context) (first, end map[transport.Partition]int64, err error) {
 	for began := time.Now(); ; {
 		if first, err = b.cluster.Admin().Offsets(ctx, transport.Earliest(), ledgerPartition); err == nil {
@@ -109,8 +109,8 @@ func (b *book) edges(ctx context.Context) (first, end map[transport.Partition]in
 	}
 }
 
-// apply takes in one record. One that is not a record of this package's is passed
-// over; one that should be and can't be read closes its box.
+// apply adds one record. It ignores records that are not this package's. A damaged record
+// of this package closes its box.
 func (b *book) apply(r *transport.Record) error {
 	at, ours := parseKey(r.Key)
 	if !ours {
@@ -125,9 +125,9 @@ func (b *book) apply(r *transport.Record) error {
 		b.boxes[at.topic] = e
 		b.size += len(at.topic) + boxOverhead
 	}
-	// The size is that of the difference: a record may replace one, or be refused.
+	// Only the difference counts: a record may replace another, or be refused.
 	before := e.size(at)
-	// A later record under a key repairs what an earlier one broke.
+	// A later record with the same key repairs a damaged one.
 	delete(e.wrong, string(r.Key))
 	err := error(nil)
 	switch {
@@ -149,7 +149,7 @@ func (b *book) apply(r *transport.Record) error {
 	return nil
 }
 
-// take takes in one value.
+// take adds one value.
 func (e *entries) take(at place, raw []byte) error {
 	switch at.kind {
 	case kindPartition:
@@ -157,7 +157,7 @@ func (e *entries) take(at place, raw []byte) error {
 		if err := unpack(raw, &p); err != nil {
 			return err
 		}
-		// Offsets stay far from overflow in all that is computed with them.
+		// Offsets stay far enough from overflow for all computations.
 		if p.Base < 0 || p.Base > 1<<62 || p.Replayed < 0 || p.Skipped < 0 || len(p.Topic) != 2*len(transport.TopicID{}) {
 			return errors.New("it is damaged")
 		}
@@ -191,7 +191,7 @@ func (e *entries) take(at place, raw []byte) error {
 	return nil
 }
 
-// remove takes back what was stored under a key, if anything was.
+// remove removes what was stored under a key, if anything was.
 func (e *entries) remove(at place) {
 	switch at.kind {
 	case kindPartition:
@@ -206,7 +206,7 @@ func (e *entries) remove(at place) {
 	}
 }
 
-// size returns roughly what an entry takes in memory.
+// size returns roughly how much memory an entry takes, in bytes.
 func (e *entries) size(at place) int {
 	const overhead = 64
 	wrong := 0
@@ -223,36 +223,35 @@ func (e *entries) size(at place) int {
 			return len(page{}) + overhead + wrong
 		}
 	case kindJob:
-		// Decoded, short values in lists take some times what they do in JSON.
+		// Decoded, short values in lists take several times their size in JSON.
 		return 4*e.jobBytes[at.job] + overhead + wrong
 	}
 	return wrong
 }
 
-// of returns the entries of a box, and an error if one of them can't be read.
+// of returns the entries of a box, or an error if one of its records is damaged.
 func (b *book) of(topic string) (*entries, error) {
 	e := b.boxes[topic]
 	if e == nil {
 		return &entries{}, nil
 	}
-	// One is enough to refuse: a letter whose decision was lost would come back twice.
+	// Any damaged record closes the box: a letter whose decision was lost would come back twice.
 	for _, err := range e.wrong {
 		return nil, fmt.Errorf("what was decided about %s: %w", topic, err)
 	}
 	return e, nil
 }
 
-// ledger returns a copy of a partition's ledger, and whether there is one.
+// ledger returns a copy of a partition's ledger, and reports whether there is one.
 func (e *entries) ledger(p int32, id transport.TopicID) (*ledger, bool) {
 	stored, ok := e.partitions[p]
-	// Without an id there is nothing to compare.
+	// With a zero id there is nothing to compare.
 	if !ok || id != (transport.TopicID{}) && stored.Topic != hex.EncodeToString(id[:]) {
 		return nil, false
 	}
 	pages := make(map[int64]*page)
 	var stale []int64
-	// Pages of a topic of that name before this one are removed with the next
-	// decision.
+	// Pages of an earlier topic of the same name are removed with the next decision.
 	for n, s := range e.pages[p] {
 		if s.id == id {
 			pages[n] = s.page
@@ -267,8 +266,8 @@ func (e *entries) ledger(p int32, id transport.TopicID) (*ledger, bool) {
 	return l, true
 }
 
-// held returns the job of a box that a process was running at its last sign of
-// life, nil if there is none. Of several it is the one that was renewed last.
+// held returns the running job of a box for which live reports true, or nil. Of several it
+// is the one that was renewed last.
 func (e *entries) held(live func(*Job) bool) *Job {
 	var held *Job
 	for _, j := range e.jobs {

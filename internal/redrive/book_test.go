@@ -16,7 +16,7 @@ const box = "t.g.dlq"
 
 func newBook() *book { return &book{boxes: make(map[string]*entries)} }
 
-// told has a book take in a value under a key.
+// told applies a record to a book.
 func (b *book) told(t *testing.T, key, value string) error {
 	t.Helper()
 	r := transport.Record{Topic: Topic, Offset: b.next, Key: []byte(key)}
@@ -27,7 +27,7 @@ func (b *book) told(t *testing.T, key, value string) error {
 	return b.apply(&r)
 }
 
-// stored is a job as it is stored.
+// stored returns a job as it is stored.
 func stored(t *testing.T, change func(*Job)) string {
 	t.Helper()
 	j := Job{
@@ -44,7 +44,7 @@ func stored(t *testing.T, change func(*Job)) string {
 	return string(r.Value)
 }
 
-// TestBook: what is stored is read as it was, also keys that are not text.
+// TestBook: stored values are read back unchanged, even with keys that are not text.
 func TestBook(t *testing.T) {
 	b := newBook()
 	id := transport.TopicID{7}
@@ -92,8 +92,8 @@ func TestBook(t *testing.T) {
 	}
 }
 
-// TestBookRefuses: a record that this version can't be sure of closes its box,
-// and the error shows nothing of what is in it.
+// TestBookRefuses: a record that this version does not fully understand closes its box, and
+// the error does not quote it.
 func TestBookRefuses(t *testing.T) {
 	newer := strings.Replace(stored(t, nil), `"v":1`, `"v":2,"sharper":true`, 1)
 	for name, record := range map[string][2]string{
@@ -129,14 +129,14 @@ func TestBookRefuses(t *testing.T) {
 		if strings.HasPrefix(name, "newer") && !errors.Is(err, errNewer) {
 			t.Errorf("%s: %v; want that it is of a newer version", name, err)
 		}
-		// Whatever was there before does not stay in its place.
+		// What was stored before must not stay in its place.
 		if e := b.boxes[topic]; len(e.jobs)+len(e.pages[0])+len(e.partitions) > 0 {
 			t.Errorf("%s: it is taken in: %+v", name, e)
 		}
 	}
 }
 
-// TestBookBounded: no number of records takes more memory than is said.
+// TestBookBounded: no number of records takes more memory than maxBook.
 func TestBookBounded(t *testing.T) {
 	for name, record := range map[string]func(i int) (key, value string){
 		"pages": func(i int) (string, string) {
@@ -154,7 +154,7 @@ func TestBookBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBook()
-			b.size = maxBook - (1 << 20) // as far as it is filled already
+			b.size = maxBook - (1 << 20) // almost full
 			err, i := error(nil), 0
 			for ; err == nil && i < 1_000_000; i++ {
 				key, value := record(i)
@@ -163,7 +163,7 @@ func TestBookBounded(t *testing.T) {
 			if err == nil || i < 100 {
 				t.Errorf("%d records: %v", i, err)
 			}
-			// The same again and again takes nothing.
+			// Replacing the same record takes no memory.
 			b = newBook()
 			key, value := record(1)
 			if err := b.told(t, key, value); err != nil {

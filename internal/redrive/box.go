@@ -14,23 +14,23 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Box is a dead-letter topic as it was when it was opened: the letters in its log and the
-// decisions about them. It is used by one goroutine.
+// Box is a dead-letter topic at the time it was opened: the letters in its log and the
+// decisions about them. It must not be used concurrently.
 type Box struct {
 	Topic string
-	// First and End bound the offsets that the log has in each partition,
-	// [First, End). Letters that arrive later are not part of the box.
+	// First and End bound the log's offsets in each partition, [First, End). Letters that
+	// arrive later are not part of the box.
 	First, End map[transport.Partition]int64
 
 	cluster *kafka.Transport
-	info    transport.TopicInfo // as of opening
+	info    transport.TopicInfo // when it was opened
 	ledgers map[transport.Partition]*ledger
 }
 
-// ErrNoBox: a topic is not a dead-letter topic.
+// ErrNoBox is the error of a topic that is not a dead-letter topic.
 var ErrNoBox = errors.New("it is not a dead-letter topic: their names end in " + naming.DeadSuffix + ", or dead letters are among their newest records")
 
-// openLog returns a dead-letter topic without its ledgers.
+// openLog opens a dead-letter topic without its ledgers.
 func (c *Client) openLog(ctx context.Context, topic string) (*Box, error) {
 	if !mayBeBox(topic) {
 		return nil, fmt.Errorf("topic %s: %w", topic, ErrNoBox)
@@ -57,12 +57,12 @@ func (c *Client) openLog(ctx context.Context, topic string) (*Box, error) {
 	return b, c.recognize(ctx, b)
 }
 
-// newest is how many records of each partition are looked at for a dead letter.
+// newest is how many of the newest records of each partition are searched for a dead letter.
 const newest = 100
 
-// recognize returns an error if the name of a topic was chosen, and no letter shows
-// that it is one of dead letters. An order about a topic of events would delete some.
-// One that is empty passes, as there is nothing to decide about.
+// recognize returns an error if the topic has a chosen name, and no record shows that it
+// holds dead letters. An order about a topic of events would delete some of them. An empty
+// topic passes, since there is nothing to decide about.
 func (c *Client) recognize(ctx context.Context, b *Box) error {
 	if known, ok := c.recognized.Load(b.Topic); naming.IsDead(b.Topic) || ok && known == b.info.ID {
 		return nil
@@ -91,8 +91,8 @@ func (c *Client) recognize(ctx context.Context, b *Box) error {
 	return nil
 }
 
-// read takes the ledgers out of a book, and where that has none out of the
-// commits of earlier versions.
+// read reads the ledgers from a book and, where that has none, from the commits of earlier
+// versions.
 func (b *Box) read(ctx context.Context, from *book) error {
 	e, err := from.of(b.Topic)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b *Box) read(ctx context.Context, from *book) error {
 			return err
 		}
 	}
-	// Letters that retention or a purge removed count as done.
+	// Letters that retention or a purge removed count as decided.
 	for p, l := range b.ledgers {
 		l.Pass(b.First[p])
 	}
@@ -133,7 +133,7 @@ func (b *Box) kept(from *book) (bool, error) {
 // unmarked reports whether a partition of the box lacks its marker.
 func (b *Box) unmarked(ctx context.Context) (bool, error) {
 	if len(b.End) == 0 {
-		return false, nil // it is gone
+		return false, nil // the topic was deleted
 	}
 	kept, err := b.cluster.Admin().Committed(ctx, GroupKept, b.Topic)
 	if err != nil {
@@ -147,9 +147,9 @@ func (b *Box) unmarked(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// readCommits reads the ledgers that are missing from commits.
+// readCommits reads the missing ledgers from commits.
 func (b *Box) readCommits(ctx context.Context) error {
-	// Both groups are asked even if one answers: which is newer shows in the ledgers.
+	// Both groups are read: the ledgers show which one is newer.
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {
 		return err
@@ -166,8 +166,8 @@ func (b *Box) readCommits(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// All of it has to be stored, an empty one too: what is absent later is
-		// lost.
+		// The ledger has to be stored even if it is empty: once the marker is set, a missing
+		// ledger counts as lost.
 		l.moved = true
 		b.ledgers[p] = l
 	}
@@ -186,8 +186,8 @@ func (b *Box) Count(s State) (n int64) {
 	return n
 }
 
-// State returns the decision about a letter. Decisions about letters before the first one that
-// is open or in quarantine are not stored individually: State returns Decided for them.
+// State returns the decision about a letter. Individual decisions are not stored for letters
+// before the first undecided one: State returns Decided for them.
 func (b *Box) State(p transport.Partition, offset int64) State {
 	if l := b.ledgers[p]; l != nil {
 		return l.State(offset)
@@ -207,7 +207,7 @@ func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see 
 	return b.each(ctx, from, b.End, see)
 }
 
-// each is Each up to, and without, the offsets in to.
+// each is like Each, but only up to the offsets in to, exclusively.
 func (b *Box) each(ctx context.Context, from, to map[transport.Partition]int64, see See) error {
 	return scan.Each(ctx, b.cluster, from, to, func(r *transport.Record) error {
 		l, foreign := letter.Read(r)
@@ -243,13 +243,12 @@ type Purgeable struct {
 // Purgeable returns what a Purge would delete from the log: with includingOpen, everything.
 func (b *Box) Purgeable(includingOpen bool) Purgeable { return b.purgeable(includingOpen, b.Bounds()) }
 
-// purgeable is Purgeable for the letters before most in each partition.
+// purgeable is like Purgeable, for the letters before most in each partition.
 func (b *Box) purgeable(includingOpen bool, most map[int32]int64) Purgeable {
 	what := Purgeable{before: make(map[transport.Partition]int64)}
 	for p, end := range b.End {
 		l := b.ledgers[p]
-		// The base may lie beyond the end of the log: of a topic that lost records
-		// in an unclean election, say.
+		// The base may be beyond the end of a log that lost records in an unclean election.
 		to := min(l.base, end)
 		waiting := l.Count(Open, end) + l.Count(Quarantined, end)
 		if includingOpen {

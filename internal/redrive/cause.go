@@ -20,7 +20,7 @@ type Cause struct {
 	Gist        string
 	Type        string // empty for records that are not events
 	Letters     int64
-	// Keys is the number of distinct keys. It is exact up to 256; beyond that it is an
+	// Keys is the number of distinct keys. It is exact up to 255; beyond that it is an
 	// estimate, accurate to about a tenth, and AboutKeys is true.
 	Keys      int64
 	AboutKeys bool
@@ -54,7 +54,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	if limit <= 0 || limit > MaxCauses {
 		limit = MaxCauses
 	}
-	// The letters before the first open one may be millions, all of them done.
+	// Millions of letters may precede the first open one, all of them decided.
 	from := b.All()
 	if len(filter.States) == 0 {
 		filter.States = []State{Open}
@@ -62,7 +62,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	}
 	var all Causes
 	found := make(map[string]*Cause)
-	// With a seed of its own nobody can choose keys whose hashes are small.
+	// The seed is random, so that nobody can choose keys with small hashes.
 	seed := maphash.MakeSeed()
 	err := b.Each(ctx, from, func(l *letter.Letter, s State, foreign error) error {
 		if !filter.Takes(l, s, foreign) {
@@ -70,8 +70,8 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 		}
 		all.Letters++
 		cause, reason, gist := CauseOf(l, foreign)
-		// Of a letter beyond the limit only the number is kept, so that memory does not
-		// grow with what somebody writes into error texts.
+		// Letters beyond the limit are only counted, so that memory does not grow with error texts
+		// that somebody makes up.
 		c := found[cause]
 		if c == nil {
 			if len(found) == limit {
@@ -95,7 +95,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	return all, err
 }
 
-// add counts a letter whose key has a hash.
+// add counts a letter. key is the hash of its key.
 func (c *Cause) add(l *letter.Letter, key uint64) {
 	c.Letters++
 	c.keys.add(key)

@@ -22,20 +22,20 @@ import (
 type Client struct {
 	cluster *kafka.Transport
 	cfg     Config
-	process string // random: this Client as the holder of jobs
+	process string // random; identifies this Client as a holder of jobs
 	lease   time.Duration
 	events  int // in a transaction, at most
 
-	recognized sync.Map // dead-letter topics of chosen names, by name: their ids
+	recognized sync.Map // ids of dead-letter topics with chosen names, by name
 
-	books turn // guards book, also while it is read
+	books turn // guards book
 	book  book
 
 	orders turn // one order at a time: a second transaction would fence the first
 }
 
-// turn is a lock whose waiters give up when their context ends: its holder may be waiting for a
-// broker that is gone. Its capacity is one.
+// turn is a lock whose waiters give up when their contexts end: its holder may be waiting for
+// a broker that is down. Its capacity is one.
 type turn chan struct{}
 
 // take acquires the lock. It returns the context's error if ctx ends first; otherwise the caller
@@ -83,7 +83,7 @@ func (c *Client) Topics(ctx context.Context, known ...string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	// Open reports decisions that can't be read.
+	// Errors are ignored here: Open reports decisions that can't be read.
 	_, _ = c.glancing(ctx, func(from *book) (bool, error) {
 		known = slices.AppendSeq(slices.Clip(known), maps.Keys(from.boxes))
 		return true, nil
@@ -98,12 +98,12 @@ func (c *Client) Topics(ctx context.Context, known ...string) ([]string, error) 
 	return names, nil
 }
 
-// recently is how old what Open shows may be. A console opens every box of a
-// cluster one after the other, and Topic is read once for all of them.
+// recently is how old the decisions that Open shows may be. A console opens the boxes of a
+// cluster one after another, and Topic is read once for all of them.
 const recently = 200 * time.Millisecond
 
-// glancing is reading for what only shows the decisions: they may be those of a
-// moment ago, but never older than what this Client stored itself.
+// glancing is like reading, for calls that only show decisions: they may be slightly old,
+// but include everything that this Client stored itself.
 func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
 	if err := c.books.take(ctx); err != nil {
 		return false, err
@@ -117,8 +117,7 @@ func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bo
 	return do(&c.book)
 }
 
-// provide makes sure that Topic exists, and creates it where the Client may. It
-// gets as many replicas as the letters have.
+// provide makes sure that Topic exists, and creates it if the Client may.
 func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) error {
 	_, exists, err := describe(ctx, c.cluster)
 	switch {
@@ -127,7 +126,7 @@ func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) erro
 	case !c.cfg.Create:
 		return ErrNoTopic
 	}
-	// As many replicas, and as many in sync, as the letters have.
+	// Topic gets as many replicas, and as many in sync, as the letters have.
 	spec := declare.Ledger(&transport.TopicSpec{Replication: letters.Replication, Configs: letters.Configs})
 	if err := c.cluster.Admin().CreateTopics(ctx, spec); err != nil {
 		return fmt.Errorf("%w; creating it failed: %w", ErrNoTopic, err)
@@ -135,8 +134,8 @@ func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) erro
 	return nil
 }
 
-// reading brings the book up to date, and calls do with it. Calls wait for each
-// other, so that one of them reads.
+// reading brings the book up to date, and calls do with it. Calls take turns, so that only
+// one of them reads.
 func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
 	if err := c.books.take(ctx); err != nil {
 		return false, err
@@ -157,8 +156,8 @@ func (c *Client) Open(ctx context.Context, topic string) (*Box, error) {
 	}
 	read := func(from *book) (bool, error) { return true, b.read(ctx, from) }
 	if _, err = c.glancing(ctx, read); errors.Is(err, ErrLost) {
-		// Another process may have made its first decision since the book was read. The marker
-		// is written after the ledgers, so a reader that has seen the marker finds them.
+		// Another process may have made its first decision since the book was read. Ledgers are
+		// written before the marker, so reading again finds them.
 		_, err = c.reading(ctx, read)
 	}
 	if err != nil {
@@ -194,8 +193,8 @@ func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool)
 	if o.Action == Purge {
 		return Preview{Tally: Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, Until: b.Bounds()}, nil
 	}
-	// A walk without a session counts and marks nothing. What would stop the job shows now,
-	// when nobody waits for it yet.
+	// A walk without a session only counts. What would stop the job shows now rather than when
+	// it runs.
 	j := newJob(o, b)
 	w := newWalk(b, nil, &j, maxEvents, nil)
 	w.may = may
@@ -214,7 +213,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 			if topic != "" && name != topic {
 				continue
 			}
-			// The jobs that can be read are shown all the same.
+			// Readable jobs are returned despite the error.
 			if _, err := b.of(name); err != nil {
 				wrong = err
 			}
@@ -225,7 +224,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 		}
 		return true, wrong
 	})
-	// They are copies: the book goes on changing.
+	// found holds copies, since the book changes.
 	slices.SortFunc(found, newestFirst)
 	for _, j := range found {
 		jobs = append(jobs, *j)
@@ -237,7 +236,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 // none.
 func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 	jobs, err := c.Jobs(ctx, "")
-	// A record that can't be read is no reason to hide the job that was found.
+	// A damaged record does not hide a job that was found.
 	if i := slices.IndexFunc(jobs, func(j Job) bool { return j.ID == id }); i >= 0 {
 		return jobs[i], nil
 	}
@@ -266,7 +265,7 @@ func (c *Client) store(ctx context.Context, r transport.Record) error {
 	if err != nil {
 		return err
 	}
-	// write needs nothing else of a session.
+	// write uses only the transactor of the session.
 	s := session{x: x}
 	return s.write(ctx, r)
 }

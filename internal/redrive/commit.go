@@ -14,30 +14,29 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Group and GroupKept are the consumer groups in whose commits earlier versions
-// kept ledgers, and copies of them that brokers do not forget. They are read
-// until the first decision of this version about a box. Then a marker is put
-// into GroupKept: an earlier version refuses it, and this one knows by it that
-// there have to be records in Topic.
+// Group and GroupKept are the consumer groups in whose commits earlier versions kept
+// ledgers, and copies that brokers do not expire. They are read until this version makes
+// its first decision about a box. Then it puts a marker into GroupKept: earlier versions
+// refuse the marker, and this version knows from it that Topic must have records.
 const (
 	Group     = "eventbus-dead-letters"
 	GroupKept = Group + ".kept"
 )
 
-// The metadata of a commit whose offset is the base of a ledger: the prefix, then
-// in Base64 the topic id, a revision and both counts, then the length and state of
-// each run from the base on, as unsigned varints, and a CRC-32 of all that. A
-// marker is its prefix and the topic id.
+// The metadata of a commit whose offset is the base of a ledger: the prefix, then in Base64
+// the topic id, a revision and both counts, the length and state of each run from the base
+// on, as unsigned varints, and a CRC-32 of all that. A marker is its prefix and the topic id
+// in hexadecimal.
 const (
 	ledgerPrefix = "eventbus-letters1:"
 	markerPrefix = "eventbus-letters2:"
 )
 
-// maxRuns bounds the letters that the runs of a commit may mark: an offset is
-// worth no more memory than a partition could have letters.
+// maxRuns bounds the letters that the runs of a commit may mark, and so the memory that a
+// forged commit can take.
 const maxRuns = 1 << 26
 
-// ErrLost: decisions about a box should be in Topic, but are not.
+// ErrLost is the error of a box whose decisions should be in Topic, but are not.
 var ErrLost = errors.New("what was decided about its letters is lost")
 
 // marker returns the commit that points to Topic.
@@ -50,9 +49,9 @@ func marks(c transport.Commit, id transport.TopicID) bool {
 	return c.Metadata == marker(c.Partition, id).Metadata
 }
 
-// readCommits returns the ledger in the commits of Group and GroupKept, of which
-// the one with the higher revision counts: brokers forget the commits of Group,
-// and a process may have ended before it made the copy.
+// readCommits returns the ledger in the commits of Group and GroupKept. The one with the
+// higher revision counts: brokers expire the commits of Group, and a process may have ended
+// before it wrote the copy.
 func readCommits(commit, kept transport.Commit, id transport.TopicID) (*ledger, error) {
 	if marks(kept, id) {
 		return nil, fmt.Errorf("partition %s: %w: topic %s had them and was deleted or cut. Restore it; or delete the group %s, and all letters are open again, those that were brought back too",
@@ -66,17 +65,17 @@ func readCommits(commit, kept transport.Commit, id transport.TopicID) (*ledger, 
 	if err != nil {
 		return nil, err
 	}
-	// Equal ones are the same ledger.
+	// With equal revisions they are the same ledger.
 	if copied > revision {
 		return b, nil
 	}
 	return a, nil
 }
 
-// readCommit returns the ledger that a commit of a topic holds, and its revision.
-// A commit for an earlier topic of the same name, and no commit, give the zero
-// ledger. A commit that no version of this package wrote is an error: deciding
-// anything would lose what another program keeps there.
+// readCommit returns the ledger in a commit of a topic, and its revision. No commit, and a
+// commit for an earlier topic of the same name, give the zero ledger. A commit that no
+// version of this package wrote is an error: any decision would overwrite what another
+// program keeps there.
 func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error) {
 	fresh := &ledger{}
 	if c.Metadata == "" && c.Offset <= 0 || strings.HasPrefix(c.Metadata, markerPrefix) {
@@ -92,7 +91,7 @@ func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error
 	r := varints{rest: raw[head : len(raw)-sum]}
 	revision, replayed, skipped := r.next(), r.next(), r.next()
 	l := newLedger(max(c.Offset, 0), 0, 0, nil)
-	// Runs are marked letter by letter, so their sum is bounded; open ones cost
+	// Runs are marked letter by letter, so their sum is bounded. Runs of open letters cost
 	// nothing.
 	left := int64(maxRuns)
 	for at := l.base; len(r.rest) > 0 && !r.short; {
@@ -121,7 +120,7 @@ func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error
 	return l, cmp.Or(revision, 1), nil
 }
 
-// varints reads unsigned varints; short is true once there was none.
+// varints reads unsigned varints. short is set once one is missing or invalid.
 type varints struct {
 	rest  []byte
 	short bool
@@ -134,5 +133,5 @@ func (v *varints) next() int64 {
 		return 0
 	}
 	v.rest = v.rest[size:]
-	return int64(n) //nolint:gosec // looked at above
+	return int64(n) //nolint:gosec // checked above
 }

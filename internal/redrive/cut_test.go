@@ -21,10 +21,10 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
-// childVariable makes this program a process that runs a job until it is killed.
+// childVariable turns this program into a process that runs a job until it is killed.
 const childVariable = "EVENTBUS_TEST_REDRIVE_CHILD"
 
-// child runs a job in the place of the tests, if this process was started for it.
+// child runs a job instead of the tests, if this process was started for it.
 func child() {
 	order := strings.Fields(os.Getenv(childVariable)) // brokers, topic, fingerprint, rate
 	if len(order) != 4 {
@@ -40,9 +40,9 @@ func child() {
 	os.Exit(3)
 }
 
-// TestJobSurvives: one of three causes over 10,000 letters is brought back, by a
-// process that is killed, and by others whose connections break in the midst of
-// random requests: each letter once, in order, and no other.
+// TestJobSurvives: a process that is killed, and others whose connections break in the middle
+// of random requests, bring back one of three causes over 10,000 letters: each letter once, in
+// order, and no other.
 func TestJobSurvives(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 10_000)
@@ -74,8 +74,8 @@ func TestJobSurvives(t *testing.T) {
 	})
 }
 
-// killed starts a process that runs a job, kills it after some transactions, and
-// returns the job.
+// killed starts a process that runs a job, kills it after some transactions, and returns the
+// id of the job.
 func (p *pile) killed(t *testing.T, fingerprint string) string {
 	t.Helper()
 	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // this program
@@ -104,9 +104,8 @@ func (p *pile) killed(t *testing.T, fingerprint string) string {
 	return id
 }
 
-// cut resumes a job and ends it with the request of a number: the connections
-// break, before the request is sent or after, for good if it is a crash; else the
-// process gives up in an orderly way.
+// cut resumes a job and ends it at a random request: the connections break before or after the
+// request is sent. In a crash they stay broken; otherwise the process gives up cleanly.
 func (p *pile) cut(t *testing.T, id string, rng *rand.Rand) (redrive.Job, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -119,7 +118,7 @@ func (p *pile) cut(t *testing.T, id string, rng *rand.Rand) (redrive.Job, error)
 	return client.Resume(ctx, p.topic, id, redrive.Run{TakeOver: true})
 }
 
-// wire breaks connections with the last of left requests.
+// wire breaks its connections once left requests have been sent.
 type wire struct {
 	mu           sync.Mutex
 	left         int
@@ -135,7 +134,7 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	return &wired{c, w}, err
 }
 
-// dead reports whether this process is one that crashed.
+// dead reports whether the process has crashed.
 func (w *wire) dead() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -167,8 +166,8 @@ func (c *wired) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// TestJobOutlivesConnections: a job goes on by itself when connections break in the
-// midst of requests, and the cluster is there.
+// TestJobOutlivesConnections: a job goes on by itself if connections break in the middle of
+// requests while the cluster is up.
 func TestJobOutlivesConnections(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 1200)

@@ -24,16 +24,16 @@ type Filter struct {
 	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
 	// Ranges are places in the dead-letter topic.
 	Ranges []Range `json:"ranges,omitempty"`
-	// States are decisions. If empty, a job chooses the letters that its Action is
-	// for.
+	// States are decisions. If empty, a job chooses the letters to which its Action
+	// applies.
 	States []State `json:"states,omitempty"`
 	// After and Before bound the time of the last failure, [After, Before). A
 	// zero time means no bound.
 	After  time.Time `json:"after,omitzero"`
 	Before time.Time `json:"before,omitzero"`
-	// Plain is no condition. It has the type of records that name none, by the topic that
-	// they were first read from; Types and IDs choose these records by it. It is stored with
-	// a job, so whichever process goes on with it chooses the same letters.
+	// Plain is not a condition. It maps the topics from which records were first read to the
+	// type of their records that name none; Types and IDs choose these records by it. It is
+	// stored with a job, so that whichever process resumes it chooses the same letters.
 	Plain map[string]string `json:"plain,omitempty"`
 }
 
@@ -72,8 +72,7 @@ type Range struct {
 // At returns the Range of one letter.
 func At(partition int32, offset int64) Range { return Range{partition, offset, offset + 1} }
 
-// The bounds of a Filter. It is stored with each step of its job, so a large one would be
-// written again and again.
+// Bounds of a Filter. It is stored again with each step of its job, so it must be small.
 const (
 	maxValues = 500
 	maxValue  = 4 << 10
@@ -106,11 +105,11 @@ func (f *Filter) Validate() error {
 	}
 	for _, r := range f.Ranges {
 		if r.Partition < 0 || r.From < 0 || r.To <= r.From {
-			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one behind the last", r.Partition, r.From, r.To))
+			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one after the last", r.Partition, r.From, r.To))
 		}
 	}
 	if !f.After.IsZero() && !f.Before.IsZero() && !f.After.Before(f.Before) {
-		wrong = append(wrong, errors.New("no time is after the one bound and before the other"))
+		wrong = append(wrong, errors.New("no time is between the bounds"))
 	}
 	return errors.Join(wrong...)
 }
@@ -150,8 +149,8 @@ func (f *Filter) Takes(l *letter.Letter, s State, foreign error) bool {
 	return slices.Contains(f.Fingerprints, cause)
 }
 
-// plain returns type and id of a letter's event, whose record names no type, and "" twice
-// if Plain does not have them.
+// plain returns the type and the id of an event whose record names no type, or empty strings
+// if Plain does not name it.
 func (f *Filter) plain(l *letter.Letter) (typ, id string) {
 	e := wire.Event{Topic: l.Record.Topic, Headers: l.Record.Headers}
 	if foreign.DecodePlain(f.Plain[letter.FirstRead(&e)], l.Record, &e) {
@@ -160,14 +159,14 @@ func (f *Filter) plain(l *letter.Letter) (typ, id string) {
 	return "", ""
 }
 
-// Type returns the type of a letter's event, and "" for a record without one. Records of
-// other programs have a type if they name one.
+// Type returns the type of a letter's event, or "" if the record has none. Records of other
+// programs have a type if they name one.
 func Type(l *letter.Letter) string {
 	typ, _ := foreign.Type(l.Record)
 	return typ
 }
 
-// ID returns the id of a letter's event, and "" for a record that is not an event.
+// ID returns the id of a letter's event, or "" if the record is not an event.
 func ID(l *letter.Letter) string {
 	var e wire.Event
 	if foreign.Decode(l.Record, &e) != nil {

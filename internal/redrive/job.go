@@ -41,9 +41,9 @@ type Order struct {
 	// handle it. Default DefaultMaxRedeliveries.
 	MaxRedeliveries int `json:"maxRedeliveries,omitzero"`
 	// Through are the retry topics through which a Replay may bring events back, in
-	// addition to the one that belongs to the name of Topic. Letters of chosen names
-	// say theirs, and a program that writes to Topic could name any: letters that name
-	// another are left alone.
+	// addition to the one that belongs to the name of Topic. Letters name theirs if it was
+	// chosen, and a program that writes to Topic could name any: letters that name others
+	// are left alone.
 	Through []string `json:"through,omitempty"`
 	// IncludingOpen makes a Purge delete undecided letters too.
 	IncludingOpen bool `json:"includingOpen,omitzero"`
@@ -73,7 +73,7 @@ func (o Order) withDefaults() Order {
 	if o.Action == "" {
 		o.Action = Replay
 	}
-	// The derived one needs no word, which earlier versions would not know.
+	// The derived one is implied. Naming it would only confuse earlier versions.
 	derived := naming.RetryOf(o.Topic)
 	o.Through = slices.DeleteFunc(slices.Clone(o.Through), func(name string) bool { return name == derived })
 	if len(o.Filter.States) == 0 && o.Action != Purge {
@@ -82,8 +82,8 @@ func (o Order) withDefaults() Order {
 			o.Filter.States = []State{Quarantined}
 		}
 	}
-	// They are stored, so that a later version with other defaults goes on as this one
-	// began.
+	// Defaults are stored, so that a later version with other defaults continues the job as
+	// this one began it.
 	if o.MaxRedeliveries == 0 {
 		o.MaxRedeliveries = DefaultMaxRedeliveries
 	}
@@ -114,7 +114,7 @@ func (o *Order) Validate() error {
 			add("%s has to be UTF-8 of at most %d bytes", name, maxText)
 		}
 	}
-	// Written so that it holds for NaN too.
+	// Written so that NaN is refused too.
 	if !(o.Rate >= 0 && o.Rate <= 1e6) {
 		add("rate %v is not between 0 and a million events per second", o.Rate)
 	}
@@ -149,18 +149,18 @@ type Job struct {
 	Holder Holder `json:"holder,omitzero"`
 	// Done counts what has been committed, exactly.
 	Done Tally `json:"done,omitzero"`
-	// Ended is when the job stopped or finished, By and Reason who stopped it and
-	// why. Error is why it failed.
+	// Ended is when the job stopped or finished. By and Reason are who stopped it and why.
+	// Error is why it failed.
 	Ended  time.Time `json:"ended,omitzero"`
 	By     string    `json:"by,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	Error  string    `json:"error,omitempty"`
 	// End bounds the letters of the job, [0, End) of each partition: those that were counted, or
-	// that existed when the order was given. An event that the job brings back and that fails
-	// again is a new letter, which does not belong to it.
+	// that existed when the order was given. An event that the job brings back, and that fails
+	// again, is a new letter and does not belong to it.
 	End map[int32]int64 `json:"end,omitempty"`
-	// Box is the id of Topic, in hexadecimal: a topic that is created again has other
-	// letters.
+	// Box is the id of the dead-letter topic, in hexadecimal: a topic that is created again
+	// has other letters.
 	Box string `json:"box,omitempty"`
 }
 
@@ -181,17 +181,17 @@ const (
 type Holder struct {
 	// Process identifies the process: random, new with each Client.
 	Process string `json:"process"`
-	// Who is whom it acts for, such as user@host. Since is when it took the job.
+	// Who is for whom it acts, such as user@host. Since is when it took the job.
 	Who   string    `json:"who"`
 	Since time.Time `json:"since,omitzero"`
-	// Renewed is when it last wrote, by its own clock. It does so every
-	// few seconds, whatever the rate.
+	// Renewed is when it last wrote the job, by its own clock. It does so every few
+	// seconds, whatever the rate.
 	Renewed time.Time `json:"renewed,omitzero"`
 }
 
-// Lease is how long a process holds a job without a sign of life. A clock that is off by
-// more makes a living process look dead, or a dead one alive: the first is fenced off and
-// loses nothing, the second is taken over by an explicit order.
+// Lease is how long a process holds a job without a sign of life. If clocks differ by more,
+// a living process may look dead: then it is fenced off and loses nothing. A dead one may
+// look alive: then it takes an explicit order to take over.
 const Lease = 15 * time.Second
 
 // Live reports whether a process holds the job at a moment.
@@ -202,7 +202,7 @@ func (j *Job) Live(now time.Time) bool {
 // Over reports whether nothing remains to do.
 func (j *Job) Over() bool { return j.State == Done }
 
-// Tally counts letters by what happened to them.
+// Tally counts letters by what was done with them.
 type Tally struct {
 	Replayed    int64 `json:"replayed"`
 	Quarantined int64 `json:"quarantined"`
@@ -229,15 +229,15 @@ func (e *HeldError) Error() string {
 		e.Job.Action, e.Job.Topic, e.Job.ID, e.Job.Holder.Who, e.Job.Holder.Since.Format(time.RFC3339))
 }
 
-// ErrTakenOver is the error of a job that another process took over, or that an
-// operator stopped there. What the Job of the call counts is committed.
+// ErrTakenOver is the error of a job that another process took over, or that an operator
+// stopped from elsewhere. The counts of the returned Job are committed.
 var ErrTakenOver = errors.New("another process took over")
 
 // ErrNoJob is the error of an id that no job has.
 var ErrNoJob = errors.New("there is no such job")
 
-// add adds what another tally has counted, but for Foreign: records that are left
-// alone are met again by the next walk.
+// add adds another tally except for Foreign, since the next walk meets the records that
+// were left alone again.
 func (t *Tally) add(o Tally) {
 	t.Replayed += o.Replayed
 	t.Quarantined += o.Quarantined
@@ -246,7 +246,7 @@ func (t *Tally) add(o Tally) {
 	t.Deleted += o.Deleted
 }
 
-// newestFirst orders jobs by when they were ordered.
+// newestFirst orders jobs by creation, the latest first.
 func newestFirst(a, b *Job) int {
 	return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
 }

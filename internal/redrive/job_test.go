@@ -16,7 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestTwoOperators: the second is told who runs what, and takes over by order.
+// TestTwoOperators: the second operator is told who runs what, and takes over by an order.
 func TestTwoOperators(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 600)
@@ -61,8 +61,8 @@ func TestTwoOperators(t *testing.T) {
 	})
 }
 
-// TestStopResume: a stop holds at once, wherever the job runs, and with it who
-// gave it and why.
+// TestStopResume: a stop takes effect at once, wherever the job runs, and keeps who gave it
+// and why.
 func TestStopResume(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 600)
@@ -96,7 +96,7 @@ func TestStopResume(t *testing.T) {
 		if _, err := bob.Stop(t.Context(), p.topic, "00000000", "bob@desk", ""); !errors.Is(err, redrive.ErrNoJob) {
 			t.Errorf("%v, want ErrNoJob", err)
 		}
-		// The rest at once: a job keeps its rate, so this is a job of its own.
+		// The rest without a rate: a job keeps its rate, so this is a new job.
 		rest := order
 		rest.Rate = 0
 		done, err := bob.Start(t.Context(), rest, redrive.Run{})
@@ -111,8 +111,8 @@ func TestStopResume(t *testing.T) {
 	})
 }
 
-// TestInterrupted: a process that ends leaves its job stopped, or handed over to the
-// next one that watches.
+// TestInterrupted: a process that ends leaves its job stopped, or hands it over to the next
+// watching process.
 func TestInterrupted(t *testing.T) {
 	for _, handOver := range []bool{false, true} {
 		p := heap(t, kafkatest.NewBroker(t), 120)
@@ -134,7 +134,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInterruptedAtOnce: a job that is interrupted as it begins is not left to others.
+// TestInterruptedAtOnce: a job that is interrupted at its start is not left to others.
 func TestInterruptedAtOnce(t *testing.T) {
 	for range 3 {
 		p := heap(t, kafkatest.NewBroker(t), 120)
@@ -165,8 +165,8 @@ func TestInterruptedAtOnce(t *testing.T) {
 	}
 }
 
-// TestWatch: a process that watches takes up what waits, and what a process has
-// left that is gone.
+// TestWatch: a watching process takes up jobs that wait, and those of processes that are
+// gone.
 func TestWatch(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 3000)
@@ -209,8 +209,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestFencedByNobody: a process that was fenced by one that then claimed nothing,
-// as it found the box held, goes on by itself.
+// TestFencedByNobody: a process goes on by itself if the one that fenced it found the box held
+// and claimed nothing.
 func TestFencedByNobody(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 300)
@@ -249,7 +249,7 @@ func TestStoppedBeforeTaken(t *testing.T) {
 }
 
 // TestTopicOfOtherLetters: a job does not go on with the letters of a topic that was created
-// under the name of its own.
+// again under the same name.
 func TestTopicOfOtherLetters(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 300)
 	order := p.order(t, 0)
@@ -274,8 +274,8 @@ func TestTopicOfOtherLetters(t *testing.T) {
 	}
 }
 
-// TestTopicGone: jobs of a dead-letter topic that was deleted can be stopped, and end with
-// an error where they are taken up.
+// TestTopicGone: jobs on a dead-letter topic that was deleted can be stopped, and fail when
+// they are taken up.
 func TestTopicGone(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 120)
 	client := p.client("ann@desk")
@@ -297,7 +297,7 @@ func TestTopicGone(t *testing.T) {
 	}
 }
 
-// TestOrdersAtOnce: orders of one process do not fence each other.
+// TestOrdersAtOnce: concurrent orders of one process do not fence each other.
 func TestOrdersAtOnce(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 120)
 	client := p.client("console")
@@ -316,7 +316,8 @@ func TestOrdersAtOnce(t *testing.T) {
 	}
 }
 
-// TestOrderedAsCounted: letters that die between a dry run and its order are not the order's.
+// TestOrderedAsCounted: letters that die between a dry run and its order are not part of the
+// order.
 func TestOrderedAsCounted(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 120)
 	client := p.client("ann@desk")

@@ -2,47 +2,46 @@ package redrive
 
 import "maps"
 
-// ledger holds the decisions about the letters of one partition. In the zero
-// ledger all letters are open.
+// ledger holds the decisions about the letters of one partition. In the zero ledger all
+// letters are open.
 type ledger struct {
-	// base is the offset of the first letter that is open or in quarantine: all
-	// before it are done.
+	// base is the offset of the first letter that is open or in quarantine: all before it
+	// are decided.
 	base int64
-	// replayed and skipped count all letters since the topic was created that
-	// were put into the state.
+	// replayed and skipped count all such letters since the topic was created.
 	replayed, skipped int64
 
-	// pages have the states of the letters from base on, by the number of the
-	// page; one without a decision is absent. Two bits a letter cost the same
-	// however scattered the decisions are.
+	// pages have the states of the letters from base on, by page number. A page without
+	// decisions is absent. Two bits a letter cost the same however scattered the decisions
+	// are.
 	pages map[int64]*page
-	// marked counts the letters from base on that are not Open, quarantined
-	// those among them that are Quarantined.
+	// marked counts the letters from base on that are not Open; quarantined counts those of
+	// them that are Quarantined.
 	marked, quarantined int64
-	// changed are the pages that differ from what is stored, the absent ones
-	// too, and moved is true if the rest does.
+	// changed are the pages that differ from what is stored, including removed ones. moved is
+	// set if anything else differs.
 	changed map[int64]bool
 	moved   bool
 }
 
-// pageLetters is the number of letters on a page, which is written again with
-// each transaction that decides about one of them.
+// pageLetters is the number of letters on a page. A transaction rewrites the page of each
+// letter that it decides about.
 const pageLetters = 1024
 
 // page has the states of pageLetters letters, four in a byte.
 type page [pageLetters / 4]byte
 
-// state returns the state of the letter at a place on the page.
+// state returns the state of the letter at index i of the page.
 func (p *page) state(i int64) State { return State(p[i/4] >> (i % 4 * 2) & 3) }
 
-// set changes the state of the letter at a place on the page.
+// set changes the state of the letter at index i of the page.
 func (p *page) set(i int64, s State) {
 	shift := i % 4 * 2
 	p[i/4] = p[i/4]&^(3<<shift) | byte(s)<<shift
 }
 
-// State returns the decision about a letter. For a letter before base it
-// returns Decided: whether it was replayed or skipped is not kept.
+// State returns the decision about a letter. For a letter before base it returns Decided:
+// whether it was replayed or skipped is not kept.
 func (l *ledger) State(offset int64) State {
 	if offset < l.base {
 		return Decided
@@ -53,8 +52,8 @@ func (l *ledger) State(offset int64) State {
 	return Open
 }
 
-// Mark records a decision about a letter. It has no effect before base: what is
-// done stays done.
+// Mark records a decision about a letter. It has no effect on letters before base, which are
+// decided for good.
 func (l *ledger) Mark(offset int64, s State) {
 	was := l.State(offset)
 	if offset < l.base || was == s {
@@ -71,7 +70,7 @@ func (l *ledger) Mark(offset int64, s State) {
 	l.advance()
 }
 
-// put changes the state of a letter from base on.
+// put changes the state of a letter that is not before base.
 func (l *ledger) put(offset int64, was, s State) {
 	n := offset / pageLetters
 	p := l.pages[n]
@@ -88,8 +87,8 @@ func (l *ledger) put(offset int64, was, s State) {
 	l.change(n)
 }
 
-// count adds to the numbers of letters from base on that are in a state. Open
-// ones are not counted: how many there are depends on the end of the log.
+// count adds to the number of letters from base on that are in a state. It ignores Open,
+// since the number of open letters depends on the end of the log.
 func (l *ledger) count(s State, by int64) {
 	if s != Open {
 		l.marked += by
@@ -107,15 +106,14 @@ func (l *ledger) change(n int64) {
 	l.changed[n] = true
 }
 
-// advance moves base over the letters that are done.
+// advance moves base past decided letters.
 func (l *ledger) advance() {
 	for l.State(l.base).done() {
 		l.step()
 	}
 }
 
-// step moves base over one letter, and drops its page with the last of them. The
-// pages have a letter at base or after it, so this ends.
+// step moves base past one letter, and drops its page with the page's last letter.
 func (l *ledger) step() {
 	l.count(l.State(l.base), -1)
 	l.base++
@@ -125,7 +123,7 @@ func (l *ledger) step() {
 	}
 }
 
-// drop removes a page of which every letter lies before base.
+// drop removes a page that lies entirely before base.
 func (l *ledger) drop(n int64) {
 	if l.pages[n] != nil {
 		delete(l.pages, n)
@@ -133,13 +131,13 @@ func (l *ledger) drop(n int64) {
 	}
 }
 
-// Pass moves base over letters before first, which the log no longer has:
-// retention or a purge removed them.
+// Pass moves base past the letters before first, which retention or a purge removed from the
+// log.
 func (l *ledger) Pass(first int64) {
 	if first <= l.base {
 		return
 	}
-	// Whole pages are passed at once: a log may begin at any offset.
+	// Whole pages are passed at once, since a log may begin at any offset.
 	for n := range maps.Clone(l.pages) {
 		if (n+1)*pageLetters > first {
 			continue
@@ -149,7 +147,7 @@ func (l *ledger) Pass(first int64) {
 		}
 		l.drop(n)
 	}
-	// What is left to pass is on one page.
+	// The remaining letters are on one page.
 	l.base = max(l.base, first/pageLetters*pageLetters)
 	l.moved = true
 	for l.base < first {
@@ -158,8 +156,8 @@ func (l *ledger) Pass(first int64) {
 	l.advance()
 }
 
-// Count returns how many letters before end are in a state. For Replayed and
-// Skipped these are all since the topic was created.
+// Count returns how many letters before end are in a state. For Replayed and Skipped it
+// counts all since the topic was created.
 func (l *ledger) Count(s State, end int64) int64 {
 	switch s {
 	case Replayed:
@@ -172,13 +170,12 @@ func (l *ledger) Count(s State, end int64) int64 {
 	return max(end-l.base-l.marked, 0)
 }
 
-// newLedger returns a ledger out of what is stored. Letters on the pages before
-// base are done.
+// newLedger returns a ledger from stored values. It ignores the part of pages before base.
 func newLedger(base, replayed, skipped int64, pages map[int64]*page) *ledger {
 	l := &ledger{base: base, replayed: replayed, skipped: skipped, pages: make(map[int64]*page, len(pages))}
 	for n, p := range pages {
 		if n < base/pageLetters {
-			l.change(n) // a process ended before it removed the page
+			l.change(n) // a process ended before removing it
 			continue
 		}
 		own := *p

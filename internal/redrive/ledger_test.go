@@ -15,7 +15,7 @@ import (
 
 var partition = transport.Partition{Topic: "t.g.dlq", Partition: 3}
 
-// TestLedger makes random decisions beside a plain list of states, over several
+// TestLedger makes random decisions in a ledger and in a plain list of states, over several
 // pages and from a random base on.
 func TestLedger(t *testing.T) {
 	const letters = 3 * pageLetters / 2
@@ -51,7 +51,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// check compares a ledger, and what is read of what it stores, with a list.
+// check compares a ledger, and its stored form, with a list.
 func check(t *testing.T, round int, l *ledger, start int64, states []State) {
 	t.Helper()
 	read := newLedger(l.base, l.replayed, l.skipped, l.pages)
@@ -81,8 +81,8 @@ func check(t *testing.T, round int, l *ledger, start int64, states []State) {
 	}
 }
 
-// TestLedgerScattered: every other of a million letters takes two bits of memory,
-// and pages that are complete go.
+// TestLedgerScattered: decisions about every other of a million letters take two bits a
+// letter, and complete pages are dropped.
 func TestLedgerScattered(t *testing.T) {
 	const letters = 1 << 20
 	l := &ledger{}
@@ -100,7 +100,7 @@ func TestLedgerScattered(t *testing.T) {
 	}
 }
 
-// oldCommit returns what earlier versions commit for a ledger.
+// oldCommit returns a commit of a ledger as earlier versions wrote it.
 func oldCommit(offset int64, id transport.TopicID, numbers ...uint64) transport.Commit {
 	raw := append([]byte{}, id[:]...)
 	for _, n := range numbers {
@@ -113,7 +113,7 @@ func oldCommit(offset int64, id transport.TopicID, numbers ...uint64) transport.
 // run is a run of a commit: its length and state.
 func run(length uint64, s State) uint64 { return length<<2 | uint64(s) }
 
-// TestCommits: ledgers of earlier versions are read, of two copies the newer.
+// TestCommits: ledgers of earlier versions are read, and the newer of two copies counts.
 func TestCommits(t *testing.T) {
 	id := transport.TopicID{1}
 	older := oldCommit(10, id, 6, 7, 8, run(2, Open), run(1, Replayed))
@@ -144,7 +144,7 @@ func TestCommits(t *testing.T) {
 	}
 }
 
-// TestCommitsRefused: a ledger is never made up from what somebody else committed.
+// TestCommitsRefused: what another program committed is never read as a ledger.
 func TestCommitsRefused(t *testing.T) {
 	id := transport.TopicID{1}
 	good := oldCommit(4, id, 1, 0, 0, run(1, Quarantined))

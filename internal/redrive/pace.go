@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// pace spreads events evenly over time: one each interval, after at most burst
-// at once. The zero pace does not wait.
+// pace spreads events evenly over time: one each interval, after at most burst at once. The
+// zero pace does not wait.
 type pace struct {
 	interval time.Duration
-	burst    time.Duration // the interval times the burst
-	next     time.Time     // when the next event is due if none was saved up
+	burst    time.Duration // interval times the number of events in a burst
+	next     time.Time     // when the last event was due
 }
 
 // newPace returns the pace of a rate in events per second; 0 means no bound.
@@ -22,15 +22,15 @@ func newPace(rate float64, burst int) pace {
 	return pace{interval: interval, burst: interval * time.Duration(burst)}
 }
 
-// wait waits until the next event may go, but not longer than most, and reports
-// whether it may.
+// wait waits until the next event may be sent, but not longer than most, and reports whether
+// it may.
 func (p *pace) wait(ctx context.Context, most time.Duration) (bool, error) {
 	now := time.Now()
-	// What was not used in time is lost but for a burst.
+	// Unused time is lost, except for a burst.
 	if saved := now.Add(-p.burst); p.next.Before(saved) {
 		p.next = saved
 	}
-	// The caller has something else to do meanwhile, and asks again.
+	// The caller has other work to do meanwhile, and asks again.
 	left := p.next.Add(p.interval).Sub(now)
 	if left > most {
 		return false, sleep(ctx, most)
@@ -40,12 +40,12 @@ func (p *pace) wait(ctx context.Context, most time.Duration) (bool, error) {
 			return false, err
 		}
 	}
-	// From when it was due, not from now: a late wake-up does not lower the rate.
+	// Counted from the due time rather than now, so that a late wake-up does not lower the rate.
 	p.next = p.next.Add(p.interval)
 	return true, nil
 }
 
-// sleep waits for d, and returns the error of ctx if that ends first.
+// sleep waits for d. It returns ctx's error if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -21,8 +21,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// pile is a dead-letter topic with letters of three causes, one after the other,
-// which nobody handles when they come back.
+// pile is a dead-letter topic with letters of three causes in turn. Nobody handles them when
+// they come back.
 type pile struct {
 	brokers []string
 	topic   string
@@ -79,7 +79,7 @@ func (p *pile) remove(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	order := binary.BigEndian
 	req := order.AppendUint64(nil, 20<<48|3<<32|1) // DeleteTopics, version 3, and an id
-	req = order.AppendUint16(req, 0)               // of no client
+	req = order.AppendUint16(req, 0)               // without a client id
 	req = order.AppendUint16(order.AppendUint32(req, 1), uint16(len(p.topic)))
 	req = order.AppendUint32(append(req, p.topic...), 10_000) // milliseconds
 	if _, err := conn.Write(append(order.AppendUint32(nil, uint32(len(req))), req...)); err != nil {
@@ -114,7 +114,7 @@ type outcome chan error
 
 func (o outcome) Done(_ transport.Position, err error) { o <- err }
 
-// produce writes records as they are.
+// produce writes records unchanged.
 func (p *pile) produce(t *testing.T, records ...transport.Record) {
 	t.Helper()
 	producer, err := p.cluster.NewProducer(transport.ProducerConfig{})
@@ -146,7 +146,7 @@ func (p *pile) client(who string) *redrive.Client {
 	return redrive.New(p.cluster, redrive.Config{Who: who, Create: true})
 }
 
-// cause returns the fingerprint of one of the causes.
+// cause returns the fingerprint of a cause.
 func (p *pile) cause(t *testing.T, of int) string {
 	t.Helper()
 	box, err := p.client("x").Open(t.Context(), p.topic)
@@ -173,8 +173,8 @@ func (p *pile) order(t *testing.T, of int) redrive.Order {
 	return redrive.Order{Topic: p.topic, Who: "ann@desk", Why: "it is mended", Filter: redrive.Filter{Fingerprints: []string{p.cause(t, of)}}}
 }
 
-// back reads what came back, and demands that it is each letter of those causes,
-// once, in order per key, and that all others are as they were.
+// back reads what came back, and requires that it is each letter of those causes, once, in
+// order per key, and that all other letters are unchanged.
 func (p *pile) back(t *testing.T, of ...int) {
 	t.Helper()
 	var came map[string][]int
@@ -193,7 +193,7 @@ func (p *pile) back(t *testing.T, of ...int) {
 	for key := range customers {
 		key := fmt.Sprint("c-", key)
 		got := came[key]
-		// Several jobs follow each other, so each cause is in order by itself.
+		// Several jobs follow one another, so only each cause by itself is in order.
 		for _, cause := range of {
 			only := func(seqs []int) []int {
 				return slices.DeleteFunc(slices.Clone(seqs), func(i int) bool { return i%len(causes) != cause })
@@ -234,7 +234,7 @@ func (p *pile) of(causesOf ...int) (n int) {
 	return n
 }
 
-// read calls see with what is committed in the retry topic.
+// read calls see with the committed records of the retry topic.
 func (p *pile) read(t *testing.T, see func(key string, seq int)) {
 	t.Helper()
 	from := make(map[transport.Partition]int64)
@@ -268,7 +268,7 @@ func onBrokers(t *testing.T, body func(*testing.T, *kafkatest.Cluster)) {
 	t.Run("Kafka", func(t *testing.T) { body(t, kafkatest.Open(t)) })
 }
 
-// next is the order about another cause, of letters that are still open.
+// next returns the order about another cause, with its count of open letters.
 func (p *pile) next(t *testing.T, o redrive.Order, of int) redrive.Order {
 	t.Helper()
 	box, err := p.client("x").Open(t.Context(), p.topic)

@@ -12,34 +12,34 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Run says how a job is run. The zero Run is what most callers need.
+// Run says how a job is run. The zero Run fits most callers.
 type Run struct {
-	// TakeOver runs the job even if another process runs one in the same box.
-	// That one ends with ErrTakenOver, and loses nothing.
+	// TakeOver runs the job even if another process runs one in the same box. The other job
+	// ends with ErrTakenOver, and loses nothing.
 	TakeOver bool
-	// Who takes over. Default Config.Who.
+	// Who is who takes over. Default Config.Who.
 	Who string
-	// Progress, if not nil, is called after each transaction with the job as it
-	// was committed. It must not block.
+	// Progress, if not nil, is called after each transaction with the job as it was committed.
+	// It must not block.
 	Progress func(Job)
-	// HandOver has a job wait for another process when ctx ends. Without it the job
-	// is stopped, as an operator means who interrupts a command.
+	// HandOver leaves the job to another process when ctx ends. Without it the job is stopped,
+	// as an operator who interrupts a command expects.
 	HandOver bool
 
-	// seen is the job as a watching process saw it, nil without one. Its holder gave no sign of
-	// life, whatever that process's clock says.
+	// seen is the job as a watching process saw it; nil otherwise. Its holder counts as gone,
+	// whatever its clock says.
 	seen *Job
 }
 
-// A job that fails is tried again after a pause, up to this many times in a row
+// A failing job is tried again after a pause, until it has failed this many times in a row
 // without committing anything.
 const (
 	tries = 5
 	pause = time.Second
 )
 
-// fencedFor is how long a process that was fenced waits for the claim of the one
-// that did it. One that only looked, and found the box held, claims nothing.
+// fencedFor is how long a fenced process waits for the other one to store its job. If that
+// found the box held, it stores none.
 const fencedFor = 2 * time.Second
 
 // newJob returns the job of an order on a box.
@@ -54,9 +54,8 @@ func newJob(o Order, b *Box) Job {
 	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: end, Box: b.identity()}
 }
 
-// Start stores an order as a job and runs it here, as Resume does. Without
-// TakeOver the error is a *HeldError if another process runs a job in the box:
-// then nothing is stored.
+// Start stores an order as a job and runs it here, as Resume does. If another process runs a
+// job in the box and TakeOver is not set, the error is a *HeldError, and nothing is stored.
 func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {
@@ -68,15 +67,15 @@ func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 	})
 }
 
-// Resume runs a job that waits, was stopped, failed, or whose process is gone,
-// until it is done. It brings back, in the order of each partition, the letters
-// that were there when the order was given, that are still undecided, and that
-// the filter takes. Each event is written to the retry topic of its group in the
-// transaction that stores the decision: however Resume ends, by a crash too, an
-// event was brought back and is known to have been, or neither.
+// Resume runs a job that waits, was stopped, failed, or whose process is gone, until it is
+// done. A Replay brings back, in the order of each partition, the letters that existed when
+// the order was given, that are still undecided, and that the filter chooses. It writes each
+// event to the retry topic of its group in the transaction that stores the decision: however
+// Resume ends, even by a crash, an event has been brought back and is recorded as such, or
+// neither.
 //
-// It returns the job as far as it was committed. It waits for a broker that is
-// lost meanwhile. If ctx ends, the job is stopped, or handed over.
+// It returns the job as far as it was committed. It waits for brokers that are down. If ctx
+// ends, the job is stopped or handed over.
 func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, error) {
 	return c.execute(ctx, topic, how, func(s *session) (*Job, error) {
 		j := s.jobs[id]
@@ -94,7 +93,7 @@ func (c *Client) Resume(ctx context.Context, topic, id string, how Run) (Job, er
 	})
 }
 
-// about returns an error if a job is about an earlier topic with the name of the box's.
+// about returns an error if a job is about an earlier topic with the same name as the box's.
 func (s *session) about(j *Job) error {
 	if j.Box == s.box.identity() {
 		return nil
@@ -102,10 +101,10 @@ func (s *session) about(j *Job) error {
 	return fmt.Errorf("job %s is about a topic %s that was deleted, and the one of that name now has other letters: %w", j.ID, j.Topic, transport.ErrTopicMissing)
 }
 
-// execute runs the job that pick returns until it is done, or gives up.
+// execute runs the job that pick returns until it is done, or can't go on.
 func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*session) (*Job, error)) (Job, error) {
-	// Asked before anything is claimed: a claim would fence the process that runs a
-	// job, even if it then does nothing.
+	// Checked before the claim, which would fence the process that runs a job even if this one
+	// then did nothing.
 	if err := c.free(ctx, topic, how); err != nil {
 		return Job{}, err
 	}
@@ -113,18 +112,18 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	if err != nil {
 		return Job{}, overtaken(err)
 	}
-	// Another process may have claimed the box since. It goes on by itself, as it
-	// finds no claim after its own.
+	// Another process may have claimed the box since. It goes on by itself, since it finds no
+	// other live job.
 	held := s.held(how)
 	if held != nil && !how.TakeOver {
 		return Job{}, &HeldError{*held}
 	}
-	// All that is read from here on is as of the claim: nobody else can change it.
+	// From here on everything is as of the claim: nobody else can change it.
 	j, err := pick(s)
 	if err != nil {
 		return Job{}, err
 	}
-	// The job that is taken over ends in the transaction that begins this one.
+	// A job that is taken over ends in the transaction that begins this one.
 	var stored []*Job
 	if held != nil && held.ID != j.ID {
 		held.end(Stopped, cmp.Or(how.Who, c.cfg.Who), "taken over for job "+j.ID)
@@ -143,13 +142,13 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	return *j, err
 }
 
-// live returns what reports whether a process holds a job now.
+// live returns a function that reports whether a process holds a job now.
 func (r *Run) live() func(*Job) bool {
 	now := time.Now()
 	return func(j *Job) bool { return j.Live(now) && (r.seen == nil || j.Holder != r.seen.Holder) }
 }
 
-// free returns a HeldError if the box is held and how does not take over.
+// free returns a *HeldError if the box is held, unless how takes over.
 func (c *Client) free(ctx context.Context, topic string, how Run) error {
 	_, err := c.reading(ctx, func(b *book) (bool, error) {
 		e, err := b.of(topic)
@@ -164,7 +163,7 @@ func (c *Client) free(ctx context.Context, topic string, how Run) error {
 	return err
 }
 
-// overtaken adds ErrTakenOver to the error of a claim that another one followed.
+// overtaken adds ErrTakenOver to the error of a claim that another one has superseded.
 func overtaken(err error) error {
 	if errors.Is(err, transport.ErrFenced) {
 		return fmt.Errorf("%w at the same moment: %w", ErrTakenOver, err)
@@ -172,14 +171,13 @@ func overtaken(err error) error {
 	return err
 }
 
-// persist runs a job that is claimed, and claims it again after errors that a
-// repetition may help against.
+// persist runs a claimed job, and claims it again after errors that may be temporary.
 func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error {
-	// Failures are counted since the job last got on.
+	// Failures are counted since the job last made progress.
 	for failures := 0; ; {
 		before := j.Done.Sum()
 		err := c.carryOut(ctx, s, j, how)
-		// A job that gets on is not failing, however often it is interrupted.
+		// A job that makes progress is not failing, however often it is interrupted.
 		if j.Done.Sum() > before {
 			failures = 0
 		}
@@ -202,7 +200,7 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 	}
 }
 
-// giveUp reports whether a job ends here with an error, and returns that.
+// giveUp reports whether a job ends here, and returns its error.
 func (c *Client) giveUp(ctx context.Context, j *Job, how Run, err error, failures int) (bool, error) {
 	switch {
 	case ctx.Err() != nil:
@@ -214,14 +212,14 @@ func (c *Client) giveUp(ctx context.Context, j *Job, how Run, err error, failure
 	case errors.Is(err, transport.ErrUnauthorized), errors.Is(err, transport.ErrTooLarge), errors.Is(err, transport.ErrTopicMissing):
 		return true, errors.Join(err, c.leave(ctx, j, Failed, err))
 	case failures == tries:
-		// The cluster may come back: the job stays as it is, for any process.
+		// The cluster may come back: the job stays as it is, for any process to take up.
 		return true, err
 	}
 	return false, nil
 }
 
-// again claims the box once more after an error. If another process did that
-// meanwhile, for its own job or to end this one, the error is ErrTakenOver.
+// again claims the box again after an error. It returns ErrTakenOver if another process has
+// claimed it meanwhile, for its own job or to end this one.
 func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, error) {
 	wait := pause
 	if errors.Is(cause, transport.ErrFenced) {
@@ -242,12 +240,12 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		return nil, ErrTakenOver
 	}
 	*j = *is
-	// The order may be about letters that are gone: nobody chose those of the new topic.
+	// The topic may have been created again: nobody chose the letters of the new one.
 	return s, s.about(j)
 }
 
-// taken returns an error if somebody else holds the job or its box, and brings j
-// up to date.
+// taken returns an error if another process holds the job or its box. It brings j up to
+// date.
 func (c *Client) taken(ctx context.Context, j *Job) error {
 	var taken error
 	_, err := c.reading(ctx, func(b *book) (bool, error) {
@@ -272,22 +270,22 @@ func (c *Client) taken(ctx context.Context, j *Job) error {
 		return true, nil
 	})
 	if err != nil {
-		return nil //nolint:nilerr // the cluster can't be asked now; the claim will fail too
+		return nil //nolint:nilerr // the cluster does not answer; the claim will fail too
 	}
 	return taken
 }
 
-// carryOut runs a job within a session, up to its end or the first error.
+// carryOut runs a job in a session until it is done, or to the first error.
 func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) error {
-	// A purge reads no letter, so there is nothing to walk through.
+	// A purge reads no letters, so it needs no walk.
 	if j.Action == Purge {
 		return c.purge(ctx, s, j)
 	}
 	return newWalk(s.box, s, j, c.events, how.Progress).run(ctx)
 }
 
-// purge deletes letters. The log is cut first: what is deleted and not noted is
-// found missing by the next process that opens the box.
+// purge deletes letters. The log is cut first: if the process ends before it stores that, the
+// next process to open the box finds the letters missing.
 func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 	what := s.box.purgeable(j.IncludingOpen, j.End)
 	if len(what.before) > 0 {
@@ -295,7 +293,7 @@ func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 			return err
 		}
 	}
-	// The decisions about what is gone go, too.
+	// The decisions about deleted letters go too.
 	for p, before := range what.before {
 		s.box.ledgers[p].Pass(before)
 	}
@@ -309,14 +307,14 @@ func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 	return nil
 }
 
-// log logs a job: who ordered what and why, and what came of it. Keys and errors
-// of letters are not logged.
+// log logs a job: who ordered what and why, and its result. It does not log keys and errors
+// of letters.
 func (c *Client) log(message string, j *Job) {
 	c.cfg.Logger.Info(message, "job", j.ID, "action", j.Action, "topic", j.Topic, "who", j.Who, "why", j.Why,
 		"state", j.State, "holder", j.Holder.Who, "by", j.By, "reason", j.Reason, "letters", j.Done.Sum())
 }
 
-// clip shortens a text to what a job may have.
+// clip shortens a text to what a job may store.
 func clip(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText-4] + "…"

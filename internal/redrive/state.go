@@ -8,14 +8,14 @@ import (
 // State is the decision about a dead letter.
 type State uint8
 
-// The states. A letter without a decision is Open. The numbers are stored, two
-// bits each.
+// The states. A letter without a decision is Open. The numbers are stored, in two bits
+// each.
 const (
 	Open        State = iota
 	Replayed          // brought back to its group
-	Skipped           // passed on for good
+	Skipped           // skipped for good
 	Quarantined       // kept out of replays until it is released
-	Decided           // replayed or skipped: which of them is not kept for a log's first letters; never stored
+	Decided           // replayed or skipped: for the first letters of a log it is not kept which; never stored
 )
 
 var stateNames = [...]string{"open", "replayed", "skipped", "quarantined", "replayed or skipped"}
@@ -23,7 +23,8 @@ var stateNames = [...]string{"open", "replayed", "skipped", "quarantined", "repl
 // String returns the state's name in lower case.
 func (s State) String() string { return stateNames[min(s, Decided)] }
 
-// StateOf returns the state with a name, and reports whether a letter can be put into it.
+// StateOf returns the state with a name, and reports whether there is such a state, other than
+// Decided.
 func StateOf(name string) (State, bool) {
 	i := slices.Index(stateNames[:Decided], name)
 	return State(max(i, 0)), i >= 0 //nolint:gosec // one of four
@@ -42,10 +43,9 @@ func (s *State) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// done reports whether a letter is finished: it was brought back, or never will
-// be.
+// done reports whether a letter is decided for good.
 func (s State) done() bool { return s == Replayed || s == Skipped || s == Decided }
 
-// Is reports whether a letter in state s may be in state other: one that is Decided may be
-// Replayed or Skipped.
+// Is reports whether a letter in state s may be in state other: a Decided one may be Replayed
+// or Skipped.
 func (s State) Is(other State) bool { return s == other || s == Decided && other.done() }

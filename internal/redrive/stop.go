@@ -9,15 +9,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// A job ends in one of four ways: it is done, an operator stops it, this process
-// leaves it, or the process dies, which others find out by the lease. All but the
-// last store what the job has done by then, under a claim: nothing is counted twice
-// and nothing is left out.
+// A job ends in one of four ways: it is done, an operator stops it, this process leaves it,
+// or the process dies, which others notice by the lease. In all cases but the last, the
+// progress of the job is stored under a claim: nothing is counted twice or left out.
 
-// end puts a job into a state in which nobody runs it.
+// end puts a job into a state in which no process runs it.
 func (j *Job) end(s JobState, by, reason string) {
 	j.State, j.By, j.Reason = s, by, reason
-	// Of a job that is done it stays known who did it.
+	// A finished job keeps its last holder.
 	if s != Done {
 		j.Holder = Holder{}
 	}
@@ -26,11 +25,11 @@ func (j *Job) end(s JobState, by, reason string) {
 	}
 }
 
-// leaving bounds what a process does for its job when its context has ended.
+// leaving bounds the work for a job after its context has ended.
 const leaving = 5 * time.Second
 
-// leave stores that this process does not run a job any more. Where that fails
-// others find out by the lease.
+// leave stores that this process no longer runs a job. If that fails, others notice by the
+// lease.
 func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
@@ -41,8 +40,8 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	return c.quit(ctx, j, state, cause)
 }
 
-// unbegun ends the job of an order that failed as it began, and returns it. The job may be
-// stored all the same: left alone, it would be run by another process after its operator was
+// unbegun ends the job of an order that failed at its start, and returns it. The job may have
+// been stored nevertheless: otherwise another process would run it after its operator was
 // told that it failed.
 func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, error) {
 	if errors.Is(err, transport.ErrFenced) {
@@ -63,12 +62,12 @@ func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, 
 	return *j, err
 }
 
-// quit stores, under a claim, that this process does not run a job, if the job says that it
-// does.
+// quit stores, under a claim, that this process no longer runs a job, if the stored job says
+// that it does.
 func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
-		return nil //nolint:nilerr // another process finds out
+		return nil //nolint:nilerr // another process will notice
 	}
 	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
 		*j = *is
@@ -84,8 +83,8 @@ func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) 
 	return nil
 }
 
-// Stop stops a job wherever it runs: once Stop has returned nil, the job changes
-// nothing more. who and why are kept with it.
+// Stop stops a job wherever it runs: once Stop has returned nil, the job changes nothing
+// more. who and why are kept with the job.
 func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
 	if len(who) > maxText || len(why) > maxText {
 		return Job{}, fmt.Errorf("who and why have to be of at most %d bytes", maxText)
@@ -99,8 +98,8 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	if err != nil {
 		return Job{}, err
 	}
-	// From here on the process that ran the job can commit nothing. The counts are
-	// the last that it did.
+	// From here on, the process that ran the job can't commit. The counts are those of its last
+	// commit.
 	j := s.jobs[id]
 	switch {
 	case j == nil:
@@ -117,7 +116,7 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	return *j, nil
 }
 
-// fail ends a job that nobody runs, and that can't be run since its letters are gone.
+// fail ends a job that nobody runs and that can't run, since its letters are gone.
 func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
@@ -125,7 +124,7 @@ func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 	}
 	is := s.jobs[j.ID]
 	if is == nil || is.State != j.State || is.Holder != j.Holder {
-		return nil // somebody was faster
+		return nil // another process was faster
 	}
 	is.end(Failed, "", "")
 	is.Error = clip(cause.Error())
@@ -136,15 +135,14 @@ func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 	return nil
 }
 
-// settling bounds how long sees and edges wait.
+// settling bounds the waits of sees and edges.
 const settling = 2 * time.Second
 
-// settle waits until a job is seen as it was committed: brokers show a transaction
-// to readers some milliseconds after its end. So an order that follows, from
-// another process too, finds what this one did.
+// settle waits until a job can be read as it was committed: brokers show a transaction to
+// readers some milliseconds after its end. So later orders, also from other processes, find
+// what this one did.
 func (c *Client) settle(ctx context.Context, j *Job) {
-	// Another process may change the job meanwhile. Then this waits for nothing, but not
-	// for long.
+	// If another process changes the job meanwhile, this waits until settling is over.
 	c.sees(ctx, func(b *book) (bool, error) {
 		e, err := b.of(j.Topic)
 		if err != nil || e.jobs[j.ID] == nil {

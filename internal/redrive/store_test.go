@@ -27,7 +27,7 @@ func (p *pile) id(t *testing.T) (id transport.TopicID, all []transport.Partition
 	return infos[0].ID, all
 }
 
-// keep commits for a group as earlier versions did.
+// keep commits for a group, as earlier versions did.
 func (p *pile) keep(t *testing.T, group string, commits ...transport.Commit) {
 	t.Helper()
 	if err := kafka.NewAdmin(p.cluster).KeepOffsets(t.Context(), group, commits...); err != nil {
@@ -35,9 +35,9 @@ func (p *pile) keep(t *testing.T, group string, commits ...transport.Commit) {
 	}
 }
 
-// TestEarlierVersions: what they decided is read, stored in the new form with the
-// first decision, and refused to them from then on; what is lost is not taken for
-// undecided.
+// TestEarlierVersions: decisions of earlier versions are read, stored in the new form with the
+// first decision, and from then on refused to those versions. Lost decisions do not count as
+// open letters.
 func TestEarlierVersions(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 300)
@@ -71,7 +71,7 @@ func TestEarlierVersions(t *testing.T) {
 				t.Errorf("%s: an earlier version reads %q, %v", at, kept[at].Metadata, err)
 			}
 		}
-		// The commits count no more.
+		// The commits no longer count.
 		p.keep(t, redrive.Group, redrive.OldCommit(all[0], id, 90, 1, redrive.Skipped))
 		if got := counts(); got != "209 30 60 1" {
 			t.Errorf("%s after an earlier version decided", got)
@@ -93,8 +93,8 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// TestFirstDecision: a process that has read the topic of decisions just before another one
-// decides for the first time takes nothing for lost.
+// TestFirstDecision: a process that has read the topic of decisions just before the first
+// decision of another one does not report that decisions are lost.
 func TestFirstDecision(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 30)
 	reader := p.client("console")
@@ -111,8 +111,8 @@ func TestFirstDecision(t *testing.T) {
 	}
 }
 
-// TestMarkedOnceSeen: the markers come after the ledgers also for readers, whom an open
-// transaction keeps from the ledgers.
+// TestMarkedOnceSeen: readers, too, see the markers after the ledgers, even while an open
+// transaction hides the ledgers.
 func TestMarkedOnceSeen(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 30)
 	_, all := p.id(t)
@@ -153,8 +153,8 @@ func TestMarkedOnceSeen(t *testing.T) {
 	}
 }
 
-// TestRecordsTakenBack: where an election took records of Topic back, those that took their
-// offsets are read.
+// TestRecordsTakenBack: if an unclean election removed records of Topic, the records that took
+// their offsets are read.
 func TestRecordsTakenBack(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 30)
 	reader, writer := p.client("console"), p.client("ann@desk")
@@ -173,8 +173,8 @@ func TestRecordsTakenBack(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForOthers: who asks for letters or jobs waits no longer than the context,
-// also while another call waits for a broker.
+// TestNobodyWaitsForOthers: a call for letters or jobs returns when its context ends, even
+// while another call waits for a broker.
 func TestNobodyWaitsForOthers(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 30)
 	client := p.client("console")
@@ -193,8 +193,7 @@ func TestNobodyWaitsForOthers(t *testing.T) {
 	}
 }
 
-// TestNoTopic: where the topic of decisions is missing, or would forget them,
-// nothing is decided.
+// TestNoTopic: without the topic of decisions, or if it would lose them, nothing is decided.
 func TestNoTopic(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 30)
 	order := redrive.Order{Topic: p.topic, Who: "console"}
@@ -217,8 +216,8 @@ func TestNoTopic(t *testing.T) {
 	}
 }
 
-// TestHostileRecords: garbage in the topic of decisions closes the box that it is
-// about, shows where it is, and ends with the record.
+// TestHostileRecords: a damaged record in the topic of decisions closes its box, is located by
+// the error, and is repaired by removing it.
 func TestHostileRecords(t *testing.T) {
 	c := kafkatest.NewBroker(t)
 	p := heap(t, c, 30)
@@ -257,7 +256,7 @@ func TestHostileRecords(t *testing.T) {
 	}
 }
 
-// TestPurge: what is deleted is noted, and needs a reason.
+// TestPurge: a purge is recorded, and needs a reason.
 func TestPurge(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 300)
@@ -294,8 +293,8 @@ func TestPurge(t *testing.T) {
 	})
 }
 
-// TestCausesBounded: more causes than are told apart are counted together, and
-// more keys than are remembered are estimated.
+// TestCausesBounded: causes beyond the limit are counted together, and keys beyond the limit
+// are estimated.
 func TestCausesBounded(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 900)
 	box, err := p.client("x").Open(t.Context(), p.topic)

@@ -11,27 +11,27 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Topic keeps the decisions about the dead letters of a cluster, and the jobs: a
-// compacted topic, of which partition 0 is used.
+// Topic is the compacted topic that keeps the decisions about the dead letters of a cluster,
+// and the jobs. Only its partition 0 is used.
 const Topic = declare.LedgerTopic
 
-// ledgerPartition is the partition that is used: its order is that of all
-// decisions, however many others somebody added.
+// ledgerPartition is the only partition used, even if somebody adds others, so that all
+// decisions have one order.
 var ledgerPartition = transport.Partition{Topic: Topic}
 
 // ErrNoTopic is the error of an order in a cluster that lacks Topic.
 var ErrNoTopic = errors.New("topic " + Topic + ", which keeps what is decided about dead letters, does not exist: " +
 	"create it with eventbus topics provision, or by other means with 1 partition and cleanup.policy=compact")
 
-// describe returns the description of Topic, and false if it does not exist. A
-// topic that would forget decisions is an error.
+// describe returns the description of Topic, and reports whether it exists. It returns an
+// error if the topic would lose decisions.
 func describe(ctx context.Context, cluster *kafka.Transport) (transport.TopicInfo, bool, error) {
 	infos, err := cluster.Admin().Topics(ctx, Topic)
 	if err != nil {
 		return transport.TopicInfo{}, false, err
 	}
-	// Configs are nil where this client may not read them. Then the creator of the
-	// topic is trusted.
+	// Configs is nil if this client may not read configurations. Then the topic's creator is
+	// trusted.
 	switch info := infos[0]; {
 	case errors.Is(info.Err, transport.ErrTopicMissing):
 		return info, false, nil

@@ -14,20 +14,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Bounds of one transaction. Readers of the retry topic wait for its end, and
-// progress is shown at it, so a short one is better; a still shorter one would
-// spend its time on commits.
+// Bounds of one transaction. Readers of the retry topic wait for its end, and progress is
+// shown at it, so transactions are short; much shorter ones would mostly spend time on
+// commits.
 const (
 	maxEvents = 500
 	maxBytes  = 1 << 20
-	maxAge    = time.Second // of what a transaction is to contain
+	maxAge    = time.Second // of the first decision in a transaction
 )
 
-// renewal is how often a process that runs a job says that it lives.
+// renewal is how often a process that runs a job renews its lease.
 const renewal = 2 * time.Second
 
-// walk is one walk through a box, which carries a job out up to its first error.
-// Without a session it is a dry run.
+// walk is one walk through a box, which carries out a job until its first error. Without a
+// session it is a dry run.
 type walk struct {
 	box      *Box
 	session  *session
@@ -36,22 +36,22 @@ type walk struct {
 
 	pace  pace
 	limit int // of events in a transaction; with a rate, one second's worth
-	// The transaction that is to come: events to write, their size, when the
-	// first letter was decided about, and what it does.
+	// The next transaction: events to write, their size, the time of the first decision, and
+	// the counts.
 	records []transport.Record
 	bytes   int
 	since   time.Time
 	pending Tally
 	renewed time.Time
 	foreign int64
-	// targets are the retry topics that were asked about: their partitions, 0 for one that
-	// is gone. Letters come back through used, and can't through alone.
+	// targets are the retry topics asked about so far: their numbers of partitions, 0 for one
+	// that is gone. Letters come back through those in used, and can't through those in alone.
 	targets     map[string]int32
 	used, alone map[string]bool
-	may         func(topic string) bool // of a dry run: Plan's
+	may         func(topic string) bool // in a dry run: the parameter of Plan
 }
 
-// newWalk returns the walk of a job, with so many events in a transaction.
+// newWalk returns the walk of a job, with at most limit events in a transaction.
 func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
 	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now(), targets: make(map[string]int32), used: make(map[string]bool), alone: make(map[string]bool)}
 	if j.Rate > 0 && s != nil {
@@ -61,12 +61,11 @@ func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
 	return w
 }
 
-// run walks through the letters that the job is about, each partition in order,
-// and ends the job. So a later letter of a key is brought back after an earlier
-// one.
+// run walks through the letters of the job, each partition in order, and ends the job. So the
+// letters of a key are brought back in order.
 func (w *walk) run(ctx context.Context) error {
-	// Letters that came after the order are not the job's, and offsets beyond the log
-	// are nobody's.
+	// Letters after the order do not belong to the job, and End may be beyond a log that lost
+	// records.
 	to := make(map[transport.Partition]int64, len(w.box.End))
 	for p, end := range w.box.End {
 		to[p] = min(end, w.job.End[p.Partition])
@@ -83,7 +82,7 @@ func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 	if s.done() || !w.job.Filter.Takes(l, s, foreign) {
 		return s
 	}
-	// The filter has the states that the action is for.
+	// The filter has the states to which the action applies.
 	switch w.job.Action {
 	case Skip:
 		return Skipped
@@ -92,7 +91,7 @@ func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 	case Release:
 		return Open
 	}
-	// A letter that came back so often is not brought back once more: somebody has to look.
+	// An event that came back too often is not brought back again: an operator has to look.
 	if l.Redeliveries >= w.job.MaxRedeliveries {
 		return Quarantined
 	}
@@ -101,7 +100,7 @@ func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 
 // see decides about one letter.
 func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error) error {
-	// Long stretches of letters that are not chosen must not look like silence.
+	// Renewed even while no letter is chosen, so that the process does not look dead.
 	if w.session != nil && (time.Since(w.renewed) > renewal || w.pending.Sum() > 0 && time.Since(w.since) > maxAge) {
 		if err := w.flush(ctx); err != nil {
 			return err
@@ -112,8 +111,7 @@ func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error
 		return nil
 	}
 	if (foreign != nil || !l.Whole()) && to == Replayed {
-		// It names neither a group nor an event to bring back, or lacks the event. An
-		// operator can skip it.
+		// It names neither a group nor an event, or lacks the event. An operator can skip it.
 		w.foreign++
 		return nil
 	}
@@ -135,8 +133,8 @@ func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error
 	return nil
 }
 
-// await waits for the pace, and lets neither the lease run out nor what is
-// decided grow old meanwhile.
+// await waits for the pace. Meanwhile it flushes in time to renew the lease and to store
+// decisions before maxAge.
 func (w *walk) await(ctx context.Context) error {
 	for {
 		most := renewal - time.Since(w.renewed)
@@ -153,7 +151,7 @@ func (w *walk) await(ctx context.Context) error {
 	}
 }
 
-// note adds a decision to the transaction that is to come.
+// note adds a decision to the next transaction.
 func (w *walk) note(l *letter.Letter, to State) {
 	// maxAge counts from the first decision of a transaction.
 	if w.pending.Sum() == 0 {
@@ -174,7 +172,7 @@ func (w *walk) note(l *letter.Letter, to State) {
 		return
 	}
 	if to == Replayed {
-		// The records stay until the commit, beyond the letter's own life.
+		// The records are kept until the commit, after the letter's memory is reused.
 		again := kept(l.Again())
 		w.records = append(w.records, again)
 		w.bytes += again.Size()
@@ -182,13 +180,12 @@ func (w *walk) note(l *letter.Letter, to State) {
 	w.box.ledgers[transport.Partition{Topic: w.box.Topic, Partition: l.Record.Partition}].Mark(l.Record.Offset, to)
 }
 
-// flush commits what was decided since the last flush together with the job,
-// which shows that the process lives.
+// flush commits the decisions since the last flush and the job, which renews the lease.
 func (w *walk) flush(ctx context.Context) error { return w.commit(ctx, false) }
 
-// commit is flush, and with last the end of the job.
+// commit is like flush; with last it also ends the job.
 func (w *walk) commit(ctx context.Context, last bool) error {
-	// The job changes only once that is committed.
+	// The job changes only once the transaction is committed.
 	next := *w.job
 	next.Done.add(w.pending)
 	next.Holder.Renewed = time.Now().UTC()
@@ -202,25 +199,25 @@ func (w *walk) commit(ctx context.Context, last bool) error {
 	*w.job = next
 	w.pending, w.records, w.bytes, w.renewed = Tally{}, nil, 0, time.Now()
 	if w.progress != nil {
-		// After the commit: what Progress hears of is stored.
+		// Called after the commit, so that Progress only sees what is stored.
 		w.progress(next)
 	}
 	return nil
 }
 
-// reachable reports whether the event of a letter may be brought back through the retry
-// topic that the letter names: an event keeps its partition number, and with it the order
-// of its key. The error says why the box's own retry topic can't be used. What only a
-// letter names holds up no other letter.
+// reachable reports whether the event of a letter may be brought back through the retry topic
+// that the letter names. An event keeps its partition number, and so the order of its key. The
+// error says why the box's own retry topic can't be used. A topic that only the letter names
+// causes no error, so that it does not hold up other letters.
 func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	derived := naming.RetryOf(w.box.Topic)
 	if l.Retry != derived {
-		// Whatever the header says, an event is not published again to all of its topic's
-		// groups, or put among what is not an event.
+		// Whatever the header says, an event must not be published again to all groups of its topic,
+		// or into a topic that is not for events.
 		if l.Retry == "" || l.Retry == l.Origin.Topic || mayNotBeRetry(l.Retry, w.box.Topic) {
 			return false, nil
 		}
-		// An event that came back and failed again was read from its retry topic.
+		// Only an event that failed after coming back was read from its retry topic.
 		if l.Retry == l.Source.Topic && l.Redeliveries == 0 {
 			return false, nil
 		}
@@ -230,7 +227,7 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 			return false, nil
 		case w.may != nil && !w.may(l.Retry):
 			return w.leave(l.Retry)
-		default: // a dry run finds them
+		default: // a dry run collects them
 			w.job.Through = append(w.job.Through, strings.Clone(l.Retry))
 		}
 	}
@@ -257,7 +254,7 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	if l.Retry == derived {
 		need = int32(len(w.box.End)) //nolint:gosec // partitions fit
 	}
-	// A key would come back through another partition, beside its own letters.
+	// With fewer partitions, a key would come back through another partition than its own.
 	switch {
 	case partitions >= need:
 		if !w.used[l.Retry] {
@@ -271,7 +268,8 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	}
 }
 
-// leave notes a retry topic whose letter is left alone. Letters may name any number.
+// leave records a retry topic whose letters are left alone. Letters may name any number of
+// topics, so the list is bounded.
 func (w *walk) leave(topic string) (bool, error) {
 	if len(w.alone) < maxThrough {
 		w.alone[strings.Clone(topic)] = true
@@ -279,13 +277,12 @@ func (w *walk) leave(topic string) (bool, error) {
 	return false, nil
 }
 
-// mayNotBeRetry reports whether a topic is certainly no retry topic of a box.
+// mayNotBeRetry reports whether a topic is certainly not the retry topic of a box.
 func mayNotBeRetry(topic, box string) bool {
 	return topic == box || topic == Topic || naming.IsDead(topic) || strings.HasPrefix(topic, "__")
 }
 
-// kept returns a copy of a record that does not refer to the memory that it was
-// fetched into.
+// kept returns a copy of a record that shares no memory with it.
 func kept(r transport.Record) transport.Record {
 	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	r.Headers = slices.Clone(r.Headers)

@@ -11,17 +11,17 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// How often a watching process looks for jobs, how many it runs at a time, each
-// in a box of its own, and when it tries one again.
+// How often a watching process looks for jobs, how many it runs at once, each in its own box,
+// and when it tries a failed one again.
 const (
 	lookEvery = 2 * time.Second
 	mostJobs  = 4
 	again     = time.Minute // after an error
 )
 
-// Watch takes up jobs that wait or whose process is gone, the oldest of each box
-// first, until ctx ends. What it runs then is left to other processes. Several
-// processes may watch.
+// Watch takes up jobs that wait or whose process is gone, the oldest of each box first, until
+// ctx ends. Then it leaves the jobs that it runs to other processes. Several processes may
+// watch.
 func (c *Client) Watch(ctx context.Context) error {
 	var running sync.WaitGroup
 	// Jobs that run when ctx ends are handed over before Watch returns.
@@ -36,33 +36,33 @@ func (c *Client) Watch(ctx context.Context) error {
 		for _, j := range next {
 			running.Go(func() { w.take(ctx, j) })
 		}
-		// The random part keeps several processes from taking one job at once.
+		// The random part keeps several processes from taking the same job at once.
 		if err := sleep(ctx, lookEvery+rand.N(lookEvery/2)); err != nil { //nolint:gosec // no secret
 			return nil
 		}
 	}
 }
 
-// watch is what a watching process knows of jobs.
+// watch is what a watching process knows about jobs.
 type watch struct {
 	client *Client
 	seen   map[string]sight // by the id of a running job; used by one goroutine
-	last   string           // the last error of looking, logged once
+	last   string           // the last error of look, to log it once
 
 	mu   sync.Mutex
 	busy map[string]bool // boxes in which this process runs a job
-	// later has jobs that failed here, and when to try them again.
+	// later has the jobs that failed here, and when to try them again.
 	later map[string]time.Time
 }
 
-// sight is the last sign of life of a process, and when it was first seen. A
-// process is silent by the clock of the one that watches: theirs may differ.
+// sight is the last sign of life of a process, and when this process first saw it. Silence is
+// measured by the clock of the watching process, since clocks may differ.
 type sight struct {
 	renewed time.Time
 	at      time.Time
 }
 
-// look returns the jobs to take up, of which each box has one at most.
+// look returns the jobs to take up, at most one of each box.
 func (w *watch) look(ctx context.Context) ([]Job, error) {
 	jobs, err := w.client.Jobs(ctx, "")
 	now := time.Now()
@@ -76,7 +76,7 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 		case Running:
 			s := w.seen[j.ID]
 			if s.at.IsZero() || !s.renewed.Equal(j.Holder.Renewed) {
-				// A sign of life that was not seen before starts its lease again.
+				// A new sign of life starts the lease again.
 				s = sight{j.Holder.Renewed, now}
 			}
 			seen[j.ID] = s
@@ -89,13 +89,13 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 			continue
 		}
 		if w.later[j.ID].IsZero() {
-			// Jobs come latest first, so what stays here is the oldest.
+			// Jobs come latest first, so the oldest stays.
 			oldest[j.Topic] = j
 		}
 	}
-	w.seen = seen // jobs that run no more are forgotten
+	w.seen = seen // forgets jobs that no longer run
 	var next []Job
-	// One job of a box at a time; the others follow in their order.
+	// A box runs one job at a time; the others follow in their order.
 	for topic, j := range oldest {
 		if !live[topic] && !w.busy[topic] && len(w.busy) < mostJobs {
 			w.busy[topic] = true
@@ -105,9 +105,9 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 	return next, err
 }
 
-// take runs a job. One that another process took first is left to it.
+// take runs a job, unless another process took it first.
 func (w *watch) take(ctx context.Context, j Job) {
-	// Only when the job has ended here may look choose one of its box again.
+	// look may choose a job of this box again only when this one has ended.
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -117,7 +117,7 @@ func (w *watch) take(ctx context.Context, j Job) {
 	if errors.Is(err, transport.ErrTopicMissing) && ctx.Err() == nil {
 		err = errors.Join(err, w.client.fail(ctx, &j, err)) // otherwise it would be tried endlessly
 	}
-	// That another process has the job is not a failure: it goes on there.
+	// It is not a failure that another process has the job.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
 		w.client.cfg.Logger.Error("dead-letter job interrupted", "job", j.ID, "topic", j.Topic, "error", err)

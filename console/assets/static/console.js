@@ -1,10 +1,10 @@
 "use strict";
-// What pages do beyond HTML: they stay live, and a link with a token after # logs in. All works without it.
+// Pages work without this script. With it they update live, and a link with a token behind # logs in.
 
 const policy = self.trustedTypes ? trustedTypes.createPolicy("eventbus", { createHTML: text => text }) : { createHTML: text => text };
 
-// What came while a field of the fragment had the focus, or the mouse was pressed, by the fragment's id. It waits until
-// neither is so: a button that is replaced between press and release is not clicked.
+// waiting holds, by id, fragments that came while a field in the shown one had the focus, or the mouse button was down.
+// They are swapped in afterwards: a button that is replaced between press and release would not be clicked.
 const waiting = new Map();
 let pressed = false;
 const settle = () => { for (const text of [...waiting.values()]) swap(text); };
@@ -12,8 +12,7 @@ addEventListener("focusout", () => setTimeout(settle, 0));
 addEventListener("pointerdown", () => { pressed = true; }, true);
 for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => { pressed = false; settle(); }, 50), true);
 
-// swap puts a fragment in the place of the one with its id. What the user does in there stays: the focus by id, what is
-// open, and what was written into fields.
+// swap replaces the fragment with the same id. It keeps the focus by id, open elements, and text typed into fields.
 function swap(text) {
   const template = document.createElement("template");
   template.innerHTML = policy.createHTML(text);
@@ -44,7 +43,7 @@ function swap(text) {
   if (focus && focus.id) document.getElementById(focus.id)?.focus({ preventScroll: true });
 }
 
-// follow keeps one stream open while the page is seen.
+// follow keeps one stream open while the page is visible.
 function follow(address) {
   const shown = document.getElementById("live");
   let stream;
@@ -78,7 +77,7 @@ function follow(address) {
   if (!document.hidden) open();
 }
 
-// What follows # stays in the browser: no server, proxy or log sees the token, and the address is cleared at once.
+// Browsers don't send the part behind #, so no server, proxy or log sees the token. The address is cleared at once.
 const form = document.getElementById("login");
 if (form && location.hash.length > 1) {
   form.elements.token.value = decodeURIComponent(location.hash.slice(1));
