@@ -11,7 +11,7 @@ type fault struct {
 	// concerns reports whether the fault applies to a topic, by its full name.
 	concerns func(topic string) bool
 	// refuse returns the error for an event, or nil to let it pass.
-	refuse   func(*eventbus.Envelope) error
+	refuse func(*eventbus.Envelope) error
 }
 
 // faults are the faults of one kind that are in force, oldest first.

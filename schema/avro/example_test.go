@@ -14,7 +14,7 @@ type orderPlaced struct {
 	Cents   int64  `avro:"cents"`
 }
 
-// A topic's events are Avro by its codec. With a registry in place of nil, events name
+// The codec makes a topic's events Avro. With a registry in place of nil, events name
 // their schema.
 func Example() {
 	codec := avro.Codec[orderPlaced](nil, registry.None, avro.SchemaFor[orderPlaced]())

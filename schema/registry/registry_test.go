@@ -37,8 +37,9 @@ func server(t *testing.T, handle http.HandlerFunc, change ...func(*registry.Conf
 	return r
 }
 
-// unavailable reports whether an error makes an event wait: the root's own test
-// for it is not exported, so it is asked for by the text of a wrapped codec error.
+// unavailable reports whether an error makes an event wait. There is no exported
+// function for it, so this checks whether the bus wraps a codec's error as a
+// serialization error.
 func unavailable(err error) bool {
 	topic := eventbus.NewTopic(eventbus.TopicConfig[struct{}]{Domain: "a", Name: "b", Type: "T", Codec: failing{err}})
 	_, wrapped := topic.Encode(struct{}{})
@@ -97,8 +98,8 @@ func TestErrorsHaveClasses(t *testing.T) {
 	}
 }
 
-// TestNoRegistry: what a server says at whose address there is no registry is neither kept
-// nor taken for a registry's word.
+// TestNoRegistry: the answer of a server that is not a registry is neither cached nor
+// taken for a registry's.
 func TestNoRegistry(t *testing.T) {
 	t.Parallel()
 	wrong := server(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
@@ -135,7 +136,8 @@ func TestNoRegistry(t *testing.T) {
 	}
 }
 
-// TestDeletedVersion: a version that other schemas refer to is found when it was deleted.
+// TestDeletedVersion: a version that other schemas refer to is found even if it was
+// deleted.
 func TestDeletedVersion(t *testing.T) {
 	t.Parallel()
 	r := server(t, func(w http.ResponseWriter, r *http.Request) {
@@ -307,7 +309,7 @@ func TestConfigurationFaultsAreNamed(t *testing.T) {
 	}
 }
 
-// A directory that was pulled serves in place of the server.
+// A pulled directory takes the place of the server.
 func TestOffline(t *testing.T) {
 	t.Parallel()
 	fake := srfake.New()

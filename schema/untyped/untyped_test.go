@@ -113,7 +113,7 @@ func TestEventsWithoutASchema(t *testing.T) {
 	}
 }
 
-// What schemas and data of strangers do is an error.
+// Hostile schemas and data are errors.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -136,7 +136,7 @@ func TestHostile(t *testing.T) {
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x00\xff", ""},
 		{sr.TypeJSON, `{}`, "\xff", "no JSON"},
 	}
-	fake.Intercept(func(w http.ResponseWriter, req *http.Request) bool { // the fake takes no such schemas
+	fake.Intercept(func(w http.ResponseWriter, req *http.Request) bool { // the fake refuses such schemas
 		n, err := strconv.Atoi(path.Base(req.URL.Path))
 		if err != nil {
 			return false
@@ -153,7 +153,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// A registry that is down is asked once in a while, and not for every event.
+// A registry that is down is asked only from time to time, not for every event.
 func TestRegistryDown(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -170,7 +170,7 @@ func TestRegistryDown(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	if n := calls.Load(); n > 5 { // its client tries one call again
+	if n := calls.Load(); n > 5 { // its client retries a call
 		t.Errorf("the registry was asked %d times for 20 events", n)
 	}
 }
