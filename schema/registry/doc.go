@@ -13,8 +13,8 @@
 //   - [Prefix]: five bytes before the value, and Protobuf's message indexes. Every
 //     Confluent client understands it; the value is then not what its
 //     datacontenttype says.
-//   - [None]: the attribute dataschema alone, where the codec registers or uses a
-//     schema of the registry; else nothing, for readers that have the same schema.
+//   - [None]: only the attribute dataschema, if the codec registers or uses a
+//     schema of the registry; otherwise nothing, for readers that have the same schema.
 //
 // A reader accepts all of them: it tries the header, then the prefix, then dataschema,
 // then its own schema. A plain Avro value may begin with a zero byte like a prefix. So
@@ -48,8 +48,8 @@
 //
 // # Files
 //
-//	registry.go                      the calls
-//	config.go                        where they go, and what is wrong with it
+//	registry.go                      the calls to a registry
+//	config.go                        the configuration, and its check
 //	settings.go, environment.go      the same from files and variables
 //	client.go                        HTTP, its bounds and its credentials
 //	schema.go, cache.go              schemas, and those that are cached
