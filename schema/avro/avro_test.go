@@ -321,7 +321,7 @@ func TestDeclarationsThatCantWork(t *testing.T) {
 		"events are records":               func() { avro.Codec[string](r, registry.Header, `"string"`) },
 		"does not fit the schema":          func() { avro.Codec[v2](r, registry.Header, schema1) },
 		"UseLatest and UseID are both set": func() { avro.Codec[created](r, registry.Header, schema, registry.UseLatest(), registry.UseID(1)) },
-		"writes by another schema":         func() { avro.Codec[created](r, registry.Header, schema, registry.UseLatest(), registry.Register()) },
+		"writes with another schema":       func() { avro.Codec[created](r, registry.Header, schema, registry.UseLatest(), registry.Register()) },
 	} {
 		func() {
 			defer func() {

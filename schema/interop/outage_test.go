@@ -258,7 +258,7 @@ func TestUnknownIDs(t *testing.T) {
 	}
 	letters := b.dead()
 	text := fmt.Sprintf("%s", letters[0].Headers)
-	if len(letters) != 1 || string(letters[0].Key) != "never" || !strings.Contains(text, "schema id 999999 is unknown since") {
+	if len(letters) != 1 || string(letters[0].Key) != "never" || !strings.Contains(text, "schema id 999999 has been unknown for") {
 		t.Errorf("%d dead letters, of %q: %s", len(letters), letters[0].Key, text)
 	}
 }

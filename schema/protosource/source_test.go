@@ -80,12 +80,12 @@ func TestOf(t *testing.T) {
 		return `{"name":"a.proto","package":"shop","syntax":"proto3","dependency":["line.proto"],"messageType":[{"name":"Paid","field":[{"name":"line","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":"` + typ + `","jsonName":"line"}],"nestedType":[{"name":"In"}]}]}`
 	}
 	for says, schema := range map[string]string{
-		"none of package protobuf": `"text"`,
-		"descriptors":              `{"message":"shop.Paid","files":[{"name":1}]}`,
-		"has no message":           `{"message":"shop.Paid","files":[]}`,
-		"several packages":         `{"message":"shop.Paid","files":[` + line + `,` + holds(".other.Line") + `]}`,
-		"no message of its own":    `{"message":"shop.Paid.In","files":[` + line + `,` + holds(".shop.Paid") + `]}`,
-		"no media type":            `{"message":"shop.Paid","files":[{"name":"a.proto","package":"shop","syntax":"editions","edition":"EDITION_2023","messageType":[{"name":"Paid"}]}]}`,
+		"not from package protobuf": `"text"`,
+		"descriptors":               `{"message":"shop.Paid","files":[{"name":1}]}`,
+		"has no message":            `{"message":"shop.Paid","files":[]}`,
+		"several packages":          `{"message":"shop.Paid","files":[` + line + `,` + holds(".other.Line") + `]}`,
+		"no message of its own":     `{"message":"shop.Paid.In","files":[` + line + `,` + holds(".shop.Paid") + `]}`,
+		"no media type":             `{"message":"shop.Paid","files":[{"name":"a.proto","package":"shop","syntax":"editions","edition":"EDITION_2023","messageType":[{"name":"Paid"}]}]}`,
 	} {
 		if _, text, err := protosource.Of(json.RawMessage(schema)); err == nil || !strings.Contains(err.Error(), says) || text != "" || errors.Is(err, protosource.ErrSeveral) != (says == "several packages") {
 			t.Errorf("%s: %q, %v; want %q", schema, text, err, says)

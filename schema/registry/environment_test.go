@@ -38,7 +38,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("EVENTBUS_REGISTRY_CACHE_SIZE", "secret")
 	t.Setenv("EVENTBUS_REGISTRY_TIMEOUT", "secret")
 	_, err = registry.ConfigFromEnvironment()
-	wants(t, err, "EVENTBUS_REGISTRY_PASWORD is no variable", "EVENTBUS_REGISTRY_CACHE_SIZE: it is no number", "EVENTBUS_REGISTRY_TIMEOUT: it is no duration")
+	wants(t, err, "EVENTBUS_REGISTRY_PASWORD is not a variable", "EVENTBUS_REGISTRY_CACHE_SIZE: it is not a number", "EVENTBUS_REGISTRY_TIMEOUT: it is not a duration")
 }
 
 // The registry is configured like everything else, by a section of the files that
@@ -73,7 +73,7 @@ func TestSettings(t *testing.T) {
 			_, err = registry.New(c)
 		}
 	}
-	wants(t, err, "Client.TokenURL is no http", "Client needs ClientID and ClientSecret")
+	wants(t, err, "Client.TokenURL is not an http", "Client needs ClientID and ClientSecret")
 	err = config.LoadSection("SchemaRegistry", new(registry.Settings), config.Directory(dir), config.Environ("SchemaRegistry__Pasword=secret", "SchemaRegistry__Tls__Cafile=x", "EventBus__Environment=Test"))
 	wants(t, err, "did you mean SchemaRegistry:Password?")
 }

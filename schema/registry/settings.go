@@ -119,7 +119,7 @@ func (s *Settings) tls(name func(field string) string) (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(content) {
-			return nil, fmt.Errorf("%s: %s contains no certificate", name("TLS.CAFile"), t.CAFile)
+			return nil, fmt.Errorf("%s: %s holds no certificate", name("TLS.CAFile"), t.CAFile)
 		}
 	}
 	if t.CertificateFile != "" || t.KeyFile != "" {

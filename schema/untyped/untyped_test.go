@@ -128,13 +128,13 @@ func TestHostile(t *testing.T) {
 		{sr.TypeAvro, `{"type":"record","name":"A","fields":[{"name":"e","type":{"type":"record","name":"E","fields":[]}},{"name":"l","type":{"type":"array","items":"E"}}]}`, "\x00", "take no byte"},
 		{sr.TypeAvro, decimals, "\x02\x01", "60000 digits"},
 		{sr.TypeAvro, `"string"`, "\x04a", ""},
-		{sr.TypeAvro, `"int"`, "\x02\x02", "left behind"},
+		{sr.TypeAvro, `"int"`, "\x02\x02", "left after"},
 		{sr.TypeAvro, `{"type":"recor`, "", "can't be used"},
 		{sr.TypeProtobuf, `syntax = "proto3"; import "nowhere.proto"; message M {}`, "\x00", "can't be used"},
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x0c\x00", "malformed"},
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x02\x08", "no message at the indexes [4]"},
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x00\xff", ""},
-		{sr.TypeJSON, `{}`, "\xff", "no JSON"},
+		{sr.TypeJSON, `{}`, "\xff", "not JSON"},
 	}
 	fake.Intercept(func(w http.ResponseWriter, req *http.Request) bool { // the fake refuses such schemas
 		n, err := strconv.Atoi(path.Base(req.URL.Path))
