@@ -33,15 +33,15 @@ type AsyncAPIConfig struct {
 	Protobuf func(schema json.RawMessage) (format, text string, err error)
 }
 
-// kafkaBinding is the version of AsyncAPI's Kafka binding that is written.
+// kafkaBinding is the version of AsyncAPI's Kafka binding.
 const kafkaBinding = "0.5.0"
 
-// object is a JSON object in the making. encoding/json writes its fields sorted, so
-// equal catalogues make equal documents.
+// object is a JSON object. encoding/json writes its fields sorted, so equal catalogues
+// make equal documents.
 type object = map[string]any
 
-// ref returns a reference to a part of the same document (RFC 6901). No part needs
-// an escape: names went through key.
+// ref returns a reference to a part of the same document (RFC 6901). The parts need no
+// escapes, since names have gone through key.
 func ref(parts ...string) object { return object{"$ref": "#/" + strings.Join(parts, "/")} }
 
 // AsyncAPI returns the catalogue as an AsyncAPI 3 document in JSON: a channel for each
@@ -49,8 +49,7 @@ func ref(parts ...string) object { return object{"$ref": "#/" + strings.Join(par
 // each type that the service sends and for each group that receives. The error is an
 // *eventbus.Error: the version is not supported, or the environment is invalid.
 func (d *Document) AsyncAPI(o AsyncAPIConfig) ([]byte, error) {
-	// Unknown versions are refused: the two known ones are written alike, a later
-	// one may not be.
+	// The two known versions need the same text; a later one may not.
 	switch o.Version {
 	case "":
 		o.Version = "3.1.0"
@@ -58,7 +57,8 @@ func (d *Document) AsyncAPI(o AsyncAPIConfig) ([]byte, error) {
 	default:
 		return nil, &eventbus.Error{Op: "asyncapi", Err: fmt.Errorf("version %q: write 3.1.0 or 3.0.0", o.Version)}
 	}
-	// Empty objects and not nil: a catalogue without topics gives a valid document.
+	// The maps are empty rather than nil, so that a catalogue without topics gives a
+	// valid document.
 	a := asyncAPI{options: o, channels: make(object), operations: make(object), messages: make(object), schemas: make(object), keys: make(map[string]string)}
 	for i := range d.Topics {
 		if err := a.topic(&d.Topics[i]); err != nil {
@@ -70,7 +70,7 @@ func (d *Document) AsyncAPI(o AsyncAPIConfig) ([]byte, error) {
 		"asyncapi": o.Version, "info": object{"title": title, "version": firstOf(o.Release, "1.0.0")}, "defaultContentType": "application/json",
 		"channels": a.channels, "operations": a.operations, "components": object{"messages": a.messages, "schemas": a.schemas},
 	}
-	// Servers are optional in AsyncAPI, and declarations know none.
+	// Servers are optional in AsyncAPI.
 	if len(o.Servers) > 0 {
 		servers := make(object)
 		for name, host := range o.Servers {
@@ -92,17 +92,17 @@ func firstOf(all ...string) string {
 	return ""
 }
 
-// asyncAPI gathers the parts of one document. The maps are its sections, by key.
+// asyncAPI collects the parts of one document. The maps are its sections, by key.
 type asyncAPI struct {
 	options                                 AsyncAPIConfig
 	channels, operations, messages, schemas object
-	// keys has the name that each key stands for, by kind and key, to keep keys of
-	// different names apart.
+	// keys has the name that each key stands for, by kind and key, so that different
+	// names get different keys.
 	keys map[string]string
 }
 
-// key returns a name with all characters replaced that AsyncAPI's identifiers or a
-// reference do not take. Different names may get one key.
+// key returns a name with every character replaced that AsyncAPI does not allow in
+// identifiers or references. Different names may get the same key.
 func key(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
@@ -116,7 +116,7 @@ func key(name string) string {
 // time. The second name with a key gets a number.
 func (a *asyncAPI) key(kind, name string) string {
 	plain := key(name)
-	// Ends at the latest with one number more than there are names of the kind.
+	// This ends, since there are finitely many names of the kind.
 	for n := 1; ; n++ {
 		k := plain
 		if n > 1 {
@@ -129,9 +129,8 @@ func (a *asyncAPI) key(kind, name string) string {
 	}
 }
 
-// topic adds a topic with its messages and operations. Messages are in the
-// components, and channels refer to them: the channels of dead letters have the
-// same.
+// topic adds a topic with its messages and operations. Channels refer to messages in
+// the components, since the channels of dead letters have the same messages.
 func (a *asyncAPI) topic(t *Topic) error {
 	messages := make(object)
 	for i := range t.Events {
@@ -146,7 +145,7 @@ func (a *asyncAPI) topic(t *Topic) error {
 		return err
 	}
 	channel["bindings"] = object{"kafka": a.kafka(t)}
-	// AsyncAPI has no place for these: extensions begin with x-.
+	// AsyncAPI has no fields for these. Its extensions begin with x-.
 	channel["x-eventbus-names"] = t.Names
 	channel["x-eventbus-scope"] = t.Scope
 	if t.Owner != "" {
@@ -156,8 +155,8 @@ func (a *asyncAPI) topic(t *Topic) error {
 		channel["x-eventbus-configs"] = t.Configs
 	}
 	a.channels[name] = channel
-	// Only the document of a bus says who publishes; one of declarations has no
-	// send operations.
+	// Only the catalogue of a bus says what it publishes. One made from declarations
+	// gives no send operations.
 	for i := range t.Events {
 		if e := &t.Events[i]; e.Published {
 			k := a.key("message ", t.Name+"."+e.Type)
@@ -174,10 +173,10 @@ func (a *asyncAPI) topic(t *Topic) error {
 	return nil
 }
 
-// channel returns a channel whose address is the topic's name in the environment of
-// the options, or, without one, has a parameter for it.
+// channel returns a channel. Its address is the topic's name in the environment of the
+// options. Without an environment, the address has a parameter for it.
 func (a *asyncAPI) channel(name string, messages object) (object, error) {
-	// The names are those of the usual environments' segments, which people recognize.
+	// The usual environments' segments are listed as examples that people recognize.
 	if a.options.Environment == "" {
 		return object{
 			"address": "{environment}." + name, "messages": messages,
@@ -203,7 +202,8 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 		"action": "receive", "channel": ref("channels", name), "messages": all,
 		"bindings": object{"kafka": object{"groupId": object{"type": "string", "enum": []string{group}}, "bindingVersion": kafkaBinding}},
 	}
-	// The groups of a document were named by a bus, which has both topics for each.
+	// A document names groups only if it was made from a bus, which has both topics
+	// for each group.
 	sides := t.letters("", t.Name, group)
 	for _, role := range []struct{ side, name string }{{sides.Dead, "dead-letter"}, {sides.Retry, "retry"}} {
 		channel, err := a.channel(role.side, messages)
@@ -226,7 +226,8 @@ func (a *asyncAPI) group(t *Topic, name, group string, messages object) error {
 	return nil
 }
 
-// together merges two channels of letters that several groups or topics share.
+// together merges two descriptions of one channel, whose topic of letters several
+// groups or topics share.
 func together(a, b object) object {
 	messages, of := maps.Clone(a["messages"].(object)), slices.Clone(a["x-eventbus-of"].([]string))
 	maps.Copy(messages, b["messages"].(object))
@@ -239,8 +240,8 @@ func together(a, b object) object {
 	return b
 }
 
-// address sets the address of a topic of letters whose name was chosen, in which the
-// environment may stand elsewhere, or not at all.
+// address sets the channel's address to the name that the group chose for its
+// dead-letter or retry topic. The environment may be anywhere in it, or missing.
 func (a *asyncAPI) address(channel object, t *Topic, group, role string) error {
 	var dead, retry string
 	if a.options.Environment != "" {
@@ -262,11 +263,11 @@ func (a *asyncAPI) address(channel object, t *Topic, group, role string) error {
 	return nil
 }
 
-// kafka returns how the topic is kept, in the fields of AsyncAPI's Kafka binding.
-// Zero values, which mean the broker's default, are left out.
+// kafka returns the topic's storage as AsyncAPI's Kafka binding. Zero values, which
+// mean the broker's default, are left out.
 func (a *asyncAPI) kafka(t *Topic) object {
 	configs := make(object)
-	// Kafka deletes by default, so a topic that is not compacted says nothing.
+	// Kafka deletes by default, so a topic that is not compacted needs no policy.
 	switch {
 	case t.Compacted && t.RetentionMs > 0:
 		configs["cleanup.policy"] = []string{"compact", "delete"}
@@ -277,7 +278,7 @@ func (a *asyncAPI) kafka(t *Topic) object {
 	if t.RetentionMs != 0 {
 		configs["retention.ms"] = t.RetentionMs
 	}
-	// The binding has an integer here; configurations are texts.
+	// The binding has an integer here; configurations are strings.
 	if most, err := strconv.Atoi(t.Configs["max.message.bytes"]); err == nil && most >= 0 {
 		configs["max.message.bytes"] = most
 	}
@@ -320,9 +321,10 @@ func (a *asyncAPI) message(k string, e *Event) object {
 	if e.Key.Source != NoKey {
 		m["bindings"] = object{"kafka": object{"key": object{"type": "string"}, "bindingVersion": kafkaBinding}}
 	}
-	// An example without a schema would be one of nothing, so it is left out with it.
+	// An event without a schema gets no example either.
 	if payload := a.payload(k, e); payload != nil {
-		// A schema of another language than JSON Schema has no place in payload.
+		// A schema in another language can't be the payload, and goes into an
+		// extension below.
 		m["payload"] = payload
 		var example any
 		if json.Unmarshal(e.Example, &example) == nil && example != nil {
@@ -336,15 +338,15 @@ func (a *asyncAPI) message(k string, e *Event) object {
 	return m
 }
 
-// firstSentence returns the first sentence of a text. A text without a full stop is
-// cut to 200 bytes, never within a character.
+// firstSentence returns the first sentence of a text. A text of one sentence is cut to
+// 200 bytes, never within a character.
 func firstSentence(s string) string {
 	if first, _, ok := strings.Cut(s, ". "); ok {
 		return first + "."
 	}
-	// A summary is one line in most tools.
+	// Most tools show a summary as one line.
 	const most = 200
-	// Whole runes go, so what stays is valid UTF-8.
+	// Whole runes are removed, so the rest is valid UTF-8.
 	for len(s) > most {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]

@@ -23,7 +23,8 @@ const Version = 2
 // make equal documents, byte for byte. A Document is plain data: it is safe to read
 // concurrently, and shares no memory.
 type Document struct {
-	// Version is the version of the document's form; that of a new one is Version.
+	// Version is the version of the document's form. New documents have the constant
+	// Version.
 	Version int `json:"catalogVersion"`
 	// Service and Environment are the Config fields of the bus that the document was
 	// made from; empty if it was made from declarations only.
@@ -48,7 +49,7 @@ type Topic struct {
 	// Names are the full names in the four usual environments: Development, Test,
 	// Staging and Production. In returns the name in any other.
 	Names map[string]string `json:"names"`
-	// Owner is the team responsible for the topic; empty if it is not declared.
+	// Owner is the team responsible for the topic; empty if none is declared.
 	Owner string `json:"owner,omitempty"`
 
 	// Address is the full name of a topic that is not named by its parts, which are
@@ -57,8 +58,8 @@ type Topic struct {
 	Address   string            `json:"address,omitempty"`
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Create    bool              `json:"create,omitempty"`
-	// Format and Partitioner are those of TopicConfig, by name; empty for CloudEvents
-	// and for the Java client's partitioner.
+	// Format and Partitioner are the names of those of TopicConfig; empty for
+	// CloudEvents and for the Java client's partitioner.
 	Format      string `json:"format,omitempty"`
 	Partitioner string `json:"partitioner,omitempty"`
 
@@ -75,8 +76,7 @@ type Topic struct {
 	// Events are the types of event on the topic, by type.
 	Events []Event `json:"events"`
 	// Groups are the consumer groups that handle the topic, in a document that was
-	// made from a bus. LetterTopics returns where their dead letters are, and through
-	// which topic they come back.
+	// made from a bus. LetterTopics returns their dead-letter and retry topics.
 	Groups []string `json:"groups,omitempty"`
 	// Letters lists the groups that chose the names of these topics, sorted by group.
 	Letters []Letters `json:"letters,omitempty"`
@@ -131,18 +131,17 @@ const (
 	NoKey           KeySource = "none"
 )
 
-// usualEnvironments are the environments that Topic.Names names.
-// They only spare readers of a document the naming rule; the rule itself takes any
-// environment.
+// usualEnvironments are the environments of Topic.Names, which spare readers of a
+// document the naming rule. The rule itself works for any environment.
 var usualEnvironments = []string{"Development", "Test", "Staging", "Production"}
 
 // Of describes topics. Topics that share a Kafka name become one topic with several
-// types of event. A topic that is given twice counts once. The error says where
-// declarations contradict each other: one type declared twice, or different storage or
-// owners.
+// types of event. A topic that is given twice counts once. The error lists the
+// contradictions between declarations: one type declared twice, or different storage
+// or owners.
 func Of(topics ...eventbus.AnyTopic) (*Document, error) {
-	// A nil topic may be a package variable that is used before it is set, so
-	// its place in the list is named.
+	// A nil topic may be a package variable that is used before it is set. The error
+	// gives its place in the list.
 	declarations := make([]*declare.Topic, 0, len(topics))
 	for i, t := range topics {
 		if t == nil {
@@ -160,8 +159,7 @@ func Of(topics ...eventbus.AnyTopic) (*Document, error) {
 // OfBus describes the topics that a bus publishes and handles so far, with the groups
 // that handle them.
 func OfBus(bus *eventbus.Bus) (*Document, error) {
-	// Declarations is a copy of this moment: what the bus uses later is missing, and
-	// needs another call.
+	// Declarations returns a copy: topics that the bus uses later are missing from it.
 	uses := bus.Operator().Declarations()
 	declarations := make([]*declare.Topic, len(uses.Topics))
 	for i := range uses.Topics {
@@ -172,8 +170,7 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 		return nil, &eventbus.Error{Op: "catalog", Err: err}
 	}
 	d.Service, d.Environment = uses.Service, uses.Environment
-	// A declaration stands for one type on one topic, so the two names identify a
-	// use.
+	// A declaration is for one type on one topic, so the two names identify a use.
 	of := make(map[[2]string]*declare.Use, len(uses.Topics))
 	for i := range uses.Topics {
 		of[[2]string{uses.Topics[i].Topic.Suffix, uses.Topics[i].Topic.Typ}] = &uses.Topics[i]
@@ -181,7 +178,7 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 	for i := range d.Topics {
 		t := &d.Topics[i]
 		for j := range t.Events {
-			// Never nil: each event was made of a declaration that is in the map.
+			// Never nil: each event was made from a declaration that is in the map.
 			use := of[[2]string{t.Name, t.Events[j].Type}]
 			t.Events[j].Published = use.Published
 			t.Groups = append(t.Groups, use.Groups...)
@@ -189,54 +186,54 @@ func OfBus(bus *eventbus.Bus) (*Document, error) {
 			for i, l := range use.Letters {
 				letters[i] = Letters(l)
 			}
-			t.addLetters(letters) // a bus has one choice for topic and group
+			t.addLetters(letters) // no conflicts: a bus has one choice per topic and group
 		}
-		// Two types of a topic are often handled by one group.
-		// Sorted, since equal buses have to give equal documents.
+		// Two types of a topic are often handled by the same group. Groups are sorted,
+		// so that equal buses give equal documents.
 		slices.Sort(t.Groups)
 		t.Groups = slices.Compact(t.Groups)
 	}
 	return d, nil
 }
 
-// document returns the document of declarations in any order. It is returned even
-// with an error, for its callers to drop.
+// document returns the document of declarations in any order. Callers drop it if there
+// is an error.
 func document(declarations []*declare.Topic) (*Document, error) {
-	// Stable, so that of two declarations of one type the first that was given is
-	// the one that an error names first.
+	// Stable, so that an error about two declarations of one type names them in the
+	// order given.
 	declarations = slices.SortedStableFunc(slices.Values(declarations), func(x, y *declare.Topic) int {
 		return cmp.Or(strings.Compare(x.Suffix, y.Suffix), strings.Compare(x.Typ, y.Typ))
 	})
-	// An empty list and not nil, which JSON would write as null.
+	// The list is empty rather than nil, which JSON would write as null.
 	doc := &Document{Version: Version, Topics: []Topic{}}
 	var wrong []error
-	// storage is what the declarations of the current topic say together up to
-	// here, last the declaration before.
+	// storage merges the declarations of the current topic so far; last is the
+	// previous declaration.
 	var storage, last *declare.Topic
-	// Sorted, the declarations of a topic follow each other, and those of a type
-	// too.
+	// In sorted order, the declarations of a topic are adjacent, and so are those of a
+	// type.
 	for _, d := range declarations {
 		switch {
-		// The same declaration twice is not a contradiction: packages export what they
-		// share.
+		// The same declaration twice is not a contradiction: packages share
+		// declarations.
 		case last != nil && last.ID == d.ID:
 			continue
 		case last == nil || last.Suffix != d.Suffix:
-			// The first declaration of a topic gives its names; the later ones have the same
-			// by their suffix.
+			// The first declaration of a topic gives its names. The later ones have
+			// the same suffix, and so the same names.
 			storage = d
 			doc.Topics = append(doc.Topics, newTopic(d))
 		case last.Typ == d.Typ:
 			wrong = append(wrong, fmt.Errorf("topic %s with type %s is declared twice, by %s and %s: share one Topic, or give one of them another Type",
 				d.Suffix, d.Typ, last.Described(), d.Described()))
-		// Another type on the same topic: it may add to the storage and may not
+		// Another type on the same topic may add to the storage, but must not
 		// contradict it.
 		default:
 			if err := declare.SameStorage(d.Suffix, storage, d); err != nil {
 				wrong = append(wrong, err)
 			}
-			// Merged even after a contradiction, so that one wrong value is reported once
-			// and not again for each later type.
+			// Merged even after a contradiction, so that a wrong value is not reported
+			// again for each later type.
 			storage = declare.Merged(storage, d)
 		}
 		last = d
@@ -246,8 +243,7 @@ func document(declarations []*declare.Topic) (*Document, error) {
 		}
 		// One declaration with an owner is enough.
 		t.Owner = cmp.Or(t.Owner, d.Owner)
-		// Each further declaration may add to the storage, so it is taken over each
-		// time.
+		// Each declaration may add to the storage, so it is copied each time.
 		t.keep(storage)
 		t.Events = append(t.Events, newEvent(d))
 	}
@@ -263,8 +259,8 @@ func newTopic(d *declare.Topic) Topic {
 	if d.Form != nil {
 		t.Format = d.Form.Name
 	}
-	// The default is left out, as other defaults are: documents stay the same when a
-	// field is added to the form.
+	// The default is left out, like other defaults, so that documents of topics that
+	// use it did not change when the field was added.
 	if p := d.Partitioner.String(); p != "murmur2" {
 		t.Partitioner = p
 	}
@@ -276,12 +272,11 @@ func newTopic(d *declare.Topic) Topic {
 	return t
 }
 
-// keep takes over how the topic is stored. Maps are cloned: a document must not
-// change with a declaration.
+// keep copies the storage of d. Maps are cloned, since a document must not share
+// memory with a declaration.
 func (t *Topic) keep(d *declare.Topic) {
 	t.Partitions, t.Replication, t.Compacted = d.Partitions, d.Replication, d.Compacted
-	// A negative retention is one without end whatever its size; Kafka knows −1
-	// alone.
+	// Any negative retention is unlimited; Kafka only accepts −1.
 	t.RetentionMs = d.Retention.Milliseconds()
 	if d.Retention < 0 {
 		t.RetentionMs = -1
@@ -292,25 +287,22 @@ func (t *Topic) keep(d *declare.Topic) {
 	}
 }
 
-// newEvent returns a type with what its declaration says, and what sample finds
-// out.
+// newEvent returns the event of a declaration, including what sample finds out.
 func newEvent(d *declare.Topic) Event {
 	e := Event{Type: d.Typ, GoType: d.GoType, ContentType: d.CodecName, DataSchema: d.DataSchema, Description: d.Description}
-	// KeySource is the word of declare: a kind, and for fields their names joined
-	// by |.
+	// KeySource is the kind of source, followed for fields by their names, joined by
+	// |.
 	switch source, what, _ := strings.Cut(d.KeySource, " "); source {
 	case "field", "fields":
 		e.Key = Key{Source: KeyFromFields, Fields: strings.Split(what, "|")}
 	default:
 		e.Key.Source = KeySource(source)
 	}
-	// Last, because it calls code of the declaration, and needs the key's source.
 	e.sample(&d.Samples)
 	return e
 }
 
-// retention returns RetentionMs as a declaration has it: a duration, negative
-// without end.
+// retention returns RetentionMs as a duration, negative for unlimited.
 func (t *Topic) retention() time.Duration {
 	if t.RetentionMs < 0 {
 		return -1

@@ -39,7 +39,7 @@ var (
 	})
 )
 
-// TestCatalog compares with a file that was written by hand.
+// TestCatalog compares a document with a handwritten file.
 func TestCatalog(t *testing.T) {
 	want, err := os.ReadFile("testdata/catalog.json")
 	if err != nil {
@@ -213,7 +213,8 @@ type embedded struct {
 
 type Pointed struct{ Zip, Street, Number, Floor string }
 
-// Embedded structs have more fields than what embeds them.
+// The fields of embedded structs are found, even if there are more of them than of the
+// outer struct's own.
 func TestEmbeddedStructs(t *testing.T) {
 	t.Parallel()
 	d, err := catalog.Of(eventbus.NewTopic(eventbus.TopicConfig[embeds]{Domain: "a", Name: "b", Type: "E", Key: func(e embeds) string { return e.ID + e.Country }}))

@@ -16,15 +16,15 @@ type Level string
 // Undecided, and never counts as safe.
 const (
 	Breaking  Level = "breaking"  // somebody's events are lost, refused, misread or out of order
-	Undecided Level = "undecided" // a person has to look
-	Dangerous Level = "dangerous" // works for most, but may harm somebody
+	Undecided Level = "undecided" // a person has to decide
+	Dangerous Level = "dangerous" // works for most readers, but may harm some
 	Safe      Level = "safe"
 )
 
-// rank returns the place of a level in the order of harm, 0 for the worst. A level
-// that is not known ranks as the worst: it must not pass for safe.
+// rank returns a level's place in the order of harm, 0 for the worst. An unknown level
+// ranks as the worst, so that it can't pass as safe.
 func (l Level) rank() int {
-	// Undecided ranks above Dangerous: what nobody understands may be a break.
+	// Undecided ranks above Dangerous, since it may be a break.
 	for i, known := range []Level{Breaking, Undecided, Dangerous, Safe} {
 		if l == known {
 			return i
@@ -41,8 +41,7 @@ type Change struct {
 	Rule string `json:"rule"`
 	// Level says how harmful the change can be.
 	Level Level `json:"level"`
-	// Old and New are the values before and after, for people; empty if there was or
-	// is none.
+	// Old and New are the values before and after, for people; empty if there is none.
 	Old string `json:"old,omitempty"`
 	New string `json:"new,omitempty"`
 	// Why says who or what breaks, and Fix what to do instead.
@@ -74,7 +73,7 @@ func (c Change) String() string {
 	return b.String()
 }
 
-// orNothing returns a text, or a word for the empty one.
+// orNothing returns s, or "nothing" if it is empty.
 func orNothing(s string) string {
 	if s == "" {
 		return "nothing"
@@ -155,8 +154,8 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 			wrong = append(wrong, fmt.Errorf("line %d: write path, rule, date and reason, as %q", n, "sales.public.customers.v1/CustomerCreated field-removed 2026-11-26 nobody set it"))
 			continue
 		}
-		// A path may have spaces, as a field's name may; a rule has none. So the first date
-		// behind two fields counts.
+		// A path may contain spaces, since a field's name may; a rule contains none.
+		// So the first date after at least two fields counts.
 		at := 2
 		for i := at; i < len(fields)-1; i++ {
 			if _, err := time.Parse(time.DateOnly, fields[i]); err == nil {
@@ -166,7 +165,7 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 		}
 		date, err := time.Parse(time.DateOnly, fields[at])
 		if err != nil {
-			// All lines are read before the file is refused: one run shows every mistake.
+			// Reading goes on, so that one run shows every mistake.
 			wrong = append(wrong, fmt.Errorf("line %d: %q is not a date: write it as 2026-11-26", n, fields[at]))
 		}
 		all = append(all, Allowance{Path: strings.Join(fields[:at-1], " "), Rule: fields[at-1], Date: date, Reason: strings.Join(fields[at+1:], " ")})
@@ -179,8 +178,7 @@ func ReadAllowances(r io.Reader) (all []Allowance, err error) {
 func Allow(changes []Change, allowances []Allowance) (unused []Allowance) {
 	for _, a := range allowances {
 		used := false
-		// By index, since the elements are changed. One line covers each change of its
-		// path and rule.
+		// One allowance covers every change with its path and rule.
 		for i := range changes {
 			if changes[i].Path == a.Path && changes[i].Rule == a.Rule {
 				changes[i].Allowed, used = a.Reason+" ("+a.Date.Format(time.DateOnly)+")", true

@@ -14,10 +14,8 @@ import (
 // the new ones read the old events that a topic keeps: a change is safe only if both
 // work. Compare modifies neither document.
 func Compare(old, now *Document) []Change {
-	// Names are visited in order, so equal documents give equal lists.
+	// Names are visited in sorted order, so equal documents give equal lists.
 	c := new(comparison)
-	// Topics that are gone are found by walking the old document, new ones by walking
-	// the new one.
 	was, is := byName(old.Topics, topicName), byName(now.Topics, topicName)
 	for _, name := range slices.Sorted(maps.Keys(was)) {
 		if t := is[name]; t != nil {
@@ -33,8 +31,8 @@ func Compare(old, now *Document) []Change {
 			c.add(name, "topic-added", Safe, "", name, "nobody reads it yet", "")
 		}
 	}
-	// Stable: the order in which one path's changes were found is the one to read
-	// them in.
+	// Stable, so that the changes of one path stay in the order in which they were
+	// found.
 	slices.SortStableFunc(c.changes, func(a, b Change) int {
 		return cmp.Or(a.Level.rank()-b.Level.rank(), strings.Compare(a.Path, b.Path))
 	})
@@ -53,14 +51,14 @@ func byName[T any](all []T, name func(*T) string) map[string]*T {
 	return m
 }
 
-// comparison gathers the changes. Each step sets groups to those that handled the
-// topic that it looks at.
+// comparison collects the changes. groups are the groups that handled the topic that
+// is being compared.
 type comparison struct {
 	changes []Change
 	groups  []string
 }
 
-// add notes a change. Safe ones name no groups: nobody has to be asked.
+// add adds a change. Safe changes name no groups, since nobody has to be asked.
 func (c *comparison) add(path, rule string, level Level, old, now, why, fix string) {
 	change := Change{Path: path, Rule: rule, Level: level, Old: old, New: now, Why: why, Fix: fix}
 	if level != Safe {
@@ -69,9 +67,9 @@ func (c *comparison) add(path, rule string, level Level, old, now, why, fix stri
 	c.changes = append(c.changes, change)
 }
 
-// removed notes a topic that is gone. A topic of another scope or version in its
-// place is what most likely happened, and changes the advice; for readers it is the
-// same.
+// removed adds the change of a removed topic. If there is a topic with another scope
+// or version in its place, that is the likely cause, and the change says so; for
+// readers it is the same.
 func (c *comparison) removed(t *Topic, now *Document) {
 	c.groups = t.Groups
 	rule, why, next := "topic-removed", "its readers get no more events", ""
@@ -84,8 +82,7 @@ func (c *comparison) removed(t *Topic, now *Document) {
 			if t.Scope == "internal" {
 				rule = "scope-widened"
 			}
-		// A move to another scope explains the loss better than a new version, so
-		// it wins.
+		// A move to another scope explains the removal better than a new version.
 		case rule == "topic-removed" && n.Domain == t.Domain && n.Topic == t.Topic && n.Scope == t.Scope:
 			rule, next = "version-removed", n.Name
 			why = "readers of the old version get no more events"
@@ -94,18 +91,17 @@ func (c *comparison) removed(t *Topic, now *Document) {
 	c.add(t.Name, rule, Breaking, t.Name, next, why, "Keep the declaration until no group handles it, and publish to both meanwhile")
 }
 
-// topic compares two topics of one name: how they are kept, who handles them, their
-// types.
+// topic compares two topics of one name: their storage, groups and types.
 func (c *comparison) topic(old, now *Topic) {
 	c.groups = old.Groups
 	name := old.Name
-	// The old keys decide: it is events that were published with a key whose order a
-	// move to another partition can break.
+	// The old keys decide: moving to another partition can break the order only of
+	// events that were published with a key.
 	keyed := slices.ContainsFunc(old.Events, func(e Event) bool { return e.Key.Source != NoKey })
 	c.partitions(name, old.Partitions, now.Partitions, keyed)
 	c.form(name, old, now, keyed)
-	// What one side leaves to the broker can't be compared: the default is not
-	// known here.
+	// A value that one side leaves to the broker can't be compared, since the default
+	// is unknown.
 	switch o, n := old.Replication, now.Replication; {
 	case o == n:
 	case o == 0 || n == 0:
@@ -128,7 +124,7 @@ func (c *comparison) topic(old, now *Topic) {
 	}
 	c.handlers(name, old.Groups, now.Groups)
 	c.letters(old, now)
-	// Last: what holds for the whole topic is read before its types.
+	// Changes of the whole topic come before those of its types.
 	c.events(name, old.Events, now.Events)
 }
 
@@ -141,7 +137,7 @@ func number[I int32 | int16 | int64](n I) string {
 }
 
 // partitions compares the numbers of partitions. A record's partition is its key's
-// hash modulo their number, so raising it moves keys.
+// hash modulo that number, so raising it moves keys.
 func (c *comparison) partitions(name string, old, now int32, keyed bool) {
 	switch {
 	case old == now:
@@ -156,7 +152,7 @@ func (c *comparison) partitions(name string, old, now int32, keyed bool) {
 	}
 }
 
-// retention compares milliseconds, of which −1 is without end.
+// retention compares retention times in milliseconds; −1 means unlimited.
 func (c *comparison) retention(name string, old, now int64) {
 	switch {
 	case old == now:
@@ -174,7 +170,7 @@ func (c *comparison) retention(name string, old, now int64) {
 // them; a change of any other is undecided.
 func (c *comparison) configs(name string, old, now map[string]string) {
 	all := maps.Clone(now)
-	// Clone keeps nil, and Copy would panic on it.
+	// Clone returns nil for nil, and Copy would panic.
 	if all == nil {
 		all = make(map[string]string)
 	}
@@ -184,8 +180,8 @@ func (c *comparison) configs(name string, old, now map[string]string) {
 		if o == n {
 			continue
 		}
-		// Absent on one side means the broker's default, so only two numbers are
-		// compared.
+		// A missing value means the broker's default, so values are compared only if
+		// both are numbers.
 		from, err1 := strconv.ParseInt(o, 10, 64)
 		to, err2 := strconv.ParseInt(n, 10, 64)
 		numbers := err1 == nil && err2 == nil
@@ -205,8 +201,8 @@ func (c *comparison) configs(name string, old, now map[string]string) {
 	}
 }
 
-// handlers compares the groups of two documents of a bus. Who reads changes nothing
-// for the others, so these are for people.
+// handlers compares the groups of two documents of a bus. A change of readers does not
+// affect the others, so it is always safe.
 func (c *comparison) handlers(name string, old, now []string) {
 	was, is := groupSet(old), groupSet(now)
 	for _, g := range old {
@@ -221,13 +217,13 @@ func (c *comparison) handlers(name string, old, now []string) {
 	}
 }
 
-// events compares the types on a topic. A removed and an added type with one Go
-// type are a renaming.
+// events compares the types on a topic. A removed and an added type with the same Go
+// type count as a renaming.
 func (c *comparison) events(name string, old, now []Event) {
 	typ := func(e *Event) string { return e.Type }
 	was, is := byName(old, typ), byName(now, typ)
-	// Each new type is the successor of one old type at most: a second claim would hide a
-	// removal.
+	// Each new type succeeds at most one old type: otherwise a removal could be
+	// hidden.
 	renamed := make(map[string]bool)
 	for _, t := range slices.Sorted(maps.Keys(was)) {
 		path := name + "/" + t
@@ -237,8 +233,8 @@ func (c *comparison) events(name string, old, now []Event) {
 		}
 		successor := ""
 		for _, n := range slices.Sorted(maps.Keys(is)) {
-			// Types without a schema may share a Go type such as []byte: that
-			// proves nothing.
+			// Types without a schema may share a Go type such as []byte, which proves
+			// nothing.
 			if was[n] == nil && !renamed[n] && len(was[t].Schema) > 0 && is[n].GoType == was[t].GoType {
 				successor = n
 			}
@@ -273,23 +269,23 @@ func (c *comparison) event(path string, old, now *Event) {
 	}
 	if old.ContentType != now.ContentType {
 		c.add(path, "content-type-changed", Breaking, old.ContentType, now.ContentType, "readers can't read the data any more", "Declare a new version of the topic")
-		// Keys and schemas of another format are not comparable.
+		// Keys and schemas of different formats can't be compared.
 		return
 	}
 	c.key(path, &old.Key, &now.Key)
-	// The codec is the same on both sides from here on, so schemas are of one language.
+	// The content type is the same, so both schemas are in the same language.
 	c.schemas(path, old, now)
 }
 
-// key compares where keys come from. Where a function makes them, only the keys of
-// examples show whether it still makes the same.
+// key compares where keys come from. If a function makes them, only the keys of
+// examples show whether it still makes the same ones.
 func (c *comparison) key(path string, old, now *Key) {
 	const boundary = "events of one thing go to another partition than its earlier ones: the order breaks for all that is under way, and compaction keeps both"
 	const fix = "Keep the key, or declare a new version of the topic"
-	// Examples are made of the type and of TopicConfig.Examples: lists of different
-	// length are of different values.
-	// Three states: unequal keys prove a break, equal ones prove none for these values,
-	// and lists that can't be compared prove nothing.
+	// Example keys come from generated events and from TopicConfig.Examples, so lists
+	// of different lengths are of different values, and prove nothing. Otherwise,
+	// different keys prove a break, and equal ones that these values have the same
+	// keys.
 	examples := "not known"
 	if len(old.Examples) > 0 && len(old.Examples) == len(now.Examples) {
 		examples = "the same"
@@ -311,7 +307,7 @@ func (c *comparison) key(path string, old, now *Key) {
 		c.add(path, "key-source-changed", Undecided, old.text(), now.text(), "whether the keys are the same is not known", "Give the topic Examples, or allow it with a reason")
 	case old.Source != now.Source:
 		c.add(path, "key-source-changed", Breaking, old.text(), now.text(), boundary, fix)
-	// Nothing that is declared differs; only the function's result does.
+	// The declarations are equal; only the function's results differ.
 	case examples == "others":
 		c.add(path, "key-function-changed", Breaking, strings.Join(old.Examples, ", "), strings.Join(now.Examples, ", "), boundary, fix)
 	case len(old.Examples) > 0 && examples == "not known":

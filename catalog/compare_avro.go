@@ -18,15 +18,15 @@ const (
 	protobufMedia = "application/protobuf"
 )
 
-// avroComparison compares two schemas. Seen are the pairs of types that it is through
-// with: types may hold themselves.
+// avroComparison compares two schemas. seen has the pairs of types that it has
+// visited, since types may contain themselves.
 type avroComparison struct {
 	*comparison
 	old, now *avroschema.Schema
 	seen     map[[2]string]bool
 }
 
-// avro compares what the data of a type looks like in Avro.
+// avro compares two Avro schemas of a type's data.
 func (c *comparison) avro(path string, old, now json.RawMessage) {
 	var a, b any
 	if json.Unmarshal(old, &a) != nil || json.Unmarshal(now, &b) != nil {
@@ -44,17 +44,17 @@ func (c *comparison) avro(path string, old, now json.RawMessage) {
 	}
 }
 
-// The readers of Avro resolve what was written against their own schema, and fail where
-// that can't be done ("Schema Resolution").
+// Avro readers resolve the writer's schema against their own, and fail if they can't
+// (Avro specification, "Schema Resolution").
 const (
 	avroOld = "a reader that was built with the old schema"
 	avroNew = "a reader of the events that the topic still keeps"
 )
 
-// compare goes through two types side by side. The paths are those of the schema's own
+// compare compares two types and what they contain. Paths consist of the schema's own
 // keywords: #/fields/total/fields/cents.
 func (c *avroComparison) compare(path string, a, b avroschema.Type) {
-	// Only named types can contain themselves, so only their pairs are noted.
+	// Only named types can contain themselves, so only their pairs are remembered.
 	if a.Name != "" && b.Name != "" {
 		pair := [2]string{a.Name, b.Name}
 		if c.seen[pair] {
@@ -62,21 +62,21 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 		}
 		c.seen[pair] = true
 	}
-	// Two kinds have nothing more to compare than whether readers promote one.
+	// Of two different kinds, only promotion matters.
 	if a.Kind != b.Kind {
 		c.retyped(path, a, b)
 		return
 	}
 	switch {
 	case a.Name == b.Name:
-	// Readers compare the unqualified names alone ("Schema Resolution").
+	// Readers compare only the unqualified names ("Schema Resolution").
 	case a.Name[strings.LastIndexByte(a.Name, '.')+1:] == b.Name[strings.LastIndexByte(b.Name, '.')+1:]:
 		c.add(path, "namespace-changed", Dangerous, a.Name, b.Name, "the record's name is a part of subjects in the registry: a new one begins a new history", "Keep the namespace, or register the schema at its new subject beforehand")
 	default:
 		c.add(path, "record-renamed", Breaking, a.Name, b.Name, avroOld+" takes data of "+a.Name+" alone", "Keep the name")
 	}
-	// Attributes that are not known are metadata to Avro, but not to everybody: generators
-	// and readers look at their own.
+	// To Avro, unknown attributes are metadata, but generators and readers may use
+	// their own.
 	known := []string{"type", "name", "namespace", "doc", "aliases", avroschema.References, avroschema.Unnamed}
 	switch a.Kind {
 	case "record", "error":
@@ -94,7 +94,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	case "union":
 		known = append(known, "branches")
 		c.branches(path, a, b)
-	// Nothing is inside of these; their attributes are compared below.
+	// These contain no other types; their attributes are compared below.
 	case "fixed", "null", "boolean", "int", "long", "float", "double", "bytes", "string":
 	default:
 		if !reflect.DeepEqual(a.Props, b.Props) {
@@ -108,7 +108,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	for _, key := range changedKeys(a.Props, b.Props, known) {
 		place, o, n := path+"/"+key, word(a.Props[key]), word(b.Props[key])
 		switch key {
-		// These decide what the bytes mean.
+		// These attributes decide what the bytes mean.
 		case "size", "logicalType", "precision", "scale":
 			c.add(place, "format-changed", Breaking, o, n, avroOld+" takes the bytes for something else", newField)
 		default:
@@ -117,8 +117,8 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 	}
 }
 
-// changedKeys are the keys by which two objects differ, but for some.
-// Sorted, so that equal documents give equal lists of changes.
+// changedKeys returns the keys whose values differ between two objects, except those
+// in but. They are sorted, so that equal documents give equal lists of changes.
 func changedKeys(a, b map[string]any, but []string) (keys []string) {
 	all := make(map[string]any, len(a)+len(b))
 	maps.Copy(all, a)
@@ -131,14 +131,16 @@ func changedKeys(a, b map[string]any, but []string) (keys []string) {
 	return keys
 }
 
-// promoted are the types that a reader makes of others.
+// promoted lists, for each type of a writer, the other types that readers can read it
+// as.
 var promoted = map[string][]string{"int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}, "string": {"bytes"}, "bytes": {"string"}}
 
-// retyped judges another kind. Readers promote numbers in one direction alone, so that one
-// of the two generations of readers fails.
+// retyped adds the change of a type's kind. Readers promote numbers in one direction
+// only, so either the old or the new readers fail.
 func (c *avroComparison) retyped(path string, a, b avroschema.Type) {
 	from, to := a.Kind, b.Kind
-	// forth is new readers of old events, back is old readers of new ones.
+	// forth says that new readers can read old events; back, that old readers can read
+	// new ones.
 	forth, back := slices.Contains(promoted[from], to), slices.Contains(promoted[to], from)
 	// A logical type decides what the bytes mean: a decimal is not text.
 	if !reflect.DeepEqual(a.Props["logicalType"], b.Props["logicalType"]) {
@@ -166,8 +168,8 @@ func fieldsOf(t avroschema.Type) map[string]map[string]any {
 	return all
 }
 
-// fields compares records by the names of their fields: their order is that of the bytes,
-// which readers take from the writer's schema.
+// fields compares records by the names of their fields. Their order does not matter,
+// since readers take it from the writer's schema.
 func (c *avroComparison) fields(path string, a, b avroschema.Type) {
 	was, is := fieldsOf(a), fieldsOf(b)
 	renamed := make(map[string]bool)
@@ -177,13 +179,13 @@ func (c *avroComparison) fields(path string, a, b avroschema.Type) {
 			c.field(place, field, now, a.Namespace, b.Namespace)
 			continue
 		}
-		// The old schema's default counts: it is old readers who miss the field.
+		// The old schema's default counts, since old readers miss the field.
 		_, spared := field["default"]
 		level, why := Breaking, avroOld+" finds no "+name+" and has no default for it"
 		if spared {
 			level, why = Dangerous, avroOld+" takes its default for every event"
 		}
-		// An alias helps new readers of old events, and not old readers of new ones.
+		// An alias helps new readers of old events, but not old readers of new ones.
 		rule, to := "field-removed", ""
 		for _, other := range slices.Sorted(maps.Keys(is)) {
 			if aliases, _ := is[other]["aliases"].([]any); was[other] == nil && slices.Contains(aliases, any(name)) {
@@ -201,7 +203,7 @@ func (c *avroComparison) fields(path string, a, b avroschema.Type) {
 		if is[name][jsonschema.Personal] == true {
 			c.add(path+"/fields/"+name, "personal-data-added", Dangerous, "", "personal", personalField, "Tell the readers")
 		}
-		// The default has to be in the new schema: new readers fill it in for old events.
+		// The new schema's default counts: new readers use it for old events.
 		if _, ok := is[name]["default"]; ok {
 			c.add(path+"/fields/"+name, "field-added", Safe, "", name, "readers pass over fields that they don't know, and take the default for older events", "")
 		} else {
@@ -210,11 +212,11 @@ func (c *avroComparison) fields(path string, a, b avroschema.Type) {
 	}
 }
 
-// field compares what is said about a field beside its type.
+// field compares a field's attributes and its type.
 func (c *avroComparison) field(path string, a, b map[string]any, was, is string) {
 	for _, key := range changedKeys(a, b, []string{"name", "type", "order", "aliases"}) {
 		o, n := word(a[key]), word(b[key])
-		// A default that is null is one too, so its presence is asked for and not its value.
+		// A default may be null, so its presence is checked rather than its value.
 		switch _, still := b["default"]; {
 		case key == "doc":
 			c.add(path, "doc-changed", Safe, textOf(a[key]), textOf(b[key]), "for people only", "")
@@ -235,8 +237,8 @@ func (c *avroComparison) field(path string, a, b map[string]any, was, is string)
 	c.compare(path, c.old.Read(a["type"], was), c.now.Read(b["type"], is))
 }
 
-// aliases compares the former names of a type or a field, by which new readers find it in the
-// events that a topic keeps. spared says whether the field has a default.
+// aliases compares the former names of a type or a field, by which new readers find it
+// in old events. spared says that it has a default.
 func (c *avroComparison) aliases(path string, a, b map[string]any, spared bool) {
 	was, _ := a["aliases"].([]any)
 	is, _ := b["aliases"].([]any)
@@ -251,12 +253,12 @@ func (c *avroComparison) aliases(path string, a, b map[string]any, spared bool) 
 	}
 }
 
-// symbols compares enums: who meets a symbol that is not in the own schema takes the
-// default of the own enum, and fails where there is none.
+// symbols compares enums. A reader that meets a symbol that its own enum lacks uses
+// that enum's default, or fails if there is none.
 func (c *avroComparison) symbols(path string, a, b map[string]any) {
 	was, _ := a["symbols"].([]any)
 	is, _ := b["symbols"].([]any)
-	// by is the enum of the reader that meets the symbol.
+	// by is the reader's enum.
 	lacks := func(rule, symbol, o, n, reader string, by map[string]any) {
 		if _, ok := by["default"]; ok {
 			c.add(path, rule, Dangerous, o, n, reader+" takes its default for "+symbol, "See that the default is right for it")
@@ -279,15 +281,15 @@ func (c *avroComparison) symbols(path string, a, b map[string]any) {
 	}
 }
 
-// branches compares unions by the kinds or names of what they choose from: the order
-// is resolved by readers.
+// branches compares unions by the kinds or names of their branches. The order does not
+// matter to readers.
 func (c *avroComparison) branches(path string, a, b avroschema.Type) {
 	read := func(s *avroschema.Schema, t avroschema.Type) map[string]avroschema.Type {
 		all := make(map[string]avroschema.Type)
 		list, _ := t.Props["branches"].([]any)
 		for _, v := range list {
 			branch := s.Read(v, t.Namespace)
-			// Within a union only named types may be there more than once, so a kind or a name
+			// In a union, only named types may share a kind, so a kind or a name
 			// identifies a branch.
 			key := branch.Name
 			if key == "" {

@@ -5,9 +5,9 @@ import (
 	"maps"
 )
 
-// form compares what topics of other programs declare: how records are written, where
-// a key's go, and what the topic is called in single environments. Empty are
-// CloudEvents and the Java client's partitioner.
+// form compares what is declared for topics of other programs: the format, the
+// partitioner and the addresses. The empty names mean CloudEvents and the Java
+// client's partitioner.
 func (c *comparison) form(name string, old, now *Topic, keyed bool) {
 	if was, is := cmp.Or(old.Format, "cloudevents"), cmp.Or(now.Format, "cloudevents"); was != is {
 		c.add(name, "format-changed", Breaking, was, is, "readers take the new records for malformed, and replay the old ones", "Declare a new version of the topic")

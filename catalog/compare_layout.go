@@ -7,7 +7,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/avroschema"
 )
 
-// unnamed reports whether a schema says that its events don't name it.
+// unnamed reports whether a schema is marked as one that its events don't name.
 func unnamed(schema any) bool {
 	props, _ := schema.(map[string]any)
 	return props[avroschema.Unnamed] == true

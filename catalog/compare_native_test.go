@@ -33,7 +33,7 @@ const protobufBase = `{"message":"shop.Paid","files":[{"name":"money.proto","pac
 	"oneofDecl":[{"name":"way"},{"name":"_note"}],"reservedRange":[{"start":10,"end":12}]},{"name":"Other","field":[{"name":"x","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"x"}]}],
 	"enumType":[{"name":"Kind","value":[{"name":"CARD","number":0},{"name":"CASH","number":1}]}]}]}`
 
-// Schemas of other languages are compared by their own rules of reading.
+// Schemas in other languages are compared by their own compatibility rules.
 func TestCompareNativeSchemas(t *testing.T) {
 	t.Parallel()
 	document := func(media, schema string) *catalog.Document {
@@ -114,7 +114,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 			t.Errorf("%s: %s → %s: %v, want %s %s %s", c.media, c.from, c.to, changes, c.level, c.path, c.rule)
 		}
 	}
-	// Where events name no schema the bytes have to stay as they are.
+	// If events name no schema, the encoding must not change.
 	bare := func(s string) *catalog.Document {
 		return document("application/avro", strings.Replace(s, `{`, `{"x-eventbus-unnamed":true,`, 1))
 	}
@@ -137,7 +137,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 			}
 		}
 	}
-	// What changes nothing for events of this type, or for anybody, is no change.
+	// Differences that affect no event of this type are not reported.
 	for _, c := range [][3]string{
 		{"avro", `{"name":"tags","type":{"type":"array","items":"string"}},{"name":"by","type":{"type":"map","values":"long"}}`, `{"name":"by","type":{"type":"map","values":"long"}},{"name":"tags","type":{"type":"array","items":"string"}}`},
 		{"avro", `["null","string"]`, `["string","null"]`},
@@ -158,7 +158,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 	}
 }
 
-// Fields are listed whichever language a schema is of, and no more than are asked for.
+// Fields are listed for every schema language, and only as many as are asked for.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	wide := `{"$defs":{"N":{"type":"object","properties":{`

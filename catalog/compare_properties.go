@@ -13,12 +13,12 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 	was, _ := a["properties"].(map[string]any)
 	is, _ := b["properties"].(map[string]any)
 	mustWas, mustIs := names(a["required"]), names(b["required"])
-	// The new names of fields that were found renamed: each is neither added nor the
-	// successor of a second field.
+	// renamed has the new names of renamed fields. Such a field does not count as
+	// added, nor as the successor of another field.
 	renamed := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(was)) {
-		// A JSON Pointer into the schema without its escapes: it is for people, and for
-		// lines of allowances.
+		// This is a JSON Pointer into the schema, but not escaped: it is for people
+		// and for allowances.
 		place := path + "/properties/" + name
 		x, _ := was[name].(map[string]any)
 		y, still := is[name].(map[string]any)
@@ -37,7 +37,7 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		case !had && has:
 			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
 		}
-		// Whether a field is required says nothing about its type: both are compared.
+		// Fields are compared further, whether or not they are required.
 		s.compare(place, x, y)
 	}
 	// A schema may require a field without describing it.
@@ -50,7 +50,7 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 			s.add(place, "required-dropped", Breaking, "required", "optional", readerOld+" relies on the field", "Keep writing it until nobody does")
 		}
 	}
-	// What is new, except for the new names of renamed fields.
+	// Added fields, except the new names of renamed ones.
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if was[name] != nil || renamed[name] {
 			continue
@@ -67,12 +67,12 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 	}
 }
 
-// successor returns an added field that looks as the removed one did, empty if
-// there is none. taken has the fields that another removed one was renamed to.
+// successor returns the name of an added field with the same schema as the removed
+// one, or "". taken has the added fields that already succeed another one.
 func successor(was, is map[string]any, name string, mustWas, mustIs map[string]bool, taken map[string]bool) string {
 	for _, to := range slices.Sorted(maps.Keys(is)) {
-		// A renaming keeps everything else; fields that only look alike are
-		// reported as a renaming too, which breaks readers just the same.
+		// A renaming keeps everything else. Fields that are equal by chance are
+		// reported as renamed too; the break is the same.
 		if was[to] == nil && !taken[to] && mustWas[name] == mustIs[to] && reflect.DeepEqual(was[name], is[to]) {
 			return to
 		}
@@ -80,7 +80,7 @@ func successor(was, is map[string]any, name string, mustWas, mustIs map[string]b
 	return ""
 }
 
-// names returns the texts of a list as a set; anything else in it is passed over.
+// names returns the strings in a list as a set.
 func names(list any) map[string]bool {
 	m := make(map[string]bool)
 	all, _ := list.([]any)

@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// protobufSchema is what package schema/protobuf gives as its schema: the name of the
-// message, and the files that declare it and what it holds, in the JSON form of
-// descriptors. Google's own files are left out.
+// protobufSchema is the schema that package schema/protobuf returns: the name of the
+// message, and the files that declare it and the types that it contains, in the JSON
+// form of descriptors. Google's own files are left out.
 type protobufSchema struct {
 	Message string         `json:"message"`
 	Files   []protobufFile `json:"files"`
 
-	// Filled by index, by full names; nil before.
+	// Filled by index, by full name.
 	messages map[string]protobufMessage
 	enums    map[string]protobufEnum
 }
 
-// These are the parts of google/protobuf/descriptor.proto that readers depend on. What a
-// descriptor has beside them, as source positions and reserved names, changes nothing for
-// data.
+// protobufFile is FileDescriptorProto. It and the types below have the parts of
+// google/protobuf/descriptor.proto that affect data, unlike source positions or
+// reserved names.
 type protobufFile struct {
 	Package     string            `json:"package"`
 	Syntax      string            `json:"syntax"`
@@ -71,12 +71,11 @@ type protobufEnum struct {
 	} `json:"value"`
 }
 
-// index finds messages and enums by their full names, which begin with a dot as in
+// index fills the maps of messages and enums. Full names begin with a dot, like
 // references to them.
 func (s *protobufSchema) index() {
 	s.messages, s.enums = make(map[string]protobufMessage), make(map[string]protobufEnum)
 	var add func(scope string, messages []protobufMessage, enums []protobufEnum)
-	// Recursion ends, since JSON nests messages to a finite depth.
 	add = func(scope string, messages []protobufMessage, enums []protobufEnum) {
 		for _, e := range enums {
 			s.enums[scope+"."+e.Name] = e
@@ -95,16 +94,16 @@ func (s *protobufSchema) index() {
 	}
 }
 
-// protobufComparison compares two schemas. Seen are the pairs of messages that it is
-// through with: messages may hold themselves.
+// protobufComparison compares two schemas. seen has the pairs of messages that it has
+// visited, since messages may contain themselves.
 type protobufComparison struct {
 	*comparison
 	old, now *protobufSchema
 	seen     map[[2]string]bool
 }
 
-// protobuf compares what the data of a type looks like in Protobuf. Messages that the
-// event does not hold may change as they like.
+// protobuf compares two Protobuf schemas of a type's data. Messages that the event
+// does not contain are ignored.
 func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 	a, b := new(protobufSchema), new(protobufSchema)
 	if json.Unmarshal(old, a) != nil || json.Unmarshal(now, b) != nil || len(a.Files) == 0 || len(b.Files) == 0 {
@@ -113,23 +112,23 @@ func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 	}
 	a.index()
 	b.index()
-	// The bytes of Protobuf hold no names, so a renaming is not a break.
+	// Protobuf data contains no names, so a renaming is not a break.
 	if a.Message != b.Message {
 		c.add(path, "message-renamed", Dangerous, a.Message, b.Message, "the bytes are the same, but the name is a part of subjects in the registry, and readers find messages by it", "Keep the name")
 	}
-	// Files are compared by their place: a file that moved may be reported without a
-	// reason, which a person can allow.
+	// Files are compared by their place in the list. A file that moved may be reported
+	// needlessly.
 	for i := range min(len(a.Files), len(b.Files)) {
 		if x, y := &a.Files[i], &b.Files[i]; x.Syntax != y.Syntax || x.Edition != y.Edition {
 			c.add(path, "syntax-changed", Undecided, x.Syntax+x.Edition, y.Syntax+y.Edition, "presence and defaults of fields may differ", "Allow it with a reason")
 		}
 	}
-	// The walk begins at the event's own message, whatever it is called now.
+	// The comparison begins at the event's own message, even if it was renamed.
 	p := protobufComparison{comparison: c, old: a, now: b, seen: make(map[[2]string]bool)}
 	p.messages(path+"#", "."+a.Message, "."+b.Message)
 }
 
-// messages compares two messages field by field: their numbers are what data has.
+// messages compares two messages field by field, by number.
 func (c *protobufComparison) messages(path, was, is string) {
 	pair := [2]string{was, is}
 	// A pair is compared once, at the first path that leads to it.
@@ -142,7 +141,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 	if !knownA && !knownB && was == is && strings.HasPrefix(was, ".google.protobuf.") {
 		return // they never change
 	}
-	// A file that is missing would hide what changes in it.
+	// A missing file would hide changes.
 	if !knownA || !knownB {
 		c.add(path, "schema-changed", Undecided, was, is, "the message is not among the files of the schema", "Allow it with a reason")
 		return
@@ -150,7 +149,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 	if string(a.Options) != string(b.Options) {
 		c.add(path, "keyword-changed", Undecided, string(a.Options), string(b.Options), "what these options mean to readers is not known here", "Allow it with a reason")
 	}
-	// A field that keeps its number and changes its name is one field to readers.
+	// Data has only numbers, so a field that keeps its number is the same field.
 	old, now := byNumber(a.Field), byNumber(b.Field)
 	for _, n := range slices.Sorted(maps.Keys(old)) {
 		place := path + "/" + old[n].Name
@@ -165,7 +164,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 			continue
 		}
 		f := now[n]
-		// proto2 alone has it. Readers refuse a message that lacks a required field.
+		// Only proto2 has required fields. Readers refuse a message without one.
 		switch {
 		case a.reserves(n):
 			c.add(path+"/"+f.Name, "reserved-number-used", Breaking, "reserved", fmt.Sprintf("%s = %d", f.Name, n), readerNew+" takes another field of that number for it", "Use a number that no field had")
@@ -177,7 +176,7 @@ func (c *protobufComparison) messages(path, was, is string) {
 	}
 }
 
-// reserves reports whether a message keeps a number from being used, as a field had it once.
+// reserves reports whether a message reserves a number, which a field had once.
 func (m *protobufMessage) reserves(number int32) bool {
 	for _, r := range m.ReservedRange {
 		if number >= r.Start && number < r.End {
@@ -187,7 +186,7 @@ func (m *protobufMessage) reserves(number int32) bool {
 	return false
 }
 
-// byNumber are the fields of a message by what data has of them.
+// byNumber returns the fields of a message by number.
 func byNumber(fields []protobufField) map[int32]protobufField {
 	all := make(map[int32]protobufField, len(fields))
 	for _, f := range fields {
@@ -196,15 +195,16 @@ func byNumber(fields []protobufField) map[int32]protobufField {
 	return all
 }
 
-// alike are the types whose data has one form, so that readers of one take another's,
-// cut off where it does not fit. Each has a width: what is of a smaller one does not hold
-// all that is of a larger. Bytes need not be text.
+// alike groups the types with the same encoding: readers of one accept data of
+// another, and truncate values that don't fit. Each type has a width; a smaller width
+// does not hold all values of a larger one. TYPE_BYTES is wider than TYPE_STRING,
+// since bytes need not be text.
 var alike = []map[string]int{
 	{"TYPE_BOOL": 1, "TYPE_INT32": 32, "TYPE_ENUM": 32, "TYPE_UINT32": 33, "TYPE_INT64": 64, "TYPE_UINT64": 65}, {"TYPE_SINT32": 32, "TYPE_SINT64": 64},
 	{"TYPE_SFIXED32": 32, "TYPE_FIXED32": 33}, {"TYPE_SFIXED64": 64, "TYPE_FIXED64": 65}, {"TYPE_STRING": 1, "TYPE_BYTES": 2},
 }
 
-// widthsOf returns the widths of two types of one form, and 0 for others.
+// widthsOf returns the widths of two types of one group, or zeros.
 func widthsOf(a, b string) (was, is int) {
 	for _, group := range alike {
 		if group[a] > 0 && group[b] > 0 {
@@ -214,8 +214,8 @@ func widthsOf(a, b string) (was, is int) {
 	return 0, 0
 }
 
-// field compares two fields of one number. Their names are for people and for the JSON
-// form; everything else decides what readers make of the bytes.
+// field compares two fields of one number. Names matter only to people, generated code
+// and the JSON form. Everything else decides how readers interpret the bytes.
 func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b protobufField) {
 	if a.Name != b.Name || a.JSONName != b.JSONName {
 		c.add(path, "field-renamed", Dangerous, a.Name, b.Name, "the bytes are the same, but the JSON form and the generated code have another name", "Keep the name where somebody uses the JSON form")
@@ -256,8 +256,8 @@ func (c *protobufComparison) field(path string, in, inNow *protobufMessage, a, b
 	}
 }
 
-// oneof is the name of the choice that a field is in. An optional field of proto3 has one
-// of its own, which no data shows.
+// oneof returns the name of the oneof that a field is in, or "". The synthetic oneof
+// of an optional field of proto3 does not count.
 func (f *protobufField) oneof(in *protobufMessage) string {
 	if f.OneofIndex == nil || f.Proto3Optional || *f.OneofIndex < 0 || *f.OneofIndex >= len(in.OneofDecl) {
 		return ""
@@ -265,14 +265,14 @@ func (f *protobufField) oneof(in *protobufMessage) string {
 	return in.OneofDecl[*f.OneofIndex].Name
 }
 
-// typeWord is a type or a label as .proto files have it.
+// typeWord returns a type or a label as .proto files write it.
 func typeWord(s string) string {
 	_, rest, _ := strings.Cut(s, "_")
 	return strings.ToLower(rest)
 }
 
-// enum compares values by their numbers. A reader of proto3 keeps a number that it does
-// not know, and its code has no branch for it.
+// enum compares values by their numbers. A reader of proto3 keeps an unknown number,
+// but its code does not expect it.
 func (c *protobufComparison) enum(path string, a, b protobufEnum) {
 	was, is := make(map[int32]string), make(map[int32]string)
 	for _, v := range a.Value {

@@ -13,18 +13,18 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// What follows from a field that holds personal data: a field that begins to, one that no
-// longer does, and a new one.
+// What it means that a field begins to hold personal data, that it no longer does, and
+// that a new field does.
 const (
 	personalAdded   = "readers store and log the field as what it was: they may have to erase it now"
 	personalRemoved = "the events that the topic keeps still hold personal data"
 	personalField   = "readers that keep whole events now keep personal data"
 )
 
-// schemas compares the schemas of a type's data, if both are JSON Schemas of the
-// draft that internal/jsonschema writes.
+// schemas compares the schemas of a type's data, which are in the same language: Avro,
+// Protobuf or JSON Schema.
 func (c *comparison) schemas(path string, old, now *Event) {
-	// Both were written compact, so equal schemas are most often equal bytes.
+	// Both are compact, so equal schemas mostly have equal bytes.
 	if bytes.Equal(old.Schema, now.Schema) || old.earlierOf(now) || now.earlierOf(old) {
 		return
 	}
@@ -36,7 +36,7 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		c.add(path, "schema-removed", Undecided, "schema", "", "what the data looks like is not known any more", "Declare the topic with a codec that knows its schema, or allow it with a reason")
 		return
 	}
-	// Media types are equal on both sides: event returned before for others.
+	// The content types are equal: event returns early if they differ.
 	switch now.ContentType {
 	case avroMedia:
 		c.avro(path, old.Schema, now.Schema)
@@ -47,7 +47,8 @@ func (c *comparison) schemas(path string, old, now *Event) {
 	}
 	was, is := new(schemaDocument), new(schemaDocument)
 	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil || !was.understood() || was.root["$schema"] != is.root["$schema"] {
-		// Also where the drafts differ: one keyword may mean different things in them.
+		// Different drafts can't be compared: a keyword may mean different things in
+		// them.
 		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
 		return
 	}
@@ -55,8 +56,9 @@ func (c *comparison) schemas(path string, old, now *Event) {
 	s.compare(path+"#", was.root, is.root)
 }
 
-// earlierOf reports whether the schema of an event differs in nothing but what an earlier
-// version left out of it. Keys of another type are not left out: they are in the examples too.
+// earlierOf reports whether e is now as an earlier version of this package wrote it:
+// the schema differs only in what that version left out. The examples must be equal,
+// since they show changes of map keys that the earlier schema does not.
 func (e *Event) earlierOf(now *Event) bool {
 	return bytes.Equal(e.Example, now.Example) && (e.Example != nil || e.ContentType == avroMedia) && leftOut(e.Schema, now.Schema)
 }
@@ -65,21 +67,21 @@ func (e *Event) earlierOf(now *Event) bool {
 // are resolved.
 type schemaDocument struct{ root map[string]any }
 
-// draft7 is the draft that registries understand (draft7.go writes AsyncAPI's).
+// draft7 is the draft of JSON Schema that registries support.
 const draft7 = "http://json-schema.org/draft-07/schema#"
 
-// understood reports whether the keywords of the schema are known here.
+// understood reports whether the schema's draft is known here.
 func (d *schemaDocument) understood() bool {
 	return d.root["$schema"] == jsonschema.Draft || d.root["$schema"] == draft7
 }
 
-// target finds what a reference leads to inside the schema.
+// target returns the schema that a reference within the document leads to.
 func (d *schemaDocument) target(name string) (map[string]any, bool) {
 	if name == "#" {
 		return d.root, true
 	}
-	// References to definitions and to the whole schema are followed, and no other
-	// path: internal/jsonschema writes none.
+	// Only references to definitions and to the whole schema are followed, since
+	// internal/jsonschema writes no others.
 	def, inside := definition(name)
 	for _, keyword := range definitions {
 		if defs, _ := d.root[keyword].(map[string]any); inside && defs[def] != nil {
@@ -90,11 +92,11 @@ func (d *schemaDocument) target(name string) (map[string]any, bool) {
 	return nil, false
 }
 
-// definitions are the keywords under which schemas of 2020-12 and of draft-07 declare
-// others.
+// definitions are the keywords for definitions in draft 2020-12 and in draft-07.
 var definitions = []string{"$defs", "definitions"}
 
-// definition is the name that a reference has inside its schema.
+// definition returns the name of the definition that a reference leads to, and reports
+// whether it leads to one.
 func definition(reference string) (name string, inside bool) {
 	for _, keyword := range definitions {
 		if name, inside = strings.CutPrefix(reference, "#/"+keyword+"/"); inside {
@@ -104,10 +106,10 @@ func definition(reference string) (name string, inside bool) {
 	return "", false
 }
 
-// resolve follows a reference within the document. Keywords beside the reference
-// stay, which draft 2020-12 allows, and win over those of its target. name is the
-// reference with those keywords, empty without one. The result may share the document's
-// memory if there is none: callers do not change it.
+// resolve follows a reference within the document. Keywords beside the reference,
+// which draft 2020-12 allows, override those of its target. name is the reference with
+// those keywords, or "" if there is no reference. Callers must not change the result:
+// it may share the document's memory.
 func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, name string) {
 	name, ok := s["$ref"].(string)
 	if !ok {
@@ -115,9 +117,9 @@ func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, nam
 	}
 	target, found := d.target(name)
 	if !found {
-		return s, "" // the keyword stays, and is undecided where it changes
+		return s, "" // the keyword stays, and a change of it is undecided
 	}
-	// Cloned, since the target may be referred to from elsewhere too.
+	// Cloned, since there may be other references to the target.
 	resolved = maps.Clone(target)
 	if resolved == nil {
 		resolved = make(map[string]any)
@@ -135,33 +137,33 @@ func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, nam
 type schemaComparison struct {
 	*comparison
 	old, now *schemaDocument
-	// seen has the pairs of references that were compared or are being compared:
-	// types that contain themselves would never end.
+	// seen has the pairs of references that were compared or are being compared, since
+	// types may contain themselves.
 	seen map[[2]string]bool
 }
 
-// Phrases of several changes: who reads what, and what to do instead.
+// Phrases that several changes share.
 const (
 	readerOld = "a reader that was built with the old schema"
 	readerNew = "a reader of the events that the topic still keeps"
 	newField  = "Add a field beside it and keep both until nobody reads the old one, or declare a new version of the topic"
 )
 
-// understood are the keywords that compare looks at; any other is undecided.
+// understood lists the keywords that are compared; a change of any other is undecided.
 var understood = []string{
 	"$schema", "$defs", "definitions", "title", "type", "description", "properties", "required", "items", "additionalProperties", "format", "enum", "const", "contentEncoding",
 	"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "anyOf", jsonschema.Personal,
 }
 
-// compare compares two schemas at one place: what each refers to, whether they take
-// null, their types, and only where these agree their keywords.
+// compare compares two schemas at one place: whether they allow null, their types and,
+// if the types agree, their keywords.
 func (s *schemaComparison) compare(path string, a, b map[string]any) {
 	a, refA := s.old.resolve(a)
 	b, refB := s.now.resolve(b)
 	a, nullA, choiceA := nullable(s.old, a)
 	b, nullB, choiceB := nullable(s.now, b)
 	switch {
-	// Null is judged apart from the type: a field that takes null is still of its type.
+	// Null is compared separately: a field that allows null still has its type.
 	case nullB && !nullA:
 		s.add(path, "null-added", Dangerous, "", "null", readerOld+" may not expect null", "Leave the field out in place of null: omitempty")
 	case nullA && !nullB:
@@ -176,20 +178,19 @@ func (s *schemaComparison) compare(path string, a, b map[string]any) {
 		}
 		s.seen[pair] = true
 	}
-	// Keywords of different types, as minimum of a number and of a text, have nothing
-	// to compare.
+	// The keywords of different types can't be compared.
 	if s.types(path, a, b) {
 		s.keywords(path, a, b)
 	}
 }
 
-// nullable reports whether a schema takes null beside something else, and returns
-// it without null. It knows the two forms that internal/jsonschema writes: a list
-// of types, and anyOf of a reference and null. name is that reference, as resolve returns
-// it. s stays as it is.
+// nullable reports whether a schema allows null beside something else, and returns it
+// without null. It knows the two forms that internal/jsonschema writes: a list of
+// types, and anyOf of a reference and null. name is that reference, as resolve returns
+// it. nullable does not change s.
 func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bool, name string) {
 	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("null")) {
-		// Cloned, since DeleteFunc works in place and the schema stays as it is.
+		// Cloned, since DeleteFunc works in place.
 		others := slices.DeleteFunc(slices.Clone(types), func(t any) bool { return t == "null" })
 		rest = maps.Clone(s)
 		rest["type"] = any(others)
@@ -201,8 +202,7 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 	if choices, ok := s["anyOf"].([]any); ok && len(choices) == 2 {
 		first, _ := choices[0].(map[string]any)
 		second, _ := choices[1].(map[string]any)
-		// Null comes second in the form that is written. A choice that is more than null
-		// alone is not a nullable schema.
+		// In the form that is written null comes second, with no other keywords.
 		if first != nil && second != nil && second["type"] == "null" && len(second) == 1 {
 			rest, name := d.resolve(first)
 			rest = maps.Clone(rest)
@@ -221,7 +221,7 @@ func nullable(d *schemaDocument, s map[string]any) (rest map[string]any, null bo
 // types reports whether two schemas are of one type, so that their keywords can be
 // compared.
 func (s *schemaComparison) types(path string, a, b map[string]any) bool {
-	// A type is a text or a list of texts: printed, both can be compared.
+	// A type is a string or a list of strings, which are compared as text.
 	from, to := fmt.Sprint(a["type"]), fmt.Sprint(b["type"])
 	if from == to {
 		return true
@@ -251,8 +251,7 @@ func word(v any) string {
 	return fmt.Sprint(v)
 }
 
-// keywords compares two schemas of one type keyword by keyword, and goes into what
-// is inside them.
+// keywords compares two schemas of one type keyword by keyword, and what they contain.
 func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.format(path, a, b)
 	s.bounds(path, a, b)
@@ -260,8 +259,8 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	if a["description"] != b["description"] {
 		s.add(path, "doc-changed", Safe, textOf(a["description"]), textOf(b["description"]), "for people only", "")
 	}
-	// The mark is this project's own keyword. Registries and other validators pass
-	// over it.
+	// The mark is this project's own keyword. Registries and other validators ignore
+	// it.
 	if a[jsonschema.Personal] != b[jsonschema.Personal] {
 		if b[jsonschema.Personal] == true {
 			s.add(path, "personal-data-added", Dangerous, "", "personal", personalAdded, "Tell the readers")
@@ -272,8 +271,8 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.properties(path, a, b)
 	s.inner(path, "items", a, b)
 	s.inner(path, "additionalProperties", a, b)
-	// anyOf is understood only as the form of null: any other difference in it is
-	// undecided.
+	// anyOf is understood only in the form that nullable handles; any other difference
+	// in it is undecided.
 	for _, keyword := range slices.Sorted(maps.Keys(merged(a, b))) {
 		if !slices.Contains(understood, keyword) && !reflect.DeepEqual(a[keyword], b[keyword]) || keyword == "anyOf" && !reflect.DeepEqual(a[keyword], b[keyword]) {
 			fix := "Allow it with a reason"
@@ -285,25 +284,26 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	}
 }
 
-// merged returns the keys of both maps. It is for these alone: values of b hide those of a.
+// merged returns a map with the keys of both maps, for callers that need only the
+// keys.
 func merged[V any](a, b map[string]V) map[string]V {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	return all
 }
 
-// widths orders the formats of numbers by the bits that their values take.
-// Unsigned ones take one more, so that each fits into the next wider signed one and
-// not into the signed one of the same size.
+// widths has the number of bits of each number format. Unsigned formats count one bit
+// more, so that each fits into the next wider signed format but not into the signed
+// one of the same size.
 var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64, "uint8": 9, "uint16": 17, "uint32": 33, "uint64": 65, "uint": 65, "uintptr": 65,
 	"float32": 32, "float64": 64}
 
 // format compares the formats of two fields of one type, and how bytes are written as
-// text. A wider integer hurts old readers only once a large number is sent.
+// text. A wider integer hurts old readers only when a large number is sent.
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
 	if from != to {
-		// The width is 0 for formats that are not of numbers, and without a format.
+		// The width is 0 without a format, or if it is not a number's.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
 		case from == nil && isFloat(b):
@@ -325,8 +325,8 @@ func (s *schemaComparison) format(path string, a, b map[string]any) {
 	}
 }
 
-// bounds compares limits. A narrower one refuses old events, a wider one lets in
-// what old readers may refuse.
+// bounds compares limits. A narrower one excludes old events; a wider one allows
+// values that old readers may refuse.
 func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 	for _, keyword := range []string{"minimum", "minLength", "minItems", "maximum", "maxLength", "maxItems"} {
 		x, hasX := a[keyword].(float64)
@@ -335,8 +335,8 @@ func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 			continue
 		}
 		lower := strings.HasPrefix(keyword, "min")
-		// A lower bound is narrower if it is larger, an upper one if it is smaller;
-		// one that appears narrows, one that goes widens.
+		// A lower bound is narrower if it is larger, an upper one if it is smaller.
+		// Adding a bound narrows, and removing one widens.
 		narrower := hasY && (!hasX || lower == (y > x))
 		if narrower {
 			s.add(path+"/"+keyword, "bound-narrowed", Breaking, word(a[keyword]), word(b[keyword]), readerNew+" meets values beyond it", newField)
@@ -346,8 +346,8 @@ func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 	}
 }
 
-// values compares the values that are listed. An added value hurts old readers, a
-// removed one those of old events.
+// values compares const and enum. An added value hurts old readers; a removed one
+// hurts readers of old events.
 func (s *schemaComparison) values(path string, a, b map[string]any) {
 	if !reflect.DeepEqual(a["const"], b["const"]) {
 		s.add(path, "const-changed", Breaking, word(a["const"]), word(b["const"]), readerOld+" expects one value alone", newField)
@@ -362,8 +362,6 @@ func (s *schemaComparison) values(path string, a, b map[string]any) {
 		s.add(path, "enum-set", Breaking, "", word(b["enum"]), readerNew+" meets values that are none of them", newField)
 		return
 	}
-	// An added value hurts only readers that are not updated yet, so the advice is to
-	// update them before it is published.
 	for _, v := range to {
 		if !lists(from, v) {
 			s.add(path, "enum-value-added", Breaking, "", word(v), readerOld+" does not know the value", "Let all readers take unknown values first")
@@ -386,7 +384,7 @@ func (s *schemaComparison) inner(path, keyword string, a, b map[string]any) {
 	x, isX := a[keyword].(map[string]any)
 	y, isY := b[keyword].(map[string]any)
 	switch {
-	// The keywords may also be booleans, which take anything or nothing.
+	// The keywords may also be booleans, which allow anything or nothing.
 	case isX && isY:
 		s.compare(path+"/"+keyword, x, y)
 	case !reflect.DeepEqual(a[keyword], b[keyword]) && keyword == "additionalProperties" && b[keyword] == false:

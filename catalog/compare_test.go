@@ -54,7 +54,7 @@ func both(edits ...edit) edit {
 	}
 }
 
-// changes lists kinds of change with their verdicts. before is applied to both
+// changes lists changes with their rules and levels. before is applied to both
 // documents.
 var changes = []struct {
 	name           string
@@ -163,7 +163,7 @@ var changes = []struct {
 	{"alternatives", nil, schema(`"any":{}`, `"any":{"anyOf":[{"type":"string"},{"type":"integer"}]}`), "keyword-changed", catalog.Undecided},
 }
 
-// holdsItself lets an address hold another one, or null.
+// holdsItself lets an address contain another one, or null.
 var holdsItself = schema(`"next":{"$ref":"#/$defs/Addr"}`, `"next":{"anyOf":[{"$ref":"#/$defs/Addr"},{"type":"null"}]}`)
 
 // second adds a second address, with keywords beside its reference.
@@ -252,8 +252,8 @@ func holding[T any](t *testing.T) *catalog.Document {
 	return d
 }
 
-// TestCompareTypesOfGo: what encoding/json writes of two types looks alike, and is read by
-// one of them alone.
+// TestCompareTypesOfGo: encoding/json writes two types alike, but only one of them can
+// read the data of both.
 func TestCompareTypesOfGo(t *testing.T) {
 	t.Parallel()
 	for name, pair := range map[string][2]*catalog.Document{

@@ -2,7 +2,7 @@
 // events are on them, where their keys come from, who publishes and handles them.
 //
 //	catalog.go   Document and its parts; Of declarations, OfBus
-//	sample.go    schema, example and keys of a type, by looking at values of it
+//	sample.go    schema, example and keys of a type, found by encoding values of it
 //	document.go  Read and WriteTo: the document as JSON, checked
 //	change.go    Change, levels, allowances
 //	compare.go, compare_schema.go, compare_properties.go, compare_form.go,

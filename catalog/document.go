@@ -20,15 +20,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// maxDocument bounds the bytes that Read reads: about ten thousand topics.
+// maxDocument bounds a document, in bytes: about ten thousand topics.
 const maxDocument = 16 << 20
 
-// Read reads a document. It refuses what is not a catalogue, has a later version, has
-// an unknown field (a misspelled one would otherwise be ignored silently), or describes
-// an impossible topic. The error says where.
+// Read reads a document. It returns an error if it is not a catalogue, has a later
+// version, has an unknown field (which may be misspelled), or describes an impossible
+// topic. The error says where.
 func Read(r io.Reader) (*Document, error) {
-	// One byte more than is allowed: only so is a document that is too long told from
-	// one that fills the limit.
+	// One byte more than allowed distinguishes a document that is too long from one
+	// that just fits.
 	source, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	switch {
 	case err != nil:
@@ -43,16 +43,16 @@ func Read(r io.Reader) (*Document, error) {
 	return d, nil
 }
 
-// parse reads a whole document. The decoder of JSON v2 refuses names that are there
-// twice, and matches the case of letters: the standard library's takes both.
+// parse parses a whole document. Unlike the standard library's decoder, that of JSON
+// v2 refuses duplicate names and distinguishes upper and lower case.
 func parse(source []byte) (*Document, error) {
-	// An empty file is what an interrupted redirection leaves; the decoder's own error
-	// would speak of an unexpected end.
+	// An interrupted redirection leaves an empty file, for which the decoder's own
+	// error is less clear.
 	if len(bytes.TrimSpace(source)) == 0 {
 		return nil, errors.New("it is empty")
 	}
-	// The version first: of a later one, unknown fields are the lesser news.
-	// The version is a pointer, so that a missing one is told from zero.
+	// The version is checked first: a later version explains unknown fields. It is a
+	// pointer, to distinguish a missing version from zero.
 	var form struct {
 		Version *int `json:"catalogVersion"`
 	}
@@ -68,15 +68,13 @@ func parse(source []byte) (*Document, error) {
 		return nil, fmt.Errorf("catalogVersion is %d, and %d is the newest known here: update the reader", *v, Version)
 	}
 	d := new(Document)
-	// Unknown members are refused only here: within a known version each of them is a
-	// mistake.
+	// In a known version, unknown members are mistakes.
 	if err := jsonv2.Unmarshal(source, d, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, err
 	}
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	// After the checks: compact can't fail on JSON that was parsed.
 	d.compact()
 	for i := range d.Topics {
 		d.Topics[i].sortLetters()
@@ -84,8 +82,8 @@ func parse(source []byte) (*Document, error) {
 	return d, nil
 }
 
-// check returns everything that is wrong with a document that was read, one error
-// for each fault. A document is written by hand now and then.
+// check returns everything that is wrong with a document, one error for each fault.
+// Documents may be written by hand.
 func (d *Document) check() error {
 	var wrong []error
 	seen := make(map[string]bool, len(d.Topics))
@@ -102,12 +100,11 @@ func (d *Document) check() error {
 	return errors.Join(wrong...)
 }
 
-// faults returns what NewTopic would refuse of a topic, in the names of the
-// document's fields.
+// faults returns what NewTopic would refuse, by the document's field names.
 func (t *Topic) faults() declare.Faults {
 	var wrong declare.Faults
 	// A topic has either the parts of a name or an address. Parts beside an address
-	// would promise a name that no bus uses.
+	// would suggest a name that no bus uses.
 	if t.Address == "" {
 		declare.CheckSegment(&wrong, "domain", t.Domain, "sales")
 		declare.CheckSegment(&wrong, "topic", t.Topic, "customers")
@@ -118,13 +115,14 @@ func (t *Topic) faults() declare.Faults {
 	} else if t.Domain+t.Scope+t.Topic+t.Version != "" {
 		wrong.Add("address", "is set beside parts of a name: remove domain, scope, topic and version")
 	}
-	// A name can be put together only of valid parts: with invalid ones every message
-	// below would repeat what was said already.
+	// The name is checked only if its parts are valid: otherwise the messages below
+	// would repeat the faults above.
 	if len(wrong) == 0 {
 		d := t.declaration()
 		if parts := cmp.Or(t.Address, d.Joined()); t.Name != parts {
 			wrong.Add("name", "is not that of its parts, %q", parts)
-			// prod is the longest of the usual environments' segments, with its dot.
+			// "prod." is the longest prefix of the usual environments, "stag."
+			// included.
 		} else if most := naming.MaxTopicName - len("prod."); len(t.Name) > most {
 			wrong.Add("name", "has %d characters, Kafka takes %d with the environment", len(t.Name), naming.MaxTopicName)
 		}
@@ -134,11 +132,11 @@ func (t *Topic) faults() declare.Faults {
 			}
 		}
 	}
-	// The storage is checked whatever is wrong with the name.
+	// The storage is checked even if the name is wrong.
 	d := t.declaration()
 	declare.CheckStorage(&wrong, &d)
-	// A larger number would overflow the nanoseconds of a Duration, and become a
-	// negative one: retention without end.
+	// A larger number would overflow a Duration and become negative, which means
+	// unlimited retention.
 	if most := time.Duration(math.MaxInt64).Milliseconds(); t.RetentionMs < -1 || t.RetentionMs > most {
 		wrong.Add("retentionMs", "is %d: write up to %d, -1 without end, or leave it out for the broker's default", t.RetentionMs, most)
 	}
@@ -183,14 +181,14 @@ func (e *Event) check(wrong *declare.Faults, compacted bool) {
 	}
 }
 
-// compact takes the white space of the file out of schemas and examples, which are
-// compared byte by byte.
+// compact removes white space from schemas and examples, which are compared byte by
+// byte.
 func (d *Document) compact() {
 	for i := range d.Topics {
 		for j := range d.Topics[i].Events {
 			e := &d.Topics[i].Events[j]
-			// Writing indents both with the document, and declarations have them compact: a
-			// comparison would report each as changed.
+			// Writing indents both with the document, while declarations have them
+			// compact: a comparison would report each as changed.
 			for _, raw := range []*json.RawMessage{&e.Schema, &e.Example} {
 				var b bytes.Buffer
 				if *raw != nil && json.Compact(&b, *raw) == nil {
@@ -204,10 +202,11 @@ func (d *Document) compact() {
 // WriteTo writes the document as indented JSON with a newline at the end, for a file
 // under version control.
 func (d *Document) WriteTo(w io.Writer) (int64, error) {
-	// Encoded whole before any of it is written: an error leaves w as it was.
+	// Everything is encoded before anything is written, so that an error leaves w
+	// unchanged.
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
-	// Schemas may have < and > in patterns and descriptions.
+	// Schemas may contain < and > in patterns and descriptions.
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(d); err != nil {

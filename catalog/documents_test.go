@@ -85,8 +85,8 @@ func hostileDocument(t *testing.T) *catalog.Document {
 	return d
 }
 
-// The parser of AsyncAPI judges these documents in make test-asyncapi; here their
-// references have to lead somewhere.
+// make test-asyncapi validates these documents with AsyncAPI's parser. This test
+// checks that their references resolve.
 func TestAsyncAPI(t *testing.T) {
 	for _, file := range []string{"", "../examples/quickstart/contracts/sales/catalog.json", "../examples/flights/contracts/aviation/catalog.json", "../examples/orders/shop/catalog.json", "testdata/catalog.json"} {
 		d := hostileDocument(t)
@@ -264,7 +264,7 @@ func TestMerge(t *testing.T) {
 	if err != nil || len(m.Topics) != 1 || strings.Join(m.Topics[0].Groups, " ") != "x y" || m.Topics[0].Partitions != 6 || len(m.Topics[0].Events) != 2 || !m.Topics[0].Events[0].Published {
 		t.Errorf("%+v, %v", m, err)
 	}
-	// Nothing depends on the order of the services, and nothing that they say is lost.
+	// The order of the services does not matter, and nothing is lost.
 	a.Topics[0].Configs, b.Topics[0].Compacted, b.Topics[0].Configs = nil, true, map[string]string{"x": "1"}
 	for _, pair := range [][2]*catalog.Document{{a, b}, {b, a}} {
 		if m, err := catalog.Merge(pair[0], pair[1]); err != nil || !m.Topics[0].Compacted || m.Topics[0].Configs["x"] != "1" {
@@ -284,7 +284,7 @@ func TestMerge(t *testing.T) {
 			t.Errorf("%v; want %s", err, want)
 		}
 	}
-	// Who only handles events says nothing of where they go.
+	// The partitioner of a service that only handles events does not count.
 	handles := base()
 	handles.Topics[0].Partitioner = "fnv1a"
 	for i := range handles.Topics[0].Events {

@@ -8,11 +8,12 @@ import (
 	"github.com/eventbus-go/eventbus/internal/avroschema"
 )
 
-// avroFormat names Avro in a document, by the newest version that AsyncAPI lists.
+// avroFormat is the schemaFormat of Avro, with the newest version that AsyncAPI lists.
 const avroFormat = "application/vnd.apache.avro+json;version=1.9.0"
 
-// payload is the schema of the data: AsyncAPI's own schema object, a superset of
-// draft-07, or Avro with the name of its format. It is nil where the data has neither.
+// payload returns the schema of the data: AsyncAPI's own schema object, a superset of
+// draft-07, or a Protobuf or Avro schema with the name of its format. It returns nil
+// if there is none that AsyncAPI can express.
 func (a *asyncAPI) payload(k string, e *Event) object {
 	if e.ContentType == protobufMedia && a.options.Protobuf != nil {
 		if format, text, err := a.options.Protobuf(e.Schema); err == nil {
@@ -23,7 +24,8 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 	if json.Unmarshal(e.Schema, &d.root) != nil {
 		return nil
 	}
-	// A schema with references is not one Avro schema: tools could not resolve its names.
+	// A schema with references to other registered schemas is incomplete, and tools
+	// could not resolve its names.
 	if e.ContentType == avroMedia && d.root[avroschema.References] == nil {
 		return object{"schemaFormat": avroFormat, "schema": d.root}
 	}
@@ -31,15 +33,16 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 		return nil
 	}
 	s := d.root
-	// The document says for all of its schemas which draft they are of. d was parsed
-	// here, so the event's own schema is not changed.
+	// AsyncAPI defines the draft of its schemas. d was parsed here, so the event's own
+	// schema does not change.
 	delete(s, "$schema")
 	for _, keyword := range definitions {
 		defs, _ := s[keyword].(map[string]any)
 		delete(s, keyword)
 		for _, name := range slices.Sorted(maps.Keys(defs)) {
 			if def, ok := defs[name].(map[string]any); ok {
-				// Under the message's key, since two types may have definitions of one name.
+				// The name includes the message's key, since definitions of two types
+				// may have the same name.
 				a.schemas[k+"."+key(name)] = older(def, k)
 			}
 		}
@@ -47,16 +50,16 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 	return older(s, k)
 }
 
-// older returns a schema for draft-07: its references lead to the document's
-// components, and keywords beside one, which draft-07 passes over, go around it
-// into allOf.
+// older returns a schema for draft-07. References lead to the document's components.
+// Since draft-07 ignores keywords beside a reference, such a reference moves into
+// allOf.
 func older(s object, k string) object {
 	out := make(object, len(s))
-	// Every object inside is rewritten, whether it is a schema or not: a reference may
-	// stand in any of them.
+	// Every object inside is rewritten, whether it is a schema or not, since any may
+	// contain a reference.
 	for keyword, v := range s {
 		if _, field := v.(map[string]any); field && keyword == "$ref" {
-			continue // a field of this name: tools take it for a reference and fail
+			continue // a field named $ref, which tools would read as a reference
 		}
 		out[keyword] = olderValue(v, k)
 	}
@@ -77,7 +80,7 @@ func older(s object, k string) object {
 	delete(out, "$ref")
 	name, inside := definition(target)
 	if !inside {
-		return out // it leads out of the schema, where a document can't follow
+		return out // it leads out of the schema
 	}
 	reference := ref("components", "schemas", k+"."+key(name))
 	if len(out) == 0 {

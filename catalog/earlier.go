@@ -9,11 +9,11 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// Catalogues up to version 0.1 did not say which floats numbers are, that the keys of a map
-// are numbers, and that Avro data names no schema. They are as true as they were: what they
-// leave out is not a change.
+// Catalogues of version 0.1 and earlier do not say which float format a number has,
+// that the keys of a map are numbers, or that Avro data names no schema. What they
+// leave out does not count as a change.
 
-// leftOut reports whether two schemas differ in nothing but what an earlier version left out
+// leftOut reports whether two schemas differ only in what an earlier version left out
 // of old.
 func leftOut(old, now json.RawMessage) bool {
 	var was, is any
@@ -24,7 +24,7 @@ func leftOut(old, now json.RawMessage) bool {
 }
 
 // leaveOut removes from a decoded schema what earlier versions left out, and reports
-// whether there was any of it.
+// whether it removed anything.
 func leaveOut(v any) (found bool) {
 	switch v := v.(type) {
 	case []any:
@@ -48,7 +48,7 @@ func leaveOut(v any) (found bool) {
 	return found
 }
 
-// isFloat reports whether a schema is of a number whose format is that of a float.
+// isFloat reports whether a schema is that of a number with a float format.
 func isFloat(s map[string]any) bool {
 	types, _ := s["type"].([]any)
 	return (s["type"] == "number" || slices.Contains(types, any("number"))) && (s["format"] == "float32" || s["format"] == "float64")

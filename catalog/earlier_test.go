@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// measured has everything that catalogues up to version 0.1 said less about.
+// measured has everything that catalogues of version 0.1 described less exactly.
 type measured struct {
 	ID     string             `json:"id" doc:"a < b"`
 	Value  float64            `json:"value"`
@@ -31,8 +31,8 @@ func measuredTopic[T any](id func(T) string) eventbus.AnyTopic {
 	return eventbus.NewTopic(eventbus.TopicConfig[T]{Domain: "sales", Name: "measured", Version: "v1", Type: "Measured", Key: id})
 }
 
-// testdata/earlier.json was written by version 0.1: who updates the library alone has a test
-// that goes on passing, and guards what it did.
+// testdata/earlier.json was written by version 0.1. After an update of the library
+// alone, the test still passes, and still guards the contract.
 func TestGoldenOfAnEarlierVersion(t *testing.T) {
 	kept, err := os.ReadFile("testdata/earlier.json")
 	if err != nil {
@@ -50,7 +50,7 @@ func TestGoldenOfAnEarlierVersion(t *testing.T) {
 	if r := run(kept, topic); len(r.errors) > 0 || len(r.logs) != 1 || !strings.Contains(r.logs[0], "is of an earlier version") {
 		t.Errorf("nothing has changed: %q, %q", r.errors, r.logs)
 	}
-	// What else the file has is compared as ever.
+	// Everything else in the file is compared as usual.
 	if r := run([]byte(strings.Replace(string(kept), "\"id\": \"", "\"id\": \"x", 1)), topic); len(r.errors) == 0 {
 		t.Error("another example passed")
 	}
@@ -69,7 +69,7 @@ func TestGoldenOfAnEarlierVersion(t *testing.T) {
 	if err != nil || !strings.Contains(string(now), "propertyNames") || !strings.Contains(string(now), "float32") {
 		t.Errorf("written again: %s, %v", now, err)
 	}
-	// A new field beside numbers is no more than that.
+	// A new field beside numbers is reported only as a new field.
 	type wider struct {
 		ID    string  `json:"id"`
 		Value float64 `json:"value"`
@@ -95,8 +95,8 @@ func TestGoldenOfAnEarlierVersion(t *testing.T) {
 	}
 }
 
-// A map whose keys become numbers has the schema that an earlier version left something out
-// of, and other examples.
+// If the keys of a map become numbers, the schema differs only in what an earlier
+// version left out, but the examples differ.
 func TestKeysThatBecomeNumbers(t *testing.T) {
 	t.Parallel()
 	document := func(topic eventbus.AnyTopic) *catalog.Document {

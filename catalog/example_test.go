@@ -41,7 +41,7 @@ func ExampleOf() {
 	//   OrderPlaced fields [OrderID]
 }
 
-// Read refuses what it can't represent, and names the place.
+// Read refuses what it does not know, and says where.
 func ExampleRead() {
 	_, err := catalog.Read(strings.NewReader(`{"catalogVersion": 3, "topics": []}`))
 	fmt.Println(err)

@@ -12,11 +12,11 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// Field is a field of the data of an event, in words for people.
+// Field describes a field of an event's data for people.
 type Field struct {
 	// Path is the path from the top of the data, such as lines[].sku.
 	Path string
-	// Type is the type in words for people.
+	// Type is the type in words.
 	Type string
 	// Presence says whether the field is always there: yes, no, may be null.
 	Presence string
@@ -30,9 +30,9 @@ type Field struct {
 // themselves.
 const deepestField = 3
 
-// Fields returns the fields of the data, if its schema is a JSON Schema, an Avro schema, or
-// one of package schema/protobuf. Wide types that contain each other may have very many, so
-// Fields makes them one by one, on demand.
+// Fields returns the fields of the data, if its schema is a JSON Schema, an Avro
+// schema, or one of package schema/protobuf. It makes them on demand, since wide types
+// that contain each other may have very many.
 func (e *Event) Fields() iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		d := new(schemaDocument)
@@ -49,15 +49,15 @@ func (e *Event) Fields() iter.Seq[Field] {
 	}
 }
 
-// fields yields the fields of an object, sorted by name, each followed by its own fields. It
-// reports whether more are wanted, as items does.
+// fields yields the fields of an object, sorted by name, each followed by its own
+// fields. It reports whether yield wants more, as items does.
 func (d *schemaDocument) fields(s map[string]any, outer string, depth int, yield func(Field) bool) bool {
 	properties, _ := s["properties"].(map[string]any)
 	required := names(s["required"])
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p, _ := properties[name].(map[string]any)
-		// References are resolved here, so a type that contains itself is met again at each
-		// depth.
+		// References are resolved, so a type that contains itself appears again at
+		// each depth.
 		p, _ = d.resolve(p)
 		p, null, _ := nullable(d, p)
 		f := Field{Path: outer + name, Type: typeName(p), Presence: "yes", Personal: p[jsonschema.Personal] == true}
@@ -81,7 +81,7 @@ func (d *schemaDocument) fields(s map[string]any, outer string, depth int, yield
 	return true
 }
 
-// items yields the fields of the objects in a list.
+// items yields the fields of a list's elements.
 func (d *schemaDocument) items(s map[string]any, path string, depth int, yield func(Field) bool) bool {
 	items, ok := s["items"].(map[string]any)
 	if !ok {
@@ -94,7 +94,7 @@ func (d *schemaDocument) items(s map[string]any, path string, depth int, yield f
 
 // typeName returns the type of a field in the shortest exact words.
 func typeName(p map[string]any) string {
-	// The values say more than their type.
+	// The values say more than the type.
 	if values, ok := p["enum"].([]any); ok {
 		return oneOf(values)
 	}
@@ -113,15 +113,16 @@ func oneOf(values []any) string { return "one of " + strings.Trim(fmt.Sprint(val
 // avroFields yields the fields of an Avro record, with those of nested records under a path.
 func avroFields(root any, yield func(Field) bool) {
 	s, whole := avroschema.New(root)
-	// A union with null is how Avro says that a value may be missing, so the list shows
-	// the other type. Other unions are shown as such.
+	// A union with null means that a value may be missing, so the list shows the other
+	// type. Other unions are shown as unions.
 	var list func(t avroschema.Type, outer string, depth int) bool
 	list = func(t avroschema.Type, outer string, depth int) bool {
 		fields, _ := t.Props["fields"].([]any)
 		for _, f := range fields {
 			field, _ := f.(map[string]any)
 			inner, there := s.Read(field["type"], t.Namespace), "yes"
-			// Null is first where the default is null, and last where it is another value.
+			// Null comes first if the default is null, and last if the default is
+			// another value.
 			if branches, ok := inner.Props["branches"].([]any); ok && len(branches) == 2 && (branches[0] == "null" || branches[1] == "null") {
 				there = "may be null"
 				if branches[0] == "null" {
@@ -135,7 +136,7 @@ func avroFields(root any, yield func(Field) bool) {
 			if !yield(Field{path, avroWord(inner), there, doc, field[jsonschema.Personal] == true}) {
 				return false
 			}
-			// Records within arrays are listed as those within fields are.
+			// Records in arrays are listed like records in fields.
 			if path += "."; inner.Kind == "array" {
 				path, inner = strings.TrimSuffix(path, ".")+"[].", s.Read(inner.Props["items"], inner.Namespace)
 			}
@@ -167,8 +168,8 @@ func protobufFields(text json.RawMessage, yield func(Field) bool) {
 		return
 	}
 	s.index()
-	// proto3 can tell an empty value from none only for messages, for oneofs, and for fields
-	// marked as optional.
+	// proto3 distinguishes an empty value from a missing one only for messages,
+	// oneofs, and fields marked as optional.
 	var list func(message, outer string, depth int) bool
 	list = func(message, outer string, depth int) bool {
 		fields := s.messages[message].Field

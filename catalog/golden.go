@@ -14,9 +14,9 @@ import (
 // TB is the part of testing.TB that Golden needs. It is an interface to keep package
 // testing out of services that import this package.
 type TB interface {
-	// Helper marks the caller as a helper.
+	// Helper marks the calling function as a test helper.
 	Helper()
-	// Errorf fails the test and lets it go on.
+	// Errorf logs and fails the test, which goes on.
 	Errorf(format string, args ...any)
 	// Logf logs without failing.
 	Logf(format string, args ...any)
@@ -30,13 +30,14 @@ const UpdateVariable = "EVENTBUS_UPDATE"
 //
 //	func TestCatalog(t *testing.T) { catalog.Golden(t, "catalog.json", CustomerCreatedTopic) }
 //
-// A change that breaks readers fails the test with who breaks and what to do
-// instead, unless a line of the file with the ending .allow (see ReadAllowances)
-// covers it. A compatible change fails until the file is written again, by running
-// the test with EVENTBUS_UPDATE=1: the review then sees it. A file in which an earlier
-// version of this package left something out is as good as before. The file is never
-// written over a breaking change. Lines of the file of allowances that covered what is
-// written become comments: they allow nothing that comes later.
+// A change that breaks readers fails the test, which says who breaks and what to do
+// instead, unless a line of the allowances covers it: the file with the ending .allow
+// instead of .json (see ReadAllowances). A compatible change fails the test until the
+// file is rewritten by running the test with EVENTBUS_UPDATE=1, so that a review sees
+// it. A breaking change that is not allowed is never written. If an earlier version of
+// this package wrote the file and left something out, the test still passes.
+// Allowances that covered a written change become comments, so that they allow no
+// later change.
 func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	t.Helper()
 	// Declarations that contradict each other have no document to compare.
@@ -56,14 +57,14 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	case errors.Is(err, fs.ErrNotExist) && update:
 		write(t, file, text)
 		return
-	// A missing file fails: a test that passed without one would guard nothing.
+	// A missing file fails the test, which would otherwise guard nothing.
 	case errors.Is(err, fs.ErrNotExist):
 		t.Errorf("%s is not there yet: write it with %s=1 go test", file, UpdateVariable)
 		return
 	case err != nil:
 		t.Errorf("%v", err)
 		return
-	// Bytes are compared and not meanings: the file is a document that reviews see.
+	// The bytes are compared, since reviewers read the file.
 	case bytes.Equal(kept, text):
 		return
 	}
@@ -72,15 +73,15 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 		t.Errorf("%s: %v", file, err)
 		return
 	}
-	// The bytes differ. The comparison decides whether that hurts somebody.
+	// The comparison decides whether the difference breaks readers.
 	changes := Compare(old, now)
 	if !update && len(changes) == 0 && bytes.Equal(kept, encoded(t, now.earlier(old))) {
 		t.Logf("%s is of an earlier version, which left out some of what it says now: write it again with %s=1 go test", file, UpdateVariable)
 		return
 	}
 	used := allow(t, file, changes)
-	// A dangerous change fails only until the file is written again: the review
-	// sees it.
+	// A dangerous change fails only until the file is rewritten, when a review sees
+	// it.
 	failing := Failing(changes, Breaking)
 	for _, c := range failing {
 		t.Errorf("%s", c)
@@ -92,8 +93,8 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 			verdict = "whether the contract breaks its readers can't be told"
 		}
 		t.Errorf("%s. To do it all the same, write a line into %s: path rule date reason", verdict, allowFile(file))
-	// Only now, with no breaking change left: EVENTBUS_UPDATE=1 in a script must not
-	// approve one.
+	// Only without failing changes: EVENTBUS_UPDATE=1 in a script must not approve a
+	// break.
 	case update:
 		write(t, file, text)
 		if len(used) > 0 {
@@ -107,7 +108,7 @@ func Golden(t TB, file string, topics ...eventbus.AnyTopic) {
 	}
 }
 
-// encoded returns a document as a file has it, or nil after an error.
+// encoded returns a document in the form of the file, or nil after an error.
 func encoded(t TB, d *Document) []byte {
 	t.Helper()
 	var text bytes.Buffer
@@ -118,8 +119,8 @@ func encoded(t TB, d *Document) []byte {
 	return text.Bytes()
 }
 
-// earlier returns the document as a version that left things out wrote it, if that is what
-// old is: with its schemas where they are otherwise the same.
+// earlier returns the document with old's schemas in place of those that differ only
+// in what an earlier version left out.
 func (d *Document) earlier(old *Document) *Document {
 	kept := byName(old.Topics, topicName)
 	like := *d
@@ -144,8 +145,8 @@ func (d *Document) earlier(old *Document) *Document {
 // allowFile returns the name of the file of allowances beside a catalogue file.
 func allowFile(file string) string { return strings.TrimSuffix(file, ".json") + ".allow" }
 
-// allow applies the allowances beside file to changes, and returns those that cover any. A
-// missing file means none.
+// allow applies the allowances beside file to changes, and returns those that cover
+// any. A missing file means no allowances.
 func allow(t TB, file string, changes []Change) (used []Allowance) {
 	t.Helper()
 	f, err := os.Open(allowFile(file))
@@ -169,8 +170,8 @@ func allow(t TB, file string, changes []Change) (used []Allowance) {
 	return used
 }
 
-// spend turns the lines of used allowances into comments: their changes are part of the
-// catalogue now, and they would also cover the next change of the same kind.
+// spend turns the lines of used allowances into comments: they would also cover the
+// next change with the same path and rule.
 func spend(t TB, file string, used []Allowance) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -189,7 +190,7 @@ func spend(t TB, file string, used []Allowance) {
 	write(t, file, []byte(strings.Join(lines, "")))
 }
 
-// write rewrites a file. Git keeps the file, so its mode is that of source files.
+// write writes a file, with the mode of source files.
 func write(t TB, file string, text []byte) {
 	t.Helper()
 	if err := os.WriteFile(file, text, 0o644); err != nil {

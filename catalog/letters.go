@@ -19,7 +19,7 @@ type Letters struct {
 }
 
 // LetterTopics returns the full names of a group's dead-letter and retry topics in an
-// environment. The error is that of an invalid name.
+// environment. It returns an error if the environment or a name is invalid.
 func (t *Topic) LetterTopics(env, group string) (dead, retry string, err error) {
 	name, err := t.In(env)
 	if err != nil {
@@ -33,7 +33,8 @@ func (t *Topic) LetterTopics(env, group string) (dead, retry string, err error) 
 	return l.Dead, l.Retry, l.Check(name, group)
 }
 
-// letters returns the names for a topic of a name, which may lack the environment.
+// letters returns the names of a group's letter topics. name is the topic's name, with
+// or without the environment.
 func (t *Topic) letters(env, name, group string) naming.Letters {
 	var chosen Letters
 	if i, found := slices.BinarySearchFunc(t.Letters, group, func(l Letters, group string) int { return strings.Compare(l.Group, group) }); found {
@@ -42,8 +43,8 @@ func (t *Topic) letters(env, name, group string) naming.Letters {
 	return naming.ChosenLetters(env, name, group, chosen.DeadLetterTopic, chosen.RetryTopic)
 }
 
-// addLetters adds the names that groups chose, and returns those of groups that have
-// others.
+// addLetters adds the names that groups chose, and returns those that conflict with
+// other names of the same group.
 func (t *Topic) addLetters(all []Letters) (other []Letters) {
 	own := make(map[string]Letters, len(t.Letters)+len(all))
 	for _, l := range t.Letters {
@@ -61,7 +62,7 @@ func (t *Topic) addLetters(all []Letters) (other []Letters) {
 	return other
 }
 
-// sortLetters puts the names into the order of their groups, by which they are found.
+// sortLetters sorts Letters by group, for the binary search in letters.
 func (t *Topic) sortLetters() {
 	t.Letters = slices.Clone(t.Letters)
 	slices.SortFunc(t.Letters, func(a, b Letters) int { return strings.Compare(a.Group, b.Group) })
@@ -69,8 +70,8 @@ func (t *Topic) sortLetters() {
 
 // checkLetters adds what is wrong with the names that groups chose.
 func (t *Topic) checkLetters(wrong *declare.Faults) {
-	// A document comes from elsewhere, and may have any number.
-	groups := make(map[string]bool, len(t.Groups)) // whether they have letters
+	// A map, since a document may have very many groups.
+	groups := make(map[string]bool, len(t.Groups)) // whether Letters names the group
 	for _, g := range t.Groups {
 		groups[g] = false
 	}
@@ -93,11 +94,12 @@ func (t *Topic) checkLetters(wrong *declare.Faults) {
 	}
 }
 
-// letters notes where a group's failures go to other topics than before.
+// letters adds a change for each remaining group whose dead-letter or retry topic
+// changed.
 func (c *comparison) letters(old, now *Topic) {
 	remains := groupSet(now.Groups)
 	for _, g := range old.Groups {
-		// The environment is in both alike.
+		// Both names lack the environment.
 		was, is := old.letters("", old.Name, g), now.letters("", now.Name, g)
 		if was != is && remains[g] {
 			c.add(old.Name+"/"+g, "letters-renamed", Dangerous, fmt.Sprintf("%s, %s", was.Dead, was.Retry), fmt.Sprintf("%s, %s", is.Dead, is.Retry),

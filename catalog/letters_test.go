@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// lettersOf returns a document of one topic, whose group mailer chose names.
+// lettersOf returns a document of one topic with the given letters.
 func lettersOf(t *testing.T, letters string) *catalog.Document {
 	t.Helper()
 	d, err := catalog.Read(strings.NewReader(`{"catalogVersion": 1, "topics": [{
@@ -23,8 +23,8 @@ func lettersOf(t *testing.T, letters string) *catalog.Document {
 	return d
 }
 
-// TestLettersRenamed: a group that chooses other names leaves what waits under the former
-// ones, and the gate says so.
+// TestLettersRenamed: a group that chooses other names leaves events behind in the
+// former topics, and Compare says so.
 func TestLettersRenamed(t *testing.T) {
 	derived, chosen := lettersOf(t, ""), lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{topic}-dlt"}`)
 	for _, c := range []struct{ was, is *catalog.Document }{{derived, chosen}, {chosen, derived}} {
@@ -33,15 +33,15 @@ func TestLettersRenamed(t *testing.T) {
 			t.Errorf("changes: %v", changes)
 		}
 	}
-	// What is written out is what is derived.
+	// Spelling out the default names is not a change.
 	same := lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{topic}.{group}.dlq", "retryTopic": "{topic}.{group}.retry"}`)
 	if changes := catalog.Compare(derived, same); len(changes) != 0 {
 		t.Errorf("changes: %v", changes)
 	}
 }
 
-// TestMergeLetters: documents of two services may each know the names of other groups,
-// and not different ones of one group.
+// TestMergeLetters: two documents may have the letters of different groups, but not
+// different ones of the same group.
 func TestMergeLetters(t *testing.T) {
 	mailer := lettersOf(t, `{"group": "mailer", "deadLetterTopic": "{env}.letters"}`)
 	billing := lettersOf(t, `{"group": "billing", "retryTopic": "{topic}-again"}`)
@@ -66,7 +66,7 @@ func TestMergeLetters(t *testing.T) {
 	}
 }
 
-// TestAsyncAPIOfLetters: channels have the addresses that were chosen.
+// TestAsyncAPIOfLetters: channels have the chosen addresses.
 func TestAsyncAPIOfLetters(t *testing.T) {
 	d := lettersOf(t, `{"group": "mailer", "deadLetterTopic": "letters", "retryTopic": "{env}.again"}`)
 	for env, want := range map[string][]string{
@@ -139,8 +139,8 @@ func TestAsyncAPIOfSharedLetters(t *testing.T) {
 	}
 }
 
-// TestManyLetters: a large document is read, compared and merged in a time that grows with
-// its size, and groups are found in any order.
+// TestManyLetters: a large document is read, compared and merged in linear time, and
+// groups are found in any order.
 func TestManyLetters(t *testing.T) {
 	const groups = 60_000
 	var names, letters strings.Builder

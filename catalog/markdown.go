@@ -18,7 +18,7 @@ type File struct {
 }
 
 // Markdown returns the catalogue as pages for people: an index, and a page for each
-// topic. Texts of declarations are escaped: they never become markup.
+// topic. Texts of declarations are escaped and never become markup.
 func (d *Document) Markdown() []File {
 	var index bytes.Buffer
 	title := "Events"
@@ -42,18 +42,18 @@ func (d *Document) Markdown() []File {
 			e := &t.Events[j]
 			fmt.Fprintf(&index, "| %s | %s | [%s](%s) | %s | %s |\n", plain(e.Type), plain(firstSentence(e.Description)), plain(t.Name), page, plain(t.Owner), plain(strings.Join(t.Groups, ", ")))
 		}
-		// Pages are in the order of topics, behind the index.
+		// Pages are in the order of topics, after the index.
 		pages = append(pages, File{page, t.markdown(d.Service)})
 	}
-	// The first heading of a domain would follow an empty line too many.
+	// The first heading of a domain follows an extra empty line.
 	return append([]File{{"index.md", bytes.Replace(index.Bytes(), []byte("\n\n\n"), []byte("\n\n"), 1)}}, pages...)
 }
 
-// plain returns a text with everything escaped that Markdown, HTML in it, or a cell
-// of a table would take for markup. Line breaks become spaces.
+// plain escapes everything that is markup in Markdown, in HTML or in a table cell.
+// Line breaks become spaces.
 func plain(s string) string {
-	// A line break would end the row of a table, and what follows could pass for the
-	// page's own text.
+	// A line break would end a table row, and what follows could look like the page's
+	// own text.
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 }), " ")
 	var b strings.Builder
 	for _, r := range s {
@@ -74,12 +74,12 @@ func plain(s string) string {
 	return b.String()
 }
 
-// markdown returns the page of a topic. service is the publisher that the events name,
-// empty for a document of declarations.
+// markdown returns the page of a topic. service is named as the publisher; it is empty
+// for a document of declarations.
 func (t *Topic) markdown(service string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s\n\n[All topics](index.md)\n\n", plain(t.Name))
-	// A row without a value is left out.
+	// row omits rows without a value.
 	row := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "| %s | %s |\n", name, value)
@@ -100,7 +100,7 @@ func (t *Topic) markdown(service string) []byte {
 	return b.Bytes()
 }
 
-// kept returns for how long events stay, in words.
+// kept returns how long events are kept, in words.
 func (t *Topic) kept() string {
 	if t.RetentionMs == 0 && t.Compacted {
 		return "as long as it is the last event of its key"
@@ -115,8 +115,8 @@ func (t *Topic) kept() string {
 	return s
 }
 
-// markdown appends the section of a type: order first, since it is what readers rely on
-// and can't see in an example.
+// markdown appends the section of a type. The order comes first, since readers rely on
+// it and can't see it in an example.
 func (e *Event) markdown(b *bytes.Buffer, service string) {
 	fmt.Fprintf(b, "\n## %s\n\n", plain(e.Type))
 	if e.Description != "" {
@@ -143,14 +143,14 @@ func (e *Event) markdown(b *bytes.Buffer, service string) {
 	e.fields(b)
 	if len(e.Example) > 0 {
 		var text bytes.Buffer
-		// Four spaces make it a block of code, in which nothing is markup.
+		// Four spaces make it a code block, in which nothing is markup.
 		if json.Indent(&text, e.Example, "    ", "  ") == nil {
 			fmt.Fprintf(b, "\nExample:\n\n    %s\n", &text)
 		}
 	}
 }
 
-// keyExample ends a sentence about the key with an example, if there is one.
+// keyExample ends a sentence about the key, with an example if there is one.
 func (e *Event) keyExample(b *bytes.Buffer) {
 	if len(e.Key.Examples) > 0 {
 		fmt.Fprintf(b, "; a key looks like %s", plain(e.Key.Examples[0]))
@@ -163,7 +163,7 @@ func (e *Event) fields(b *bytes.Buffer) {
 	header := "\n| Field | Type | Always there | What it is |\n|---|---|---|---|\n"
 	for f := range e.Fields() {
 		doc := f.Doc
-		// Said first, before a description that may be long.
+		// This comes first, since the description may be long.
 		if f.Personal {
 			doc = strings.TrimSpace("Personal data. " + doc)
 		}

@@ -12,23 +12,24 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Merge makes one document of those of several services: who publishes and handles
-// each topic. Partitions and other storage are compared only where neither is zero, and
-// a topic is compacted if one of them says so. Keys and the partitioner are those of the
-// service that publishes: one that only handles events need not declare them.
-// The error names everything that two of them say differently; then no document is
-// returned. Merge changes none of its arguments.
+// Merge merges the documents of several services into one, which shows who publishes
+// and handles each topic. Partitions and other storage are compared only if neither is
+// zero, and a topic is compacted if one of them says so. Keys and the partitioner are
+// those of the service that publishes: one that only handles events need not declare
+// them. If documents contradict each other, Merge returns no document and an error
+// that lists all contradictions. It does not change its arguments.
 func Merge(documents ...*Document) (*Document, error) {
-	// Service and environment stay empty: the result is of no single bus.
+	// Service and environment stay empty, since the result does not describe a single
+	// bus.
 	all := &Document{Version: Version, Topics: []Topic{}}
-	// Indexes and not pointers: appending may move the topics.
+	// These are indexes rather than pointers, since appending may move the topics.
 	at := make(map[string]int)
 	var wrong []error
 	for _, d := range documents {
 		for i := range d.Topics {
 			t := d.Topics[i]
-			// Events and groups are changed below, and belong to the caller's
-			// document.
+			// Events and Groups belong to the caller's document, and are changed
+			// below.
 			t.Events, t.Groups = slices.Clone(t.Events), slices.Clone(t.Groups)
 			n, known := at[t.Name]
 			if !known {
@@ -39,7 +40,7 @@ func Merge(documents ...*Document) (*Document, error) {
 			wrong = append(wrong, all.Topics[n].merge(&t)...)
 		}
 	}
-	// Sorted, so that the order of the arguments does not show in the result.
+	// Sorted, so that the result does not depend on the order of the arguments.
 	slices.SortFunc(all.Topics, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
 	if err := errors.Join(wrong...); err != nil {
 		return nil, &eventbus.Error{Op: "merge catalogs", Err: err}
@@ -47,8 +48,8 @@ func Merge(documents ...*Document) (*Document, error) {
 	return all, nil
 }
 
-// merge takes over what another document says of the topic, and returns where the
-// two contradict each other.
+// merge adds what another document says about the topic, and returns the
+// contradictions.
 func (t *Topic) merge(o *Topic) (wrong []error) {
 	differ := func(what string, a, b any) {
 		wrong = append(wrong, fmt.Errorf("topic %s: %s is %v and %v", t.Name, what, a, b))
@@ -61,7 +62,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	same(differ, "owner", &t.Owner, o.Owner)
 	t.Compacted = t.Compacted || o.Compacted
 	t.mergeConfigs(differ, o.Configs)
-	// The publisher says where events go: a service that only handles them need not declare it.
+	// The publisher decides the partitioner: a service that only handles events need
+	// not declare it.
 	own, other := slices.ContainsFunc(t.Events, published), slices.ContainsFunc(o.Events, published)
 	switch {
 	case own && !other || t.Partitioner == o.Partitioner:
@@ -70,7 +72,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 	case own || o.Partitioner != "":
 		differ("partitioner", strconv.Quote(t.Partitioner), strconv.Quote(o.Partitioner))
 	}
-	// If one of these is empty it means the default, not that nothing was declared.
+	// An empty value here is the default, not an undeclared value, so it may
+	// contradict the other.
 	for _, word := range [...]struct{ what, own, other string }{
 		{"address", t.Address, o.Address}, {"format", t.Format, o.Format},
 	} {
@@ -91,7 +94,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 			continue
 		}
 		own := &t.Events[i]
-		// One service publishes a type and others handle it: neither knows both.
+		// One service publishes a type and others handle it, so each document has only
+		// one of the two.
 		switch a, b := own.Key.text(), e.Key.text(); {
 		case own.Published && !e.Published || a == b:
 		case e.Published && !own.Published || !e.Published && own.Key.Source == NoKey:
@@ -103,8 +107,8 @@ func (t *Topic) merge(o *Topic) (wrong []error) {
 		if own.ContentType != e.ContentType {
 			differ("the content type of type "+e.Type, own.ContentType, e.ContentType)
 		}
-		// Read and Of write schemas alike, but services may be of different versions. The
-		// example goes with the schema that it belongs to.
+		// Read and Of write equal schemas alike, but services may use different
+		// versions of this package. The example is taken together with its schema.
 		switch {
 		case bytes.Equal(own.Schema, e.Schema):
 		case own.Schema == nil || own.earlierOf(&e):
@@ -138,8 +142,8 @@ func (t *Topic) mergeConfigs(differ func(string, any, any), other map[string]str
 	}
 }
 
-// same takes over a value that only one of two has; two different ones are reported
-// to differ. The zero value says nothing.
+// same copies other to own if own is zero, and calls differ if both are set and
+// differ.
 func same[T comparable](differ func(string, any, any), what string, own *T, other T) {
 	var zero T
 	switch {

@@ -8,9 +8,9 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// withPersonal returns a JSON Schema that was written by hand with marks at the fields that
-// the Go type has as personal: data is shown by the marks. A schema without such
-// fields stays as it is.
+// withPersonal returns a handwritten JSON Schema with marks on the fields that are
+// personal in the Go type, since tools mask data by the marks. A schema without such
+// fields is returned unchanged.
 func withPersonal(schema json.RawMessage, t reflect.Type) json.RawMessage {
 	own, err := jsonschema.Of(t)
 	if err != nil || !bytes.Contains(own, []byte(jsonschema.Personal)) {
@@ -34,22 +34,23 @@ func withPersonal(schema json.RawMessage, t reflect.Type) json.RawMessage {
 	return marked
 }
 
-// personalMarks goes through a schema that was written by hand and that of the Go type, side
-// by side. Seen are the pairs of schemas that it has begun with.
+// personalMarks copies marks from the schema of the Go type to a handwritten one. seen
+// has the pairs of schemas that it has visited.
 type personalMarks struct {
 	written, own schemaDocument
 	seen         map[[2]uintptr]bool
 }
 
-// mark takes over the marks of a type's schema. Of alternatives each may be meant.
+// mark copies the marks of the type's schema to the handwritten one. Either may have
+// alternatives, all of which are visited.
 func (m *personalMarks) mark(written, own any) {
 	s, _ := written.(map[string]any)
 	of, _ := own.(map[string]any)
 	if s == nil || of == nil {
 		return
 	}
-	// Schemas refer to themselves, and alternatives within alternatives are met often. What
-	// a reference leads to is a copy, so the schemas before that are remembered.
+	// Schemas may refer to themselves, and nested alternatives lead to the same pair
+	// many times. resolve returns copies, so the pairs before resolve are remembered.
 	pair := [2]uintptr{reflect.ValueOf(s).Pointer(), reflect.ValueOf(of).Pointer()}
 	if m.seen[pair] {
 		return
@@ -83,7 +84,7 @@ func (m *personalMarks) mark(written, own any) {
 	}
 }
 
-// list returns the elements of a JSON array, none for any other value.
+// list returns the elements of a JSON array, or nil for any other value.
 func list(v any) []any {
 	all, _ := v.([]any)
 	return all

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// written is a codec with a schema that was written by hand.
+// written is a codec with a handwritten schema.
 type written struct {
 	eventbus.Codec
 	schema string
@@ -30,8 +30,8 @@ type tenant struct {
 	Next   *tenant           `json:"next"`
 }
 
-// TestPersonalFields: a schema that was written by hand has the marks of the Go type, and
-// one that lacks nothing stays as it is.
+// TestPersonalFields: a handwritten schema gets the marks of the Go type, and one that
+// lacks none does not change.
 func TestPersonalFields(t *testing.T) {
 	t.Parallel()
 	of := func(schema string) string {
@@ -53,7 +53,7 @@ func TestPersonalFields(t *testing.T) {
 	if got := of(`true`); got != `true` {
 		t.Errorf("%s", got)
 	}
-	// Alternatives within alternatives are gone through once, to any depth.
+	// Nested alternatives of any depth are visited once.
 	deep := `{"properties":{"mail":{"type":"string"}}}`
 	for range 40 {
 		deep = `{"anyOf":[` + deep + `,{"$ref":"#/$defs/A"}]}`
@@ -61,7 +61,7 @@ func TestPersonalFields(t *testing.T) {
 	if got := of(`{"$defs":{"A":{"allOf":[{"$ref":"#/$defs/A"},{"$ref":"#"}]}},"anyOf":[` + deep + `]}`); !strings.Contains(got, `"mail":{"type":"string","x-eventbus-personal":true}`) {
 		t.Errorf("%s", got)
 	}
-	// A schema that refers to itself in every way ends.
+	// A schema that refers to itself in every way does not loop.
 	if got := of(`{"$defs":{"A":{"allOf":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/A"}],"items":{"$ref":"#/$defs/A"}}},"$ref":"#/$defs/A"}`); !strings.Contains(got, "allOf") {
 		t.Errorf("%s", got)
 	}

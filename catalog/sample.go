@@ -13,38 +13,37 @@ import (
 )
 
 const (
-	// madeUp is how many events are made up for their keys: with one alone a
-	// constant key would look like any other.
+	// madeUp is how many events are generated. One event's key alone would not show
+	// that the key is constant.
 	madeUp = 2
-	// maxKeySize bounds the bytes of a key that are shown.
+	// maxKeySize bounds a shown key, in bytes.
 	maxKeySize = 100
 )
 
-// sample sets what only values of the type show: schema, example, keys. It calls
-// the codec and the key function of the declaration, which may panic on made-up
-// values.
+// sample sets schema, example and keys. It calls the codec and the key function of the
+// declaration, which may panic on generated values.
 func (e *Event) sample(s *declare.Samples) {
 	if s.Type == nil {
 		return
 	}
 	switch {
 	case s.JSON:
-		// No Go type is beyond it; an error leaves the schema out.
+		// After an error there is no schema.
 		e.Schema, _ = jsonschema.Of(s.Type)
 	case json.Valid([]byte(s.Schema)):
 		var b bytes.Buffer
-		// Compact as Read makes it, so that a document equals the one read back.
+		// Compact, as in Read, so that a document equals itself read back.
 		_ = json.Compact(&b, []byte(s.Schema))
 		e.Schema = b.Bytes()
 		if strings.Contains(e.ContentType, "json") {
 			e.Schema = withPersonal(e.Schema, s.Type)
 		}
-	// Such as the text of a .proto file.
+	// For example the text of a .proto file.
 	case s.Schema != "":
 		e.Schema, _ = json.Marshal(s.Schema)
 	}
 	values := s.Given
-	// Made-up values come after the given ones: the first is the example.
+	// Generated values come after the given ones: the first value is the example.
 	for n := range madeUp {
 		v := reflect.New(s.Type)
 		jsonschema.Example(v.Elem(), n)
@@ -60,8 +59,8 @@ func (e *Event) sample(s *declare.Samples) {
 	}
 }
 
-// keyOf returns the key of a value. A key function that panics on a made-up value
-// has none for it; documents are written all the same.
+// keyOf returns the key of a value, and reports whether there is one. There is none if
+// the key function panics, as it may on a generated value.
 func keyOf(s *declare.Samples, v any) (key string, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -69,7 +68,7 @@ func keyOf(s *declare.Samples, v any) (key string, ok bool) {
 		}
 	}()
 	key, ok = s.Key(v)
-	// The hash tells long keys with one beginning apart.
+	// The hash distinguishes long keys with the same beginning.
 	if len(key) > maxKeySize {
 		sum := sha256.Sum256([]byte(key))
 		key = key[:maxKeySize] + "… sha256:" + hex.EncodeToString(sum[:8])
@@ -77,8 +76,7 @@ func keyOf(s *declare.Samples, v any) (key string, ok bool) {
 	return key, ok
 }
 
-// exampleOf returns an event as the codec writes it, nil for one that the codec
-// refuses or panics on.
+// exampleOf returns an encoded event, or nil if the codec fails or panics.
 func exampleOf(s *declare.Samples, v any) (example json.RawMessage) {
 	defer func() {
 		if recover() != nil {

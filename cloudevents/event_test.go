@@ -79,8 +79,7 @@ func TestCloudEventsThatCannotBe(t *testing.T) {
 	}
 }
 
-// An event without data stays one, and a time keeps its instant, whatever its
-// offset is.
+// An event without data stays one, and a time keeps its instant, whatever its offset.
 func TestCloudEventWithoutDataAndWithAnOddTime(t *testing.T) {
 	t.Parallel()
 	e := fullEnvelope()
@@ -103,7 +102,7 @@ func TestCloudEventWithoutDataAndWithAnOddTime(t *testing.T) {
 	}
 }
 
-// The SDK's own reading of the documented event, with typed extensions.
+// The documented event is converted as the SDK reads it, with typed extensions.
 func TestEnvelope(t *testing.T) {
 	t.Parallel()
 	var ce sdk.Event

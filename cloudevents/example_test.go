@@ -21,8 +21,8 @@ func ExampleEvent() {
 	// Output: e-1 OrderPlaced o-7 {"orderId":"o-7"}
 }
 
-// A service that has events of the SDK publishes them with Bus.PublishEnvelope,
-// once it has set their topic.
+// A service converts events of the SDK, sets their topic, and publishes them with
+// Bus.PublishEnvelope.
 func ExampleEnvelope() {
 	event := sdk.New()
 	event.SetID("e-1")

@@ -37,7 +37,7 @@ func Debezium(c DebeziumConfig) eventbus.Format {
 	return d
 }
 
-// outboxEvent is plain but for the form of its values.
+// outboxEvent is plain except for the form of its values.
 type outboxEvent struct {
 	plain
 	config DebeziumConfig

@@ -1,6 +1,6 @@
-// Package format has the record forms of other programs, for TopicConfig.Format: the topic is
-// read and written as its other users do, and its handlers and publishers are like those of any
-// topic.
+// Package format provides the record formats of other programs, for
+// TopicConfig.Format: the topic is read and written as its other users do, while its
+// handlers and publishers are like those of any topic.
 //
 //	Topic                                              Format
 //	values as they are, written by any client          Plain
@@ -12,9 +12,9 @@
 //	Confluent's serializers: a schema id before data   Confluent
 //
 // Those of Watermill, Spring and Debezium are tested with the programs themselves, in
-// examples/migration. Wolverine and MassTransit are .NET libraries, which do not run there:
-// their forms are taken from their source code. Try one on one of your topics before you rely
-// on it.
+// examples/migration. Wolverine and MassTransit are .NET libraries, which do not run
+// there: their formats are taken from their source code. Try them on one of your
+// topics before you rely on them.
 //
 // Formats are values: topics that share a Kafka name share one. A record without an id gets one
 // from its topic, partition, offset and timestamp. That id is the same at each reading, so that

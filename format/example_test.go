@@ -7,8 +7,8 @@ import (
 	"github.com/eventbus-go/eventbus/format"
 )
 
-// A topic of another system: its records are JSON values, whose type and id are in
-// headers. Handlers get them as events.
+// A topic of another system has JSON values, with the type and the id in headers.
+// Handlers get them as events.
 func ExamplePlain() {
 	type shipped struct {
 		OrderID string `json:"orderId" eventbus:"key"`

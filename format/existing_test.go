@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestExistingUnfit: records that don't fit go to dead letters, bytes untouched, and
-// the keys behind them are handled.
+// TestExistingUnfit: records that don't fit the format are dead-lettered unchanged,
+// and the records behind them are handled.
 func TestExistingUnfit(t *testing.T) {
 	c := kafkatest.NewMemory(t)
 	topic := existing(format.Wolverine(), "OrderPlaced")
@@ -56,9 +56,10 @@ func TestExistingUnfit(t *testing.T) {
 	}
 }
 
-// TestExistingIdentity: an event without an id has the same one at each attempt, when
-// its dead letter comes back and in a replay, so an inbox lets it through once.
-// A topic that is created again has other ids for the same places.
+// TestExistingIdentity: an event without an id gets the same one at each attempt, when
+// its dead letter comes back and in a replay, so that an inbox lets it through once.
+// The id contains the timestamp, so that the positions of a recreated topic get other
+// ids.
 func TestExistingIdentity(t *testing.T) {
 	c := kafkatest.NewMemory(t)
 	topic := existing(format.Plain(format.PlainConfig{}), "")
@@ -80,7 +81,7 @@ func TestExistingIdentity(t *testing.T) {
 	}
 	produce()
 	c.Settle(t)
-	for range 2 { // also a letter of a letter
+	for range 2 { // the second is a dead letter of a redelivered event
 		kafkatest.Redeliver(t, c, topic)
 		c.Settle(t)
 	}
@@ -101,8 +102,8 @@ func TestExistingIdentity(t *testing.T) {
 	}
 }
 
-// TestExistingOutbox: an envelope that an outbox stores is written in the topic's
-// format, to the partition that its writers choose, by a bus that knows neither.
+// TestExistingOutbox: a bus that does not know the topic publishes an envelope, as a
+// relay does, in the topic's format and to the partition of the topic's partitioner.
 func TestExistingOutbox(t *testing.T) {
 	c := kafkatest.NewMemory(t)
 	topic := eventbus.NewTopic(eventbus.TopicConfig[Order]{
@@ -144,7 +145,7 @@ func TestExistingOutbox(t *testing.T) {
 	kafkatest.Published(t, c, topic, Order{"o-1", 1}, Order{"o-1", 2}, Order{"o-1", 2})
 }
 
-// TestExistingAddress: names are used as they are, in the environment they are for.
+// TestExistingAddress: addresses are used as they are, each in its environment.
 func TestExistingAddress(t *testing.T) {
 	declare := func(c eventbus.TopicConfig[Order]) *eventbus.Topic[Order] { return eventbus.NewTopic(c) }
 	orders := declare(eventbus.TopicConfig[Order]{Address: "Shop_Orders"})
@@ -186,8 +187,8 @@ func (uncomparable) Type(*transport.Record) (string, error)             { return
 func (uncomparable) Decode(*transport.Record, *eventbus.Envelope) error { return nil }
 func (uncomparable) Encode(*eventbus.Envelope, *transport.Record) error { return nil }
 
-// TestExistingOnABus: a bus creates no topic of another program's, refuses one of
-// another environment, and two declarations that contradict each other.
+// TestExistingOnABus: a bus does not create another program's topic, and refuses a
+// topic of another environment and declarations that contradict each other.
 func TestExistingOnABus(t *testing.T) {
 	start := func(t *testing.T, topics ...*eventbus.Topic[Order]) error {
 		bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "mailer", Environment: "Test"})
@@ -224,8 +225,8 @@ func TestExistingOnABus(t *testing.T) {
 	}
 }
 
-// TestExistingSeveralTypes: a record that names no type is nobody's where the topic
-// has several.
+// TestExistingSeveralTypes: a record without a type is dead-lettered if the topic has
+// several types.
 func TestExistingSeveralTypes(t *testing.T) {
 	c := kafkatest.NewMemory(t)
 	placed, paid := existing(format.Watermill(), "placed"), existing(format.Watermill(), "paid")
@@ -243,8 +244,8 @@ func TestExistingSeveralTypes(t *testing.T) {
 	}
 }
 
-// TestExistingPartitionerOfOnesOwn: what is not a partition of the topic refuses the event,
-// and no other.
+// TestExistingPartitionerOfOnesOwn: an event for which the partitioner returns a
+// partition that does not exist is refused, and no other.
 func TestExistingPartitionerOfOnesOwn(t *testing.T) {
 	for name, cluster := range map[string]func(testing.TB) *kafkatest.Cluster{"memory": kafkatest.NewMemory, "broker": kafkatest.NewBroker} {
 		t.Run(name, func(t *testing.T) {

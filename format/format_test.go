@@ -21,13 +21,13 @@ type Order struct {
 	Total int    `json:"total"`
 }
 
-// existing declares a topic of another program's.
+// existing declares a topic of another program.
 func existing(f eventbus.Format, typ string) *eventbus.Topic[Order] {
 	return eventbus.NewTopic(eventbus.TopicConfig[Order]{Address: "shop-orders", Create: true, Format: f, Type: typ})
 }
 
-// vectors are records as the programs of the formats write them. Those of Watermill,
-// Spring, Debezium and kafka-go are exchanged with the programs themselves in
+// vectors are records as the formats' programs write them. Those of Watermill, Spring,
+// Debezium and kafka-go are exchanged with the programs themselves in
 // examples/migration; the other sources are named here.
 var vectors = []struct {
 	name    string
@@ -35,7 +35,7 @@ var vectors = []struct {
 	typ     string
 	headers []transport.Header
 	value   string
-	id      string // "" for one of its place
+	id      string // "" for one made from its position
 	source  string
 	time    string
 }{
@@ -100,8 +100,8 @@ func typeInValue(r *transport.Record) (string, error) {
 	return v.Kind, nil
 }
 
-// TestFormatVectors reads each vector as its program wrote it, and holds what is
-// published to the same form: reading it again gives the same event.
+// TestFormatVectors reads each vector, and checks that publishing the event writes the
+// same form.
 func TestFormatVectors(t *testing.T) {
 	for _, v := range vectors {
 		t.Run(v.name, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestFormatVectors(t *testing.T) {
 	}
 }
 
-// panicking is a format of a user's whose methods did not expect some record.
+// panicking is a user's format whose methods panic on some records.
 type panicking struct{ eventbus.Format }
 
 func (f panicking) Type(r *transport.Record) (string, error) {
@@ -184,7 +184,8 @@ func (f panicking) Decode(r *transport.Record, e *eventbus.Envelope) error {
 	return f.Format.Decode(r, e)
 }
 
-// TestFormatThatPanics: the record is none of the format's, and the program goes on.
+// TestFormatThatPanics: the record is dead-lettered as malformed, and the program goes
+// on.
 func TestFormatThatPanics(t *testing.T) {
 	c := kafkatest.NewMemory(t)
 	topic := existing(panicking{format.Plain(format.PlainConfig{})}, "")
@@ -205,8 +206,8 @@ func TestFormatThatPanics(t *testing.T) {
 	}
 }
 
-// TestPersonalDataNeedsTheID: what is encrypted is bound to the event's id, so it is not
-// written where nobody could read it again.
+// TestPersonalDataNeedsTheID: encrypted data is bound to the event's id, so it is not
+// published in a format that does not keep the id.
 func TestPersonalDataNeedsTheID(t *testing.T) {
 	type customer struct {
 		ID    string `json:"id" eventbus:"key"`

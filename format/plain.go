@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// PlainConfig says where the records of a topic have the attributes of events. The zero value
-// is for records of one type, with only a key and a value.
+// PlainConfig says where the attributes of events are in the records of a topic. The
+// zero value is for records of one type, with only a key and a value.
 type PlainConfig struct {
 	// TypeHeader is the header with the type; a record without it does not fit. TypeOf finds
 	// the type in another way; its error means that the record does not fit. Set at most one of
@@ -67,7 +67,7 @@ type plain struct {
 	writeTime  func(time.Time) string
 }
 
-// mustWork panics with everything that is wrong.
+// mustWork panics if the format is invalid, with everything that is wrong.
 func (p *plain) mustWork() {
 	var wrong []error
 	if p.typ != "" && p.typeOf != nil {
@@ -217,7 +217,7 @@ func (p *plain) owns(key string) bool {
 	return false
 }
 
-// rfc3339 returns the zero time if s is not a time.
+// rfc3339 parses a time. It returns the zero time if s is not one.
 func rfc3339(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 var (
 	watermill = &plain{
 		name: "watermill", id: "_watermill_message_uuid", typ: "name",
-		// Every other metadata entry is a separate header, as in the envelope.
+		// Every other metadata entry is a header of its own, and stays one in the
+		// envelope.
 	}
 	spring = &plain{name: "spring", typ: "__TypeId__"}
 	// Wolverine's EnvelopeConstants, which KafkaEnvelopeMapper writes.
@@ -79,9 +80,9 @@ func writeSentAt(t time.Time) string {
 	return fmt.Sprintf("%s:%06d Z", t.Format(sentAt), t.Nanosecond()/1000)
 }
 
-// Detect returns the format whose own headers a record has. It returns false for CloudEvents,
-// and for records that don't show where they come from. It is for tools that show topics
-// without their declarations; services declare their formats.
+// Detect returns the format whose characteristic headers a record has. It returns
+// false for CloudEvents, and for records without such headers. It is for tools that
+// show topics without their declarations; services declare their formats.
 func Detect(r *transport.Record) (eventbus.Format, bool) {
 	has := func(names ...string) bool {
 		for _, name := range names {

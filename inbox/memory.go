@@ -41,9 +41,9 @@ func (m *memory) Once(ctx context.Context, keys []string, do func(context.Contex
 	if err != nil {
 		return err
 	}
-	// If do fails or panics, done stays false, and the keys are free for another attempt.
+	// If do fails or panics, done stays false, and the keys are fresh for another
+	// attempt.
 	done := false
-	// Deferred calls run even if do panics.
 	defer func() { end(done) }()
 	if err := do(ctx, fresh); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (m *memory) begin(ctx context.Context, keys []string) (fresh []int, end fun
 	}, nil
 }
 
-// taken returns the channel of a busy key, nil if there is none. m.mu is held.
+// taken returns the channel of a busy key, or nil if there is none. m.mu is held.
 func (m *memory) taken(keys []string) chan struct{} {
 	for _, key := range keys {
 		if other := m.busy[key]; other != nil {

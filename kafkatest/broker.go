@@ -16,16 +16,16 @@ import (
 // host:port addresses, separated by commas.
 const BrokersVariable = "EVENTBUS_TEST_BROKERS"
 
-// NewBroker returns a cluster of one broker inside the process, which speaks the
-// Kafka protocol over loopback connections: everything but a real Kafka.
+// NewBroker returns a cluster of one broker inside the process, which speaks the Kafka
+// protocol over loopback connections. Only the server is not the real one.
 //
 // In a testing/synctest bubble the connections are in memory, which lets the
 // bubble's clock advance: sessions, heartbeats and backoffs take no time. Other
 // clients can't use the addresses of Brokers then.
 func NewBroker(t testing.TB) *Cluster {
 	t.Helper()
-	// In a bubble a socket would never let the clock run: the broker then has
-	// pipes.
+	// A socket would keep a bubble's clock from advancing, so the broker uses
+	// in-memory connections there.
 	_, bubble := deadlineOf(t)
 	broker, err := embedded.Start(embedded.Config{InProcess: bubble})
 	if err != nil {
@@ -60,8 +60,7 @@ func Open(t testing.TB, brokers ...string) *Cluster {
 // at once.
 func overBrokers(t testing.TB, environment string, brokers []string, network *network) *Cluster {
 	t.Helper()
-	// All connections of all buses pass through network, so Disconnect ends them
-	// all.
+	// All buses dial through network, so that Disconnect can end every connection.
 	config := kafka.Config{Brokers: brokers, Dial: network.dial}
 	if err := config.Validate(); err != nil {
 		t.Fatalf("kafkatest: %v", err)

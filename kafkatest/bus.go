@@ -14,10 +14,9 @@ import (
 
 // Bus returns a bus on the cluster. It is not started yet; the test's Cleanup closes
 // it. The bus creates topics, retries a failed event twice without delay, has no
-// circuit breakers, and logs warnings to the test. Its Service is the test's name:
-// the buses of one test are members of one group, like instances of one service.
-// Each adjust function changes the configuration before the bus is made, after the
-// functions before it.
+// circuit breakers, and logs warnings to the test. Its Service is the test's name: the
+// buses of one test are members of one group, like instances of one service. The
+// adjust functions change the configuration, in order, before the bus is made.
 func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.Bus {
 	t.Helper()
 	log := &testLog{t: t}
@@ -39,7 +38,7 @@ func (c *Cluster) Bus(t testing.TB, adjust ...func(*eventbus.Config)) *eventbus.
 		t.Fatalf("kafkatest: %v", err)
 	}
 	t.Cleanup(func() {
-		// The test's context has ended in a Cleanup.
+		// t.Context has already ended in a Cleanup.
 		ctx, cancel := context.WithTimeout(context.Background(), closing)
 		defer cancel()
 		if err := bus.Close(ctx); err != nil {
@@ -64,7 +63,7 @@ func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *e
 	if err := bus.Start(ctx); err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
-	// bus.Start returns when the group is joined, which may be before it has
+	// bus.Start returns when the group is joined, which may be before the members have
 	// partitions.
 	c.await(t, "the partitions are not assigned", c.unassigned)
 	return bus
@@ -84,8 +83,8 @@ func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events .
 		c.mu.Unlock()
 		t.Cleanup(func() {
 			c.mu.Lock()
-			// The bus closes with this test, which may be a subtest of the
-			// cluster's.
+			// The bus closes with t, which may be a subtest of the test that made the
+			// cluster.
 			c.publisher = nil
 			c.mu.Unlock()
 		})
@@ -97,12 +96,12 @@ func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events .
 	}
 }
 
-// maxService bounds the bytes of a service's name: dead-letter topics have topic
-// and group in their names, which Kafka limits.
+// maxService bounds a service's name, in bytes: the name of a dead-letter topic
+// contains the topic and the group, and Kafka limits its length.
 const maxService = 60
 
-// serviceName returns a service's name made of a test's. Its end is kept, since
-// subtests differ there.
+// serviceName derives a service's name from a test's. A long name loses its beginning,
+// since subtests differ at the end.
 func serviceName(test string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -116,8 +115,8 @@ func serviceName(test string) string {
 	return name[max(len(name)-maxService, 0):]
 }
 
-// testLog writes to the test's log until the test ends: a line of a goroutine that
-// was abandoned would panic after that.
+// testLog writes to the test's log until the test ends. Writing later, as an abandoned
+// goroutine may, would panic.
 type testLog struct {
 	mu    sync.Mutex
 	t     testing.TB

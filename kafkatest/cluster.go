@@ -15,7 +15,7 @@ import (
 // Cluster is a cluster for one test, and a record of what the test's buses did on it.
 // It is safe for concurrent use. The Cleanup of the test that made it closes it.
 type Cluster struct {
-	// transport is the cluster's own; buses get links to it.
+	// transport is the cluster's own; each bus gets a link to it.
 	transport transport.Transport
 	// memory is nil for brokers, network and brokers are nil in memory.
 	memory  *memory.Cluster
@@ -27,30 +27,32 @@ type Cluster struct {
 
 	// mu guards the fields below, except links.
 	mu sync.Mutex
-	// buses are all that were made on the cluster, closed ones too.
+	// buses are all buses of the cluster, including closed ones.
 	buses []*eventbus.Bus
 	links links
-	// handled are the events that handlers finished, in that order.
+	// handled has the events that handlers handled, in the order in which they
+	// finished.
 	handled []handling
 	// publisher is the bus of Publish, nil while there is none.
 	publisher *eventbus.Bus
 	// raw is the producer of Produce, nil before its first use.
 	raw transport.Producer
-	// returned has the dead letters that Redeliver has brought back.
+	// returned has the dead letters that Redeliver has sent back.
 	returned map[transport.Position]bool
 	// misuses are reported by the next wait of the test.
 	misuses misuses
 
-	// These are the faults in force. Their slices are replaced and never changed.
+	// The slices of faults in force are replaced, never modified.
 	publishFaults, handlerFaults faults
-	// changed is closed by the next change, and replaced.
+	// changed is closed and replaced at each change.
 	changed chan struct{}
 }
 
 // testEnvironment is the Environment of a test's buses: topics begin with "test.".
 const testEnvironment = "Test"
 
-// closing bounds what a Cleanup waits for.
+// closing bounds each wait of a Cleanup, and each call that a test makes to the
+// cluster.
 const closing = 10 * time.Second
 
 // NewMemory returns a cluster in memory: no sockets, no waiting, and the same order of
@@ -61,7 +63,7 @@ func NewMemory(t testing.TB) *Cluster {
 	return newCluster(t, &Cluster{transport: m, memory: m, environment: testEnvironment})
 }
 
-// newCluster completes c and ends it with the test.
+// newCluster initializes c, and closes it when the test ends.
 func newCluster(t testing.TB, c *Cluster) *Cluster {
 	c.links.live = make(map[any]membership)
 	c.links.topics = make(map[string]struct{})
@@ -146,7 +148,7 @@ type written chan error
 // Done implements transport.Completion.
 func (w written) Done(_ transport.Position, err error) { w <- err }
 
-// signal wakes those that wait for a change.
+// signal wakes the goroutines that wait for a change.
 func (c *Cluster) signal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,16 +156,15 @@ func (c *Cluster) signal() {
 	c.changed = make(chan struct{})
 }
 
-// next returns a channel that the next change closes. It is taken before looking,
-// so that no change in between is missed.
+// next returns a channel that the next change closes. Callers get it before they look
+// at the cluster, so that they miss no change.
 func (c *Cluster) next() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed
 }
 
-// names reports whether a topic's full name is that of a declaration, in any
-// environment.
+// names reports whether full is the topic's name in any environment.
 func names[T any](full string, topic *eventbus.Topic[T]) bool {
 	if d := topic.Declaration(); d.Address != "" {
 		return d.Named(full)

@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
-// complaints is a test that notes its failures, so that they can be looked at.
+// complaints is a testing.TB that keeps the messages of its failures.
 type complaints struct {
 	testing.TB
 	text string
@@ -31,7 +31,7 @@ func (c *complaints) Fatalf(format string, args ...any) {
 
 func (c *complaints) FailNow() { runtime.Goexit() }
 
-// complain runs f, which may end with Fatalf, and returns what it complained of.
+// complain runs f, which may call Fatalf, and returns the messages of its failures.
 func complain(t *testing.T, f func(testing.TB)) string {
 	c := &complaints{TB: t}
 	ended := make(chan struct{})
@@ -69,7 +69,7 @@ func TestDifferencesShow(t *testing.T) {
 	}
 }
 
-// A cluster that does not come to rest: Settle says what it waits for.
+// If a cluster does not come to rest, Settle says what it waits for.
 func TestSettleSaysWhatIsNotFinished(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare   func(*testing.T, *kafkatest.Cluster)
@@ -97,7 +97,7 @@ func TestSettleSaysWhatIsNotFinished(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(release)
-		}, "finished up to offset 0 of 2, 0 events in hand"},
+		}, "finished up to offset 0 of 2, 0 events held"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

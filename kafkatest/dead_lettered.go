@@ -11,14 +11,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// DeadLetter is an event in a dead-letter topic, or a record there that is not one.
+// DeadLetter is a record in a dead-letter topic, and the event in it if there is one.
 type DeadLetter[T any] struct {
 	// Event is the event. If it can't be read, Err says why, Event is zero, and
 	// the bytes are in Record.
 	Event T
 	Err   error
-	// Reason is why it is here: malformed, undecodable, unknown-type, permanent
-	// or exhausted. Error is the text of the last attempt's error.
+	// Reason is why it was dead-lettered: malformed, undecodable, unknown-type,
+	// permanent or exhausted. Error is the text of the last attempt's error.
 	Reason string
 	Error  string
 	// Attempts is how often Group tried it.
@@ -74,9 +74,8 @@ func (c *Cluster) chosenLetters() map[string]bool {
 	return chosen
 }
 
-// lettersOf reports whether a topic's full name is that of a declaration's dead
-// letters, of whichever group: {topic}.{group}.dlq, where a group's name may have
-// dots.
+// lettersOf reports whether full is the default name of the topic's dead-letter topic,
+// for any group: {topic}.{group}.dlq, where a group's name may have dots.
 func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {
 	source, ok := strings.CutSuffix(full, naming.DeadSuffix)
 	for ok && !names(source, topic) {
@@ -90,7 +89,7 @@ func lettersOf[T any](full string, topic *eventbus.Topic[T]) bool {
 // readLetter reads a dead letter; ours is false if it is of another type.
 func readLetter[T any](topic *eventbus.Topic[T], r *transport.Record) (l DeadLetter[T], ours bool) {
 	parsed, _ := letter.Read(r) // what can't be read stays zero
-	// An unreadable letter is shown as well: the test wants to see it.
+	// Even an unreadable letter is returned, so that the test sees it.
 	l = DeadLetter[T]{
 		Reason: parsed.Reason, Error: parsed.Error, Attempts: parsed.Attempts, Group: parsed.Group,
 		Origin: transport.Position{Partition: parsed.Source, Offset: parsed.SourceOffset},

@@ -10,17 +10,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// shown is an event as a failure message shows it, and as two are compared: in its
-// encoded form, where the monotonic clock of a time makes no difference.
+// shown is the form of an event that is compared and printed: its encoding, which has
+// no monotonic clock readings.
 type shown struct {
-	// key is the beginning of the line; empty for an event without one.
+	// key is the prefix of the printed line, empty for an event without a key.
 	key string
-	// data is the encoded event, for people where it is not text.
+	// data is the encoded event, made readable if it is not text.
 	data string
 }
 
-// compare fails the test where events differ, key by key: between keys no order is
-// promised.
+// compare fails the test if the events differ, key by key: there is no order between
+// keys.
 func compare[T any](t testing.TB, what string, topic *eventbus.Topic[T], got, want []T) {
 	t.Helper()
 	keys, gotOf, wantOf := byKey(t, topic, got, want)
@@ -43,8 +43,8 @@ func compare[T any](t testing.TB, what string, topic *eventbus.Topic[T], got, wa
 	}
 }
 
-// byKey groups both sides by key. keys are in the order in which they are wanted,
-// then in that in which they came.
+// byKey groups both sides by key. keys lists those of want first, then the others of
+// got, each in order.
 func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys []string, gotOf, wantOf map[string][]string) {
 	t.Helper()
 	gotOf, wantOf = make(map[string][]string), make(map[string][]string)
@@ -52,7 +52,7 @@ func byKey[T any](t testing.TB, topic *eventbus.Topic[T], got, want []T) (keys [
 		for _, event := range events {
 			s := show(t, topic, event)
 			if gotOf[s.key] == nil && wantOf[s.key] == nil {
-				// A key that neither side has had yet.
+				// The key is new to both sides.
 				keys = append(keys, s.key)
 			}
 			to[s.key] = append(to[s.key], s.data)
@@ -77,14 +77,14 @@ func show[T any](t testing.TB, topic *eventbus.Topic[T], event T) (s shown) {
 	case utf8.Valid(data):
 		s.data = string(data)
 	default:
-		// The bytes decide which events are equal; the value is for people.
+		// The value is there to be read; the bytes decide whether events are equal.
 		s.data = fmt.Sprintf("%+v [%x]", event, data)
 	}
 	return s
 }
 
-// encoded returns the same bytes for equal events: a codec around another may
-// encrypt, or keep the data elsewhere.
+// encoded returns the same bytes for equal events. It bypasses a codec that wraps
+// another, which may encrypt or store the data elsewhere.
 func encoded[T any](topic *eventbus.Topic[T], event T) ([]byte, error) {
 	if s := &topic.Declaration().Samples; s.Wrapped {
 		return s.Encode(&event)
@@ -96,16 +96,16 @@ func encoded[T any](topic *eventbus.Topic[T], event T) ([]byte, error) {
 	return e.Data, nil
 }
 
-// Bounds of a difference: in cells of the table that finds it, and in lines.
+// Bounds of a difference: cells of the table that computes it, and lines of output.
 const (
 	maxCells = 1 << 20
 	maxLines = 40
 )
 
-// difference returns a line for each event, by the longest common subsequence of
-// what lies between a common beginning and a common end.
+// difference returns a line for each missing and each extra event. It strips the
+// common beginning and end, and finds the longest common subsequence of the rest.
 func difference(got, want []string) string {
-	// Most events are alike, and the work of between is the product of both sides.
+	// Most events are equal, and the cost of between is the product of both lengths.
 	start := 0
 	for start < min(len(got), len(want)) && got[start] == want[start] {
 		start++
@@ -127,7 +127,8 @@ type lines struct {
 	n int
 }
 
-// line adds a line; the first one too many adds an ellipsis.
+// line adds a line. The first one past maxLines becomes an ellipsis, and the rest are
+// dropped.
 func (b *lines) line(mark, text string) {
 	if b.n++; b.n <= maxLines {
 		b.WriteString("\n    " + mark + " " + text)
@@ -143,9 +144,9 @@ func (b *lines) alike(n int) {
 	}
 }
 
-// between adds what differs, in the order of both sides.
+// between adds the missing, extra and common events, in order.
 func (b *lines) between(got, want []string) {
-	// Neither side is empty here.
+	// The product is over the bound, so neither side is empty.
 	if len(got)*len(want) > maxCells {
 		b.line("-", want[0])
 		b.line("+", got[0])
@@ -167,8 +168,7 @@ func (b *lines) between(got, want []string) {
 			}
 		}
 	}
-	// Where both ways are as long, what is missing is shown before what is there
-	// instead.
+	// On a tie, the missing event is shown before the one in its place.
 	i, j := 0, 0
 	for i < len(want) || j < len(got) {
 		switch {

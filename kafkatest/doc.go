@@ -22,10 +22,10 @@
 // wrong in production. Package [github.com/eventbus-go/eventbus/kafkatest/check]
 // does so at random and judges the outcome.
 //
-// What a bus lends to a handler expires with the handler, on every cluster: an
-// envelope that the handler kept reads "used after release", and one that it wrote
-// to fails the test. A handler that calls t.FailNow, or runtime.Goexit in any other
-// way, fails the test at the test's next wait, which names the line of the call.
+// What a bus lends to a handler expires when the handler returns, on every cluster: an
+// envelope that the handler kept reads "used after release", and one that it wrote to
+// fails the test. A handler that calls t.FailNow, or runtime.Goexit in any other way,
+// fails the test at the test's next wait, which names the line of the call.
 //
 // Everything ends with the test, by its Cleanup. In memory and on NewBroker
 // everything also works inside a testing/synctest bubble, where an hour of backoff

@@ -50,8 +50,8 @@ func (t *trial) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// A test publishes, waits until all has been dealt with, and says what should have
-// become of it: no broker, no sleeping, no polling.
+// A test publishes, waits until all events have been dealt with, and states what
+// should have become of them: no broker, no sleeping, no polling.
 func Example() {
 	TestOrders := func(t testing.TB) { // func TestOrders(t *testing.T)
 		cluster := kafkatest.NewMemory(t)
@@ -67,7 +67,7 @@ func Example() {
 	// Output: exhausted after 3 attempts: retries exhausted: the amount is negative
 }
 
-// What an assertion says shows the difference, key by key.
+// A failed assertion shows the difference, key by key.
 func ExampleHandled() {
 	try(func(t testing.TB) {
 		cluster := kafkatest.NewMemory(t)
@@ -84,8 +84,7 @@ func ExampleHandled() {
 	//     + {"orderId":"a","amount":2}
 }
 
-// An event that was dead-lettered comes back to the group when what broke its
-// handler has been mended.
+// Once the cause is fixed, a dead-lettered event goes back to the group.
 func ExampleRedeliver() {
 	try(func(t testing.TB) {
 		cluster := kafkatest.NewMemory(t)
@@ -107,7 +106,7 @@ func ExampleRedeliver() {
 	// handled: [{a 1} {a 2}]
 }
 
-// A handler whose work must not be done twice is shown the same event twice.
+// A handler that must not do its work twice gets the same event twice.
 func ExampleDuplicate() {
 	try(func(t testing.TB) {
 		cluster := kafkatest.NewMemory(t)
@@ -122,7 +121,7 @@ func ExampleDuplicate() {
 	// Output: charged 1
 }
 
-// A publisher's failure, and what the service makes of it.
+// A publisher fails, and the test shows how the service reacts.
 func ExampleFailPublishes() {
 	try(func(t testing.TB) {
 		cluster := kafkatest.NewMemory(t)

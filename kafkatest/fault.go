@@ -6,18 +6,19 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// fault refuses some of the events on some topics, with an error that is not nil.
+// fault refuses some of the events on some topics.
 type fault struct {
-	// refuse returns the error for an event, nil for one that it lets pass.
+	// concerns reports whether the fault applies to a topic, by its full name.
 	concerns func(topic string) bool
-	refuse   func(*eventbus.Envelope) error
+	// refuse returns the error for an event, or nil to let it pass.
+	refuse func(*eventbus.Envelope) error
 }
 
-// faults are the faults of one kind that are in force, in the order of their
-// beginning.
+// faults are the faults of one kind that are in force, oldest first.
 type faults []*fault
 
-// begin puts a fault into force until stop is called, which may be more than once.
+// begin puts a fault into force until stop is called. stop may be called more than
+// once.
 func (c *Cluster) begin(kind *faults, f *fault) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -30,15 +31,15 @@ func (c *Cluster) begin(kind *faults, f *fault) (stop func()) {
 	}
 }
 
-// inForce returns the faults of a kind, to be asked without the lock: they call
-// code of the test, which may begin or stop faults.
+// inForce returns the faults of a kind. They are called without the lock, since they
+// run code of the test, which may begin or stop faults.
 func (c *Cluster) inForce(kind *faults) faults {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return *kind
 }
 
-// meets returns the first error that a fault has for an event on a topic.
+// meets returns the first error of a fault for an event on the topic of that name.
 func (fs faults) meets(name string, e *eventbus.Envelope) error {
 	for _, f := range fs {
 		if f.concerns(name) {
@@ -50,10 +51,10 @@ func (fs faults) meets(name string, e *eventbus.Envelope) error {
 	return nil
 }
 
-// FailPublishes makes publishing fail for the events of a topic for which fail
-// returns an error: they are not written, and their publisher gets that error. fail
-// is called from several goroutines at once. The publishing circuit breaker does
-// not count these failures; it counts those of (*Cluster).Disconnect.
+// FailPublishes makes publishing fail for the events of a topic for which fail returns
+// an error: they are not written, and their publisher gets that error. fail is called
+// from several goroutines at once. The publishing circuit breaker does not count these
+// failures; it does count those that Disconnect causes.
 func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.publishFaults, &fault{
 		concerns: func(name string) bool { return names(name, topic) },
@@ -61,8 +62,8 @@ func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) err
 	})
 }
 
-// FailDeadLetters makes writing dead letters fail for the events of a topic for
-// which fail returns an error: their keys wait. fail is called from several
+// FailDeadLetters makes writing dead letters fail for the events of a topic for which
+// fail returns an error: the keys of these events wait. fail is called from several
 // goroutines at once.
 func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.publishFaults, &fault{
@@ -83,8 +84,8 @@ func FailHandlers[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) erro
 	})
 }
 
-// refusal returns a function that asks fail about the events of a topic's type.
-// Events that can't be decoded pass: fail has no value to judge.
+// refusal returns a function that calls fail for the events of the topic's type.
+// Events that can't be decoded pass: there is no value to call it with.
 func refusal[T any](topic *eventbus.Topic[T], fail func(T) error) func(*eventbus.Envelope) error {
 	return func(e *eventbus.Envelope) error {
 		if e.Tombstone || e.Type != topic.Type() {

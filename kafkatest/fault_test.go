@@ -15,7 +15,7 @@ import (
 
 var errInjected = errors.New("injected")
 
-// once fails the first time that it is asked.
+// once returns a function that fails on its first call only.
 func once() func(orderPlaced) error {
 	var asked atomic.Bool
 	return func(orderPlaced) error {
@@ -81,7 +81,7 @@ func TestFailHandlersAndRedeliver(t *testing.T) {
 	})
 }
 
-// What came back fails again, and its second dead letter tells so.
+// A redelivered event that fails again becomes a second dead letter.
 func TestRedeliveryFailsAgain(t *testing.T) {
 	cluster := kafkatest.NewMemory(t)
 	kafkatest.FailHandlers(cluster, placed, func(orderPlaced) error { return eventbus.Permanent(errInjected) })
@@ -156,7 +156,7 @@ func TestHoldPartition(t *testing.T) {
 			handled <- e
 			return nil
 		}))
-		release := kafkatest.HoldPartition(t, cluster, placed, 2) // that of "b"
+		release := kafkatest.HoldPartition(t, cluster, placed, 2) // the partition of "b"
 		kafkatest.Publish(t, cluster, placed, orderPlaced{"b", 1}, orderPlaced{"a", 1})
 		time.Sleep(time.Hour)
 		if n := len(handled); n != 1 || <-handled != (orderPlaced{"a", 1}) {
@@ -172,7 +172,7 @@ func TestHoldPartition(t *testing.T) {
 	}
 }
 
-// What is published while the brokers are away waits for them.
+// Events published while the brokers are disconnected wait for them.
 func TestDisconnect(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) *kafkatest.Cluster{"Memory": kafkatest.NewMemory, "Broker": kafkatest.NewBroker} {
 		t.Run(name, func(t *testing.T) {

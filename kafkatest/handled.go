@@ -14,8 +14,8 @@ type handling struct {
 	envelope *eventbus.Envelope
 }
 
-// record is the middleware that notes which events were handled, and misuses by
-// handlers. The bus uses it first, so it is the outermost.
+// record is the outermost middleware of every bus. It notes which events were handled,
+// and how handlers misused what they got.
 func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 	return func(ctx context.Context, d *eventbus.Delivery) error {
 		err := c.injected(d)
@@ -23,8 +23,8 @@ func (c *Cluster) record(next eventbus.Handler) eventbus.Handler {
 		if err == nil {
 			err = c.lending(ctx, d, next)
 		}
-		// Marks of a batch say which events failed; of a single event there is
-		// nothing else to mark, and an error that marks none has failed them all.
+		// In a batch, a BatchError marks the events that failed. An error that marks
+		// none, or of a single event, fails them all.
 		failed, _ := errtree.Alone[*eventbus.BatchError](err)
 		if err == nil || len(d.Events) > 1 && marksAny(failed, len(d.Events)) {
 			c.note(d, failed)
@@ -44,7 +44,7 @@ func marksAny(failed *eventbus.BatchError, n int) bool {
 	return false
 }
 
-// lending calls the handler with envelopes that end when it does.
+// lending calls the handler with envelopes that expire when it returns.
 func (c *Cluster) lending(ctx context.Context, d *eventbus.Delivery, next eventbus.Handler) error {
 	// returned stays false if the handler panics or ends its goroutine.
 	returned := false
@@ -60,8 +60,7 @@ func (c *Cluster) lending(ctx context.Context, d *eventbus.Delivery, next eventb
 	return err
 }
 
-// injected returns the error of FailHandlers for an attempt, nil if no fault
-// concerns it.
+// injected returns the error that FailHandlers causes for an attempt, or nil.
 func (c *Cluster) injected(d *eventbus.Delivery) error {
 	faults := c.inForce(&c.handlerFaults)
 	for _, e := range d.Events {
@@ -72,8 +71,8 @@ func (c *Cluster) injected(d *eventbus.Delivery) error {
 	return nil
 }
 
-// sourceOf returns the topic that an event was published on, also if it came back
-// through a retry topic.
+// sourceOf returns the topic that an event was first published on, even if it came
+// back through a retry topic.
 func sourceOf(e *eventbus.Envelope) string {
 	if e.Redeliveries > 0 {
 		return e.Origin.Topic
@@ -81,12 +80,11 @@ func sourceOf(e *eventbus.Envelope) string {
 	return e.Topic
 }
 
-// note keeps the events that an attempt handled: of a batch with failed events
-// those that are not marked.
+// note keeps the events that an attempt handled: those that failed does not mark.
 func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 	var done []handling
 	for i, e := range d.Events {
-		// A nil BatchError marks none.
+		// A nil BatchError marks no event.
 		if failed.Of(i) == nil {
 			done = append(done, handling{d.Group, e.Clone()})
 		}
@@ -96,10 +94,10 @@ func (c *Cluster) note(d *eventbus.Delivery, failed *eventbus.BatchError) {
 	c.mu.Unlock()
 }
 
-// Handled returns the events of a topic for which a handler returned nil, in the
-// order in which it did. An event that two groups handled is there twice, and so is
-// one that was repeated. Events of another version count as that version's, even
-// if Upcast converts them. Handled does not wait: call Settle first.
+// Handled returns the events of a topic for which a handler returned nil, in the order
+// of these returns. An event that two groups handled, or that was handled again,
+// appears twice. Events of another version count as that version's, even if Upcast
+// converts them. Handled does not wait: call Settle first.
 //
 // With events to compare with, it fails the test unless exactly these were handled.
 // The order counts within a key, not between keys.

@@ -70,7 +70,7 @@ func TestMalformedAndSkipped(t *testing.T) {
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		cluster.Start(t, eventbus.On(placed, check))
 		name := placed.In(cluster.Environment())
-		kafkatest.Publish(t, cluster, paid, orderPaid{"a"}) // of a type that nobody handles
+		kafkatest.Publish(t, cluster, paid, orderPaid{"a"}) // nobody handles this type
 		cluster.Produce(t, transport.Record{Topic: name, Partition: 1, Key: []byte("k"), Value: []byte("not an event")})
 		cluster.Settle(t)
 		letters := kafkatest.DeadLettered(t, cluster, placed)
@@ -134,8 +134,8 @@ func TestInBubble(t *testing.T) {
 	})
 }
 
-// The Kafka protocol works under fake time as well, also twice in a process: what
-// is kept over a bubble's end, and what is finalized after it, must not belong to it.
+// The Kafka protocol works under fake time too, even several times in a process:
+// nothing that outlives a bubble, or is finalized after it, may belong to it.
 func TestBrokerInBubble(t *testing.T) {
 	for _, compression := range []string{"none", "zstd", "zstd"} {
 		t.Run(compression, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestBrokerInBubble(t *testing.T) {
 	}
 }
 
-// An error that marks no event of its batch has failed all of them, as the bus reads it.
+// An error that marks no event of its batch fails all of them.
 func TestBatchErrorWithoutMarks(t *testing.T) {
 	for name, err := range map[string]error{"empty": new(eventbus.BatchError), "nil": (*eventbus.BatchError)(nil), "beyond": eventbus.StoppedAt(9, errNegative)} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +193,8 @@ func TestBatchErrorWithoutMarks(t *testing.T) {
 	}
 }
 
-// What waits for a full batch, or for its turn within a rate limit, comes by time alone.
+// Settle waits for events that only time can bring: those that wait for a full batch
+// or a rate limit.
 func TestSettleWaitsForBatchesAndLimits(t *testing.T) {
 	for name, options := range map[string][]eventbus.SubscribeOption{
 		"batch": {eventbus.BatchSize(10), eventbus.BatchWait(time.Minute)},

@@ -9,12 +9,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// What a bus lends to handlers is overwritten here as soon as it is due, on every
-// kind of cluster: records at their batch's Release, envelopes when the handler
-// returns. A handler that keeps them reads lease.Words, in the first test.
+// What a bus lends to handlers is overwritten as soon as it expires, on every kind of
+// cluster: records at their batch's Release, envelopes when the handler returns. A
+// handler that keeps them reads lease.Words from the first test on.
 
-// lendBatches moves the records of batches into memory of their own, which the
-// batch's Release overwrites before the driver's.
+// lendBatches copies the records of batches. A batch's Release overwrites the copies
+// before it calls the driver's Release.
 func (c *Cluster) lendBatches(batches []transport.Batch) {
 	for i := range batches {
 		b := &batches[i]
@@ -30,9 +30,9 @@ func (c *Cluster) lendBatches(batches []transport.Batch) {
 	}
 }
 
-// lendEnvelopes replaces a delivery's envelopes by copies, for one attempt.
-// takeBack ends that: it overwrites the copies and puts the delivery's own
-// envelopes back, for the next attempt.
+// lendEnvelopes replaces a delivery's envelopes by copies for one attempt. takeBack
+// overwrites the copies and restores the delivery's own envelopes for the next
+// attempt.
 func (c *Cluster) lendEnvelopes(d *eventbus.Delivery) (takeBack func()) {
 	own := make([]*eventbus.Envelope, len(d.Events))
 	copies := make([]eventbus.Envelope, len(d.Events))
@@ -54,8 +54,7 @@ func (c *Cluster) lendEnvelopes(d *eventbus.Delivery) (takeBack func()) {
 		}
 		for i := range copies {
 			e := &copies[i]
-			// Strings can't be overwritten in place, so a handler that kept the
-			// envelope reads these.
+			// The strings' memory can't be overwritten, so the fields are replaced.
 			e.ID, e.Source, e.Type, e.Subject, e.Topic = lease.Words, lease.Words, lease.Words, lease.Words, lease.Words
 			e.Partition, e.Offset, e.Time, e.Timestamp = -1, -1, time.Time{}, time.Time{}
 		}
@@ -63,7 +62,7 @@ func (c *Cluster) lendEnvelopes(d *eventbus.Delivery) (takeBack func()) {
 	}
 }
 
-// linkedReader lends the records that it reads.
+// linkedReader is a reader that lends its records.
 type linkedReader struct {
 	transport.Reader
 	cluster *Cluster

@@ -12,16 +12,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// link is the cluster's transport as each bus gets it. Its Close ends nothing,
-// since a bus closes its transport and the cluster outlives it. It notes what
-// Settle has to look at.
+// link is the transport that each bus gets. It notes what Settle has to look at. Its
+// Close does nothing, since a bus closes its transport and the cluster outlives the
+// bus.
 type link struct {
 	transport.Transport
 	cluster *Cluster
 }
 
-// links holds what all links of a cluster noted. It has a lock of its own, apart from
-// the cluster's.
+// links holds what all links of a cluster noted. It has its own lock.
 type links struct {
 	mu sync.Mutex
 	// live has consumers and producers that are not closed, by *linkedConsumer or
@@ -37,7 +36,7 @@ type membership struct {
 	topics []string
 }
 
-// add notes a consumer or producer that was made.
+// add notes a new consumer or producer.
 func (l *links) add(owner any, m membership) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,14 +46,14 @@ func (l *links) add(owner any, m membership) {
 	}
 }
 
-// remove forgets one that is closed.
+// remove forgets a closed consumer or producer.
 func (l *links) remove(owner any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.live, owner)
 }
 
-// used notes a topic that was produced to.
+// used notes that a topic was produced to.
 func (l *links) used(topic string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +78,7 @@ func (l *links) groups() map[string][]string {
 	defer l.mu.Unlock()
 	topics := make(map[string]map[string]struct{})
 	for _, m := range l.live {
-		// A producer has no group, and no topics either.
+		// A producer has neither group nor topics.
 		if m.group != "" && topics[m.group] == nil {
 			topics[m.group] = make(map[string]struct{})
 		}
@@ -99,7 +98,7 @@ func (l *links) producers() (live []*linkedProducer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for owner := range l.live {
-		// Collected under the lock and flushed without it: Flush waits for brokers.
+		// Callers flush them without the lock: Flush waits for brokers.
 		if p, ok := owner.(*linkedProducer); ok {
 			live = append(live, p)
 		}
@@ -110,8 +109,8 @@ func (l *links) producers() (live []*linkedProducer) {
 // Close leaves the cluster open.
 func (l *link) Close(context.Context) error { return nil }
 
-// Transactor returns a transactor of the cluster, or an error if its transport has
-// none.
+// Transactor returns a transactor of the cluster, or an error if its transport has no
+// transactions.
 func (l *link) Transactor(ctx context.Context, id string, config transport.ProducerConfig) (transport.Transactor, error) {
 	t, ok := l.Transport.(transport.Transactional)
 	if !ok {
@@ -120,7 +119,7 @@ func (l *link) Transactor(ctx context.Context, id string, config transport.Produ
 	return t.Transactor(ctx, id, config)
 }
 
-// NewProducer returns a producer that FailPublishes concerns and Settle flushes.
+// NewProducer returns a producer that FailPublishes applies to and Settle flushes.
 func (l *link) NewProducer(config transport.ProducerConfig) (transport.Producer, error) {
 	p, err := l.Transport.NewProducer(config)
 	if err != nil {
@@ -156,7 +155,7 @@ func (l *link) NewReader(config transport.ReaderConfig) (transport.Reader, error
 	return &linkedReader{r, l.cluster}, nil
 }
 
-// Watch is called by eventbus.New: Settle and Handled know the bus from then on.
+// Watch adds a bus to those that Settle and Handled include. eventbus.New calls it.
 func (l *link) Watch(bus *eventbus.Bus) {
 	c := l.cluster
 	if err := bus.Use(c.record); err != nil {
@@ -176,12 +175,12 @@ type linkedProducer struct {
 // Produce implements transport.Producer. A refused record never reaches the log.
 func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done transport.Completion) error {
 	p.cluster.links.used(r.Topic)
-	// Decoding costs something, so it is done only while a fault is in force.
+	// Records are decoded only while a fault is in force.
 	if faults := p.cluster.inForce(&p.cluster.publishFaults); len(faults) > 0 {
 		if e := envelopeOf(p.cluster.formOf(r.Topic), r); e != nil {
 			if err := faults.meets(r.Topic, e); err != nil {
-				// As the driver does: a refusal is an outcome, not an error of
-				// Produce.
+				// Like the driver, Produce reports a refusal to done, not as its own
+				// error.
 				done.Done(transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: -1}, err)
 				return nil
 			}
@@ -192,7 +191,7 @@ func (p *linkedProducer) Produce(ctx context.Context, r *transport.Record, done 
 
 // Close implements transport.Producer.
 func (p *linkedProducer) Close(ctx context.Context) error {
-	// Only after Close: what it still writes is to be settled too.
+	// It is removed only after Close, since Settle must flush what Close still writes.
 	defer p.cluster.links.remove(p)
 	return p.Producer.Close(ctx)
 }

@@ -11,8 +11,7 @@ import (
 )
 
 // readLog reads a topic from its first to its last offset, without a group. It uses
-// another client than the bus's own, so that what it finds is what any client
-// finds.
+// another client than the bus, so it sees what any client sees.
 func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record, error) {
 	infos, err := c.transport.Admin().Topics(ctx, topic)
 	if err != nil {
@@ -28,7 +27,7 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 	}
 	from := make(map[int32]kgo.Offset)
 	for p, end := range ends {
-		// An empty partition would never bring the record that ends the loop below.
+		// The loop below would wait for an empty partition's last record without end.
 		if starts[p] < end {
 			from[p.Partition] = kgo.NewOffset().At(starts[p])
 		}
@@ -36,7 +35,7 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 	if len(from) == 0 {
 		return nil, nil
 	}
-	// Control records take offsets too: seen, they tell where the reader is.
+	// Control records have offsets too, and may be the last ones of a partition.
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.network.reach),
 		kgo.WithDecompressor(codecs{kgo.DefaultDecompressor()}), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
@@ -53,8 +52,8 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			end := ends[transport.Partition{Topic: topic, Partition: r.Partition}]
-			// What was published since has offsets from end on: it ends a partition as well, and
-			// is left out.
+			// Records from end on were published since. One of them also shows that
+			// the partition is read, and is left out.
 			if r.Offset >= end-1 {
 				delete(from, r.Partition)
 			}
@@ -66,8 +65,7 @@ func (c *Cluster) readLog(ctx context.Context, topic string) ([]transport.Record
 	return merged(logs), nil
 }
 
-// recordOf converts a record of the other client. Its memory is not reused by
-// anyone.
+// recordOf converts a record of the other client, which does not reuse its memory.
 func recordOf(r *kgo.Record) transport.Record {
 	out := transport.Record{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch,
@@ -79,8 +77,8 @@ func recordOf(r *kgo.Record) transport.Record {
 	return out
 }
 
-// merged returns the records of all partitions, each in its order, by time over
-// partitions.
+// merged merges the records of all partitions by time, and keeps each partition's
+// order.
 func merged(logs [][]transport.Record) (all []transport.Record) {
 	for {
 		logs = slices.DeleteFunc(logs, func(l []transport.Record) bool { return len(l) == 0 })

@@ -5,10 +5,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// zstdDecoder is used by DecodeAll alone, which is safe for concurrent use. It
-// holds a channel, which is made here, outside any testing/synctest bubble: one
-// that the reader's own pool made in a bubble is closed by its finalizer, after
-// the bubble's end, and that ends the process.
+// zstdDecoder is used through DecodeAll only, which is safe for concurrent use. It
+// holds a channel, so it is made here, outside any testing/synctest bubble. The
+// client's own pool would make it inside the bubble and close it in a finalizer after
+// the bubble's end, which crashes the process.
 var zstdDecoder = func() *zstd.Decoder {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
@@ -17,7 +17,7 @@ var zstdDecoder = func() *zstd.Decoder {
 	return d
 }()
 
-// codecs decompresses batches, in bubbles too.
+// codecs decompresses batches, inside bubbles too.
 type codecs struct{ kgo.Decompressor }
 
 // Decompress implements kgo.Decompressor.

@@ -28,7 +28,7 @@ var (
 
 var errNegative = errors.New("the amount is negative")
 
-// check refuses negative amounts, each time it is asked.
+// check is a handler that always refuses negative amounts.
 func check(_ context.Context, e orderPlaced) error {
 	if e.Amount < 0 {
 		return errNegative

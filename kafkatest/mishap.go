@@ -9,9 +9,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Duplicate writes an event of a topic again: it copies the event's newest record to
-// the end of its partition, with the same id, as a producer does that retries without
-// being idempotent. The test fails if the event was never published.
+// Duplicate writes an event of a topic again, like a producer that retries without
+// being idempotent: it copies the event's newest record, with the same id, to the end
+// of its partition. The test fails if the event was never published.
 func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event T) {
 	t.Helper()
 	wanted := show(t, topic, event)
@@ -23,7 +23,7 @@ func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event 
 			continue
 		}
 		if there, err := topic.Decode(e); err == nil && show(t, topic, there) == wanted {
-			// Records of a key are in log order, so the last one that is equal stays.
+			// Records of a key are in log order, so the last equal one is the newest.
 			newest = &records[i]
 		}
 	}
@@ -33,16 +33,16 @@ func Duplicate[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], event 
 	c.Produce(t, *newest)
 }
 
-// Redeliver sends the dead letters of a topic, each once, back to the group that
-// failed, as "eventbus dlq replay" does: through the group's retry topic, in their
-// order. The test fails if there are none.
+// Redeliver sends the dead letters of a topic back to the group that failed, in order
+// and through the group's retry topic, as "eventbus dlq replay" does. Each is sent
+// back only once. The test fails if there are none to send.
 func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
 	t.Helper()
 	var again []transport.Record
 	for _, dead := range DeadLettered(t, c, topic) {
 		r := &dead.Record
 		at := transport.Position{Partition: transport.Partition{Topic: r.Topic, Partition: r.Partition}, Offset: r.Offset}
-		// A letter that can't be read does not say what to bring back, and is left out.
+		// An unreadable letter does not say what to send back, and is left out.
 		parsed, err := letter.Read(r)
 		if err == nil && c.comesBack(at) {
 			again = append(again, parsed.Again())
@@ -54,8 +54,8 @@ func Redeliver[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T]) {
 	c.Produce(t, again...)
 }
 
-// comesBack reports whether the dead letter at a position comes back for the first
-// time, and notes that it does.
+// comesBack reports whether the dead letter at a position has not been sent back
+// before, and notes that it is now.
 func (c *Cluster) comesBack(at transport.Position) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,10 +66,10 @@ func (c *Cluster) comesBack(at transport.Position) bool {
 	return true
 }
 
-// Disconnect disconnects every bus of the cluster from the brokers until reconnect
-// is called: connections end, and none can be made. Assertions on brokers wait, so
-// reconnect before them. reconnect may be called more than once; the test's Cleanup
-// calls it too.
+// Disconnect disconnects every bus of the cluster from the brokers until reconnect is
+// called: connections end, and none can be made. Assertions that read from brokers
+// wait, so reconnect before them. reconnect may be called more than once; the test's
+// Cleanup calls it too.
 func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 	t.Helper()
 	if c.memory != nil {
@@ -79,7 +79,7 @@ func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 	}
 	c.network.cut()
 	mended := false
-	// Cuts are counted, so one Disconnect must not be mended twice.
+	// Cuts are counted, so each Disconnect must be undone only once.
 	reconnect = func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -88,7 +88,7 @@ func (c *Cluster) Disconnect(t testing.TB) (reconnect func()) {
 			c.network.mend()
 		}
 	}
-	// Also for a test that fails before it reconnects: Close needs the brokers.
+	// A test may fail before it reconnects, and Close needs the brokers.
 	t.Cleanup(reconnect)
 	return reconnect
 }
@@ -103,7 +103,7 @@ func HoldPartition[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], pa
 	}
 	release, err := c.memory.HoldFetches(topic.In(c.environment), partition)
 	if err != nil {
-		t.Fatalf("kafkatest: HoldPartition: %v: publish on the topic, or start a bus with it, before", err)
+		t.Fatalf("kafkatest: HoldPartition: %v: publish on the topic or start a bus with it first", err)
 	}
 	t.Cleanup(release)
 	return release
@@ -127,7 +127,7 @@ func (c *Cluster) Rebalance(t testing.TB) {
 	c.await(t, "the partitions are not assigned after the rebalance", c.unassigned)
 }
 
-// visit joins a group and leaves it, which is a rebalance each.
+// visit joins a group and leaves it; each causes a rebalance.
 func (c *Cluster) visit(t testing.TB, group string, topics []string) {
 	t.Helper()
 	config := transport.ConsumerConfig{Group: group, Listener: visitor{}}

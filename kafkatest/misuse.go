@@ -11,17 +11,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// misuses are things that handlers did and may not do, in words for the test. The
-// cluster's mu guards them.
+// misuses are descriptions of what handlers did and must not do. The cluster's mu
+// guards them.
 type misuses struct {
-	// texts has each once, however often an event is tried again.
+	// texts has each misuse once, even if an event is retried.
 	texts []string
-	// reported is how many of texts a test was told of.
+	// reported is how many of texts have been reported to a test.
 	reported int
 }
 
-// misused notes a misuse; the next wait of the test, or its end, reports it. A
-// goroutine of the bus can't fail the test by itself: it may outlive the test.
+// misused notes a misuse. The test's next wait, or its end, reports it: a goroutine of
+// the bus can't fail the test itself, since it may outlive the test.
 func (c *Cluster) misused(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	c.mu.Lock()
@@ -32,7 +32,7 @@ func (c *Cluster) misused(format string, args ...any) {
 	c.signal()
 }
 
-// reportMisuses fails the test with the misuses that no test was told of yet, and
+// reportMisuses fails the test with the misuses that have not been reported yet, and
 // reports whether there were any.
 func (c *Cluster) reportMisuses(t testing.TB) bool {
 	t.Helper()
@@ -46,9 +46,8 @@ func (c *Cluster) reportMisuses(t testing.TB) bool {
 	return len(news) > 0
 }
 
-// noteExit notes a handler that ends its goroutine. A deferred function of that
-// goroutine calls it when the handler did not return; a panic it leaves alone,
-// since the bus makes an error of it.
+// noteExit notes a handler that ends its goroutine. A deferred function calls it if
+// the handler did not return. It ignores panics, which the bus turns into errors.
 func (c *Cluster) noteExit(d *eventbus.Delivery) {
 	if at, exits := exitPoint(); exits {
 		c.misused("%s: a handler of group %s ended its goroutine on topic %s: use t.Error and return an error; FailNow, Fatal, Skip and runtime.Goexit are for the test's own goroutine",
@@ -57,7 +56,7 @@ func (c *Cluster) noteExit(d *eventbus.Delivery) {
 }
 
 // exitPoint reports whether the running goroutine is inside runtime.Goexit, and
-// which line called that, or the function of package testing that did.
+// returns the line outside package testing that led to it.
 func exitPoint() (at string, exits bool) {
 	// The stack of a deferred call reaches down to the function that ended the
 	// goroutine.

@@ -15,7 +15,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// handlers in both forms, so that misuse is found in each.
+// inBothForms runs body with a handler of one event and with one of batches.
 func inBothForms(t *testing.T, body func(t *testing.T, cluster *kafkatest.Cluster, subscribe func(eventbus.Middleware) eventbus.Subscription)) {
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		t.Run("On", func(t *testing.T) {
@@ -33,7 +33,8 @@ func inBothForms(t *testing.T, body func(t *testing.T, cluster *kafkatest.Cluste
 	})
 }
 
-// TestHandlerThatEndsItsGoroutine: the wait ends at once, and says who did it where.
+// TestHandlerThatEndsItsGoroutine: the wait ends at once, and names the handler and
+// the line.
 func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 	for name, exit := range map[string]func(){
 		"Goexit": func() { runtime.Goexit() }, "FailNow": func() { new(testing.T).FailNow() }, "Fatal": func() { new(testing.T).Fatal("no") },
@@ -54,13 +55,14 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 				if !strings.Contains(text, "misuse_test.go:") || !strings.Contains(text, "ended its goroutine on topic "+placed.In(cluster.Environment())) {
 					t.Errorf("after %v the test says %q", time.Since(began), text)
 				}
-				cluster.Settle(t) // it was said, and the bus goes on
+				cluster.Settle(t) // reported once, and the bus goes on
 			})
 		})
 	}
 }
 
-// TestPanicIsNoMisuse: the bus makes an error of a panic, and the kit leaves it alone.
+// TestPanicIsNoMisuse: the bus turns a panic into an error, and kafkatest does not
+// report it.
 func TestPanicIsNoMisuse(t *testing.T) {
 	cluster := kafkatest.NewMemory(t)
 	cluster.Start(t, eventbus.On(placed, func(context.Context, orderPlaced) error { panic("the drawer is stuck") }))
@@ -71,7 +73,7 @@ func TestPanicIsNoMisuse(t *testing.T) {
 	}
 }
 
-// TestKeptEnvelope: what a handler keeps says at the first look that it was reused.
+// TestKeptEnvelope: an envelope that a handler keeps reads "used after release".
 func TestKeptEnvelope(t *testing.T) {
 	inBothForms(t, func(t *testing.T, cluster *kafkatest.Cluster, subscribe func(eventbus.Middleware) eventbus.Subscription) {
 		var mu sync.Mutex
@@ -130,7 +132,7 @@ func TestWrittenEnvelope(t *testing.T) {
 	}
 }
 
-// TestReleasedRecords: a consumer's and a reader's records end with their batch.
+// TestReleasedRecords: the records of consumers and readers expire with their batch.
 func TestReleasedRecords(t *testing.T) {
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		kafkatest.Publish(t, cluster, placed, orderPlaced{"a", 1})
@@ -155,7 +157,7 @@ func TestReleasedRecords(t *testing.T) {
 	})
 }
 
-// TestOwnBus: a bus that the test makes itself is known like every other.
+// TestOwnBus: Settle and the assertions include a bus that the test makes itself.
 func TestOwnBus(t *testing.T) {
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		bus, err := eventbus.New(cluster.Transport(), eventbus.Config{

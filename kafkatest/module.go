@@ -3,7 +3,7 @@ package kafkatest
 import "go.uber.org/fx"
 
 // Module runs an fx application on the cluster: it replaces the transport.Transport
-// that the application provides, which is then never built. The rest of the
+// that the application provides, whose constructor never runs. The rest of the
 // application stays unchanged.
 func (c *Cluster) Module() fx.Option {
 	return fx.Decorate(c.Transport)

@@ -29,8 +29,8 @@ func (w *warehouse) ship(ctx context.Context, e orderPlaced) error {
 	return w.paid.Publish(ctx, orderPaid{e.OrderID})
 }
 
-// An application runs on the cluster as it is, and its own cluster is never asked
-// for: not even its configuration.
+// An application runs on the cluster unchanged, and its own transport is never built,
+// not even its configuration.
 func TestModule(t *testing.T) {
 	everywhere(t, func(t *testing.T, cluster *kafkatest.Cluster) {
 		app := fxtest.New(t,

@@ -7,26 +7,26 @@ import (
 	"sync"
 )
 
-// errCut is the error of connecting to brokers that are disconnected.
+// errCut is the error of dialing while the brokers are disconnected.
 var errCut = errors.New("kafkatest: the brokers are disconnected")
 
-// dialer makes connections, as kafka.Config.Dial does.
+// dialer is a function for kafka.Config.Dial.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// network makes the connections of a cluster's buses to its brokers, and can lose
-// them all. It is safe for concurrent use.
+// network dials the brokers for a cluster's buses, and can cut all connections. It is
+// safe for concurrent use.
 type network struct {
-	// reach makes the real connection.
+	// reach makes a connection, even during a cut.
 	reach dialer
 
 	mu sync.Mutex
-	// cuts is how many Disconnects are not mended yet.
+	// cuts counts the Disconnects that are not undone.
 	cuts int
 	// live has the connections that are open.
 	live map[*connection]struct{}
 }
 
-// newNetwork returns a network that works, over a dialer.
+// newNetwork returns a network that is not cut.
 func newNetwork(reach dialer) *network {
 	return &network{reach: reach, live: make(map[*connection]struct{})}
 }
@@ -43,7 +43,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 	c := &connection{conn, n}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	// The cut may have come while the connection was being made.
+	// The network may have been cut while the connection was being made.
 	if n.cuts > 0 {
 		return nil, errors.Join(errCut, conn.Close())
 	}
@@ -58,8 +58,8 @@ func (n *network) down() bool {
 	return n.cuts > 0
 }
 
-// cut ends all connections, and refuses new ones until it is mended as often as
-// it was cut.
+// cut ends all connections and refuses new ones until mend has been called as often as
+// cut.
 func (n *network) cut() {
 	n.mu.Lock()
 	n.cuts++
@@ -72,7 +72,7 @@ func (n *network) cut() {
 	}
 }
 
-// mend ends one cut.
+// mend undoes one cut.
 func (n *network) mend() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

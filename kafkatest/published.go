@@ -35,7 +35,8 @@ func Published[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], want .
 	return got
 }
 
-// envelopeOf is nil for a record that does not have its topic's form.
+// envelopeOf returns a record's envelope, or nil if the record does not have the
+// topic's form.
 func envelopeOf(form *wire.Form, r *transport.Record) *eventbus.Envelope {
 	e := new(eventbus.Envelope)
 	if readEnvelope(form, r, e) != nil {
@@ -48,7 +49,8 @@ func readEnvelope(form *wire.Form, r *transport.Record, e *eventbus.Envelope) er
 	return letter.Decode(form, r, (*wire.Event)(e))
 }
 
-// formOf returns the form of a topic's records, as a bus of the test has declared it.
+// formOf returns the form of a topic's records, as declared by a bus of the test, or
+// nil.
 func (c *Cluster) formOf(topic string) *wire.Form {
 	for _, uses := range c.declarations() {
 		for i := range uses.Topics {
@@ -61,9 +63,9 @@ func (c *Cluster) formOf(topic string) *wire.Form {
 	return nil
 }
 
-// declarations returns what the buses of the test use.
+// declarations returns what the buses of the test publish and subscribe to.
 func (c *Cluster) declarations() (all []declare.Uses) {
-	// The lock is not held while buses are asked: they have locks of their own.
+	// The lock is not held while the buses are asked, since they have their own locks.
 	c.mu.Lock()
 	buses := slices.Clone(c.buses)
 	c.mu.Unlock()
@@ -95,8 +97,8 @@ func (c *Cluster) records(t testing.TB, chosen func(string) bool) []transport.Re
 	return all
 }
 
-// topicNames returns the names of the topics of the test's environments. A real
-// cluster may have topics of others too.
+// topicNames returns the names of the topics in the test's environments. A real
+// cluster may have other topics too.
 func (c *Cluster) topicNames(ctx context.Context) ([]string, error) {
 	if c.memory != nil {
 		return c.memory.Topics(), nil

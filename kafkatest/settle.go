@@ -16,10 +16,10 @@ import (
 // log, every group has dealt with all of it (handled, dead-lettered or skipped it),
 // and no handler runs. What handlers publish counts too.
 //
-// It fails the test, and says what is not finished, when nothing has moved for
-// half a minute or the test's deadline is near. Retries that wait for their time,
-// handlers that run, and what waits for a full batch or a rate limit are given all the
-// time that the test has; in a bubble a hundred hours of its own.
+// It fails the test, and says what is not finished, when nothing has moved for half a
+// minute or the test's deadline is near. Retries that wait for their time, running
+// handlers, and events that wait for a full batch or a rate limit get all the time
+// that the test has; in a bubble, a hundred hours of fake time.
 func (c *Cluster) Settle(t testing.TB) {
 	t.Helper()
 	c.await(t, "not settled", c.unsettled)
@@ -27,10 +27,10 @@ func (c *Cluster) Settle(t testing.TB) {
 
 // Bounds of waiting, and pauses between checks.
 const (
-	// patience is how long nothing may move.
+	// patience is how long await waits without any progress.
 	patience = 30 * time.Second
-	// farOff is the same for what time alone may bring on; in a bubble it costs
-	// nothing.
+	// farOff takes the place of patience where time alone may bring progress. In a
+	// bubble it costs nothing.
 	farOff = 100 * time.Hour
 	// margin leaves time before the test's deadline to report what is unfinished.
 	margin = 3 * time.Second
@@ -51,11 +51,10 @@ func (u *unfinished) add(format string, args ...any) {
 	u.what = append(u.what, fmt.Sprintf(format, args...))
 }
 
-// await looks until nothing is unfinished. It looks after every signal. What gives
-// no signal (a skipped event, the moment between a handler's return and the step
-// of the watermark) is found by looking again, after a pause that doubles: it adds
-// at most as much again to the time waited, and an hour of fake time costs a few
-// thousand looks.
+// await calls look after every signal until nothing is unfinished. Some progress gives
+// no signal: a skipped event, or the watermark's step after a handler's return. So
+// await also looks again after a pause, which doubles up to longestPoll: it at most
+// doubles the time waited, and an hour of fake time costs a few thousand looks.
 func (c *Cluster) await(t testing.TB, complaint string, look func(context.Context, *unfinished) error) {
 	t.Helper()
 	// What is unfinished is compared as text: if it changes, something moved.
@@ -63,7 +62,7 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 	moved, pause := time.Now(), shortestPoll
 	deadline, _ := deadlineOf(t)
 	for {
-		// Asked for before the look, so that a change during it is not missed.
+		// These are taken before the look, so that no change during it is missed.
 		own, transports := c.next(), c.transportChanged()
 		if c.reportMisuses(t) {
 			t.FailNow()
@@ -76,7 +75,7 @@ func (c *Cluster) await(t testing.TB, complaint string, look func(context.Contex
 			u.add("%v", err)
 		}
 		if len(u.what) == 0 {
-			// A last one may have been noted during this look.
+			// A handler may have misused its events during this look.
 			c.reportMisuses(t)
 			return
 		}
@@ -114,9 +113,9 @@ func (c *Cluster) transportChanged() <-chan struct{} {
 	return c.memory.Changed()
 }
 
-// deadlineOf returns when the test must have ended, zero if there is no limit, and
-// reports whether the test is in a bubble: there the question panics, as the
-// bubble's clock has nothing to do with the deadline.
+// deadlineOf returns the test's deadline, or zero if there is none, and reports
+// whether the test is in a bubble. There Deadline panics, since the bubble's clock has
+// nothing to do with the deadline.
 func deadlineOf(t testing.TB) (deadline time.Time, bubble bool) {
 	defer func() {
 		if recover() != nil {
@@ -129,10 +128,10 @@ func deadlineOf(t testing.TB) (deadline time.Time, bubble bool) {
 	return deadline, false
 }
 
-// unsettled adds what is not settled. It looks at the groups between two looks at
-// the ends of the logs. If these are equal, nothing was published while nothing
-// ran: what a handler publishes is in the log before the handler counts as
-// finished.
+// unsettled adds what is not settled. It looks at the groups between two looks at the
+// ends of the logs. If the ends are equal, nothing was published in between, and
+// nothing is running that could still publish: what a handler publishes is in the log
+// before the handler counts as finished.
 func (c *Cluster) unsettled(ctx context.Context, u *unfinished) error {
 	for _, p := range c.links.producers() {
 		if err := p.Flush(ctx); err != nil {
@@ -180,7 +179,7 @@ func (c *Cluster) unassigned(ctx context.Context, u *unfinished) error {
 	return nil
 }
 
-// progress adds where groups have not finished all up to the ends of the logs.
+// progress adds the partitions that groups have not finished up to the end of the log.
 func (c *Cluster) progress(ends map[transport.Partition]int64, u *unfinished) {
 	owned := c.groups(u)
 	for group, topics := range c.links.groups() {
@@ -193,7 +192,7 @@ func (c *Cluster) progress(ends map[transport.Partition]int64, u *unfinished) {
 			case !ok && end > 0:
 				u.add("%s: no member of group %s has it", p, group)
 			case ok && (s.Watermark < end || s.Records > 0 || s.Running > 0):
-				u.add("%s, group %s: finished up to offset %d of %d, %d events in hand, %d handlers running%s",
+				u.add("%s, group %s: finished up to offset %d of %d, %d events held, %d handlers running%s",
 					p, group, s.Watermark, end, s.Records, s.Running, parked(&s, u))
 				u.expected = u.expected || s.Running > 0 || s.Gathered > 0 || s.OldestPaced
 			}
@@ -201,12 +200,12 @@ func (c *Cluster) progress(ends map[transport.Partition]int64, u *unfinished) {
 	}
 }
 
-// waitsForRetry is the engine's name for the state of a key whose next attempt has
-// its time.
+// waitsForRetry is the engine's name for the state of a key that waits for its next
+// attempt.
 const waitsForRetry = "retry"
 
-// parked returns the lines about the keys that wait, and notes in u if time alone
-// brings them on.
+// parked returns a line for each waiting key, and notes in u if time alone may finish
+// one.
 func parked(s *engine.PartitionSnapshot, u *unfinished) string {
 	var b strings.Builder
 	for _, key := range s.Parked {
@@ -216,7 +215,7 @@ func parked(s *engine.PartitionSnapshot, u *unfinished) string {
 	return b.String()
 }
 
-// groups returns the partitions that the test's buses have, by group, and adds
+// groups returns the partitions that the test's buses own, by group, and adds the
 // buses that are not ready.
 func (c *Cluster) groups(u *unfinished) map[string]map[transport.Partition]engine.PartitionSnapshot {
 	c.mu.Lock()

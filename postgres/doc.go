@@ -4,7 +4,7 @@
 //
 //	outbox/          Publisher: an event in the caller's transaction; Relay: from the table into Kafka
 //	inbox/           eventbus.Inbox on the handler's own transaction
-//	internal/carry/  how a transaction travels in a context from the inbox to the outbox
+//	internal/carry/  passes a transaction in a context from the inbox to the outbox
 //
 // It is a separate module, so that neither the bus nor a contracts package depends on
 // a database driver.

@@ -20,7 +20,7 @@ var (
 	billedTopic = eventbus.NewTopic(eventbus.TopicConfig[orderBilled]{Domain: "shop", Name: "invoice", Plural: true})
 )
 
-// Effectively once from end to end: a handler's writes, the key of the event that it
+// Effectively once, end to end: a handler's writes, the key of the event that it
 // handles and the event that it publishes commit together.
 func Example() {
 	ctx := context.Background()

@@ -78,7 +78,7 @@ func TestTailReadsBySchema(t *testing.T) {
 	}
 	b.run(t, "tail", topic, "--config", file).ok("Bonn")
 	t.Setenv("EVENTBUS_REGISTRY_PASWORD", "hunter2")
-	b.run(t, "tail", topic).fails(exitFailed, "EVENTBUS_REGISTRY_PASWORD is no variable").lacks("hunter2")
+	b.run(t, "tail", topic).fails(exitFailed, "EVENTBUS_REGISTRY_PASWORD is not a variable").lacks("hunter2")
 }
 
 // leftAvro has fields that are personal by the Go type, and by the schema alone.
@@ -167,7 +167,7 @@ func TestSchemasCommands(t *testing.T) {
 	t.Cleanup(fake.Close)
 	run := func(args ...string) *ran { return start(t, "", append([]string{"schemas"}, args...)...) }
 	run("list").fails(exitMisuse, "no schema registry is configured: give --registry")
-	run("list", "--registry", "registry:8081").fails(exitMisuse, "is no http or https URL")
+	run("list", "--registry", "registry:8081").fails(exitMisuse, "is not an http or https URL")
 	at := []string{"--registry", fake.URL()}
 	run(append(at, "list")...).ok()
 

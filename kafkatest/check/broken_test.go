@@ -16,7 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// flaw is what is wrong with an engine that is broken on purpose.
+// flaw is the defect of an engine that is broken on purpose.
 type flaw string
 
 const (
@@ -34,8 +34,8 @@ const (
 	skipsUnknown     flaw = "skips a type that it has no handler for"
 )
 
-// simple is the simplest engine there is: one goroutine that handles one record
-// after another. It works, but for its flaw.
+// simple is a minimal engine: one goroutine that handles one record after another.
+// Apart from its flaw, it works.
 type simple struct {
 	flaw     flaw
 	group    string
@@ -54,16 +54,16 @@ type simple struct {
 	attempts map[place]int
 	stopping bool
 	old      bool                         // it has no handler for the records' type
-	held     map[transport.Partition]bool // with records that are another member's
+	held     map[transport.Partition]bool // with records left to the next owner
 }
 
-// turn is a mutex that lets a bubble's time pass while it is waited for.
+// turn is a mutex that does not stop a bubble's clock while goroutines wait for it.
 type turn chan struct{}
 
 func (t turn) Lock()   { t <- struct{}{} }
 func (t turn) Unlock() { <-t }
 
-// newSimple is an engine with a flaw.
+// newSimple returns an engine with a flaw.
 func newSimple(group, topic string, f flaw) engine {
 	return func(_ context.Context, tr transport.Transport, handle handling, old bool) (func(context.Context) error, error) {
 		s := &simple{
@@ -132,7 +132,7 @@ func (s *simple) one() bool {
 	s.queue = s.queue[1:]
 	p := transport.Partition{Topic: r.Topic, Partition: r.Partition}
 	if _, ours := s.epochs[p]; !ours || r.Offset < s.next[p] && s.flaw == sound {
-		return true // of an assignment that is over
+		return true // from an earlier assignment
 	}
 	if s.old {
 		// A sound member commits nothing from here on: the next owner handles it.
@@ -165,7 +165,7 @@ func (s *simple) one() bool {
 			}
 			continue
 		case s.flaw == skipsPoison:
-		case !s.bury(&r):
+		case !s.deadLetter(&r):
 			continue
 		}
 		s.next[p] = max(s.next[p], r.Offset+1)
@@ -175,7 +175,7 @@ func (s *simple) one() bool {
 
 var errExited = errors.New("the handler's goroutine has ended")
 
-// try calls the handler in a goroutine of its own, which may end in it.
+// try calls the handler in its own goroutine, since the handler may end it.
 func (s *simple) try(r *transport.Record) error {
 	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 	defer cancel()
@@ -195,14 +195,14 @@ func (s *simple) try(r *transport.Record) error {
 	}()
 	err := <-ended
 	if err == errExited && s.flaw == forgetsExits {
-		s.mu.Unlock() // it can be stopped, and does nothing else
+		s.mu.Unlock() // the member can still be stopped
 		<-s.ctx.Done()
 		s.mu.Lock()
 	}
 	return s.misread(err)
 }
 
-// misread is what a flaw makes of a handler's error.
+// misread returns a handler's error as an engine with the flaw reads it.
 func (s *simple) misread(err error) error {
 	_, isNil := err.(*nilError)
 	switch {
@@ -218,8 +218,8 @@ func (s *simple) misread(err error) error {
 	return err
 }
 
-// bury writes a dead letter, and reports whether it is there.
-func (s *simple) bury(r *transport.Record) bool {
+// deadLetter writes a dead letter, and reports whether it was acknowledged.
+func (s *simple) deadLetter(r *transport.Record) bool {
 	done := make(written, 1)
 	dead := &transport.Record{Topic: r.Topic + "." + s.group + naming.DeadSuffix, Key: r.Key, Value: r.Value, Headers: append(r.Headers,
 		transport.Header{Key: letter.Partition, Value: []byte(strconv.Itoa(int(r.Partition)))},
@@ -244,7 +244,7 @@ func (s *simple) commitLocked(ctx context.Context) {
 		commits = append(commits, transport.Commit{Partition: p, Epoch: s.epochs[p], Offset: next, LeaderEpoch: -1})
 	}
 	if len(commits) > 0 {
-		_ = s.consumer.Commit(ctx, commits...) // the next one has it too
+		_ = s.consumer.Commit(ctx, commits...) // the next commit includes it
 	}
 }
 

@@ -26,7 +26,7 @@ var entries = eventbus.NewTopic(eventbus.TopicConfig[entry]{
 
 func entryOf(key, n int) entry { return entry{fmt.Sprint("account-", key), n} }
 
-// book is a handler's store. Without care it books what comes twice twice.
+// book is a handler's store. Unless it is careful, it books a repeated event twice.
 type book struct {
 	careful bool
 
@@ -72,7 +72,7 @@ func TestBus(t *testing.T) {
 	}
 }
 
-// TestSameSeed: chance comes from the seed alone.
+// TestSameSeed: the same seed gives the same trial.
 func TestSameSeed(t *testing.T) {
 	reports := make([]*Report, 2)
 	for i := range reports {
@@ -93,7 +93,7 @@ func TestCarelessHandler(t *testing.T) {
 	}
 }
 
-// TestLyingHandler says that all is well when it is not.
+// TestLyingHandler: a handler that returns nil without effect is found.
 func TestLyingHandler(t *testing.T) {
 	b := newBook(true)
 	handler := func(ctx context.Context, e entry) error {
@@ -108,7 +108,7 @@ func TestLyingHandler(t *testing.T) {
 	}
 }
 
-// TestFailingHandler can't handle one event at all.
+// TestFailingHandler: an event that the handler always refuses is a finding.
 func TestFailingHandler(t *testing.T) {
 	handler := func(_ context.Context, e entry) error {
 		if e == entryOf(2, 4) {

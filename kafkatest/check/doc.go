@@ -20,11 +20,11 @@
 // with an event that it published without waiting and that was refused. None of these
 // is success. [Deployment] begins in the middle of a rolling deployment.
 //
-// A trial checks the bus as much as the handler. What only a handler can break shows
-// in Plan.Effects: an event that a crash repeats must take effect once.
+// A trial checks the bus as much as the handler. Plan.Effects shows what only a
+// handler can get wrong: an event that a crash repeats must take effect once.
 //
 // A trial runs in a testing/synctest bubble, where minutes take milliseconds: the
 // handler must not wait for anything outside the bubble, such as a network. The seed,
-// which the report prints, decides what is done and when. Which of two goroutines
-// runs first at the same moment may still differ from run to run.
+// which the report prints, decides what is done and when. Which of two goroutines runs
+// first at the same instant may still vary between runs.
 package check

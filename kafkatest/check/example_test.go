@@ -16,8 +16,8 @@ type deposit struct {
 
 var deposits = eventbus.NewTopic(eventbus.TopicConfig[deposit]{Domain: "bank", Name: "deposit", Plural: true})
 
-// A handler is tried against crashes, rebalances and retries of one seed. In a test,
-// t is the test's own.
+// A handler is tested under crashes, rebalances and retries. In a real test, t is its
+// own parameter.
 func Example() {
 	_ = func(t *testing.T) {
 		check.Run(t, check.Plan[deposit]{

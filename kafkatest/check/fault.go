@@ -17,10 +17,10 @@ import (
 // package make Faults; one may be used in several plans.
 type Fault struct {
 	name string
-	// often is how many times it is done. Zero means that it is injected into
-	// attempts, by name.
+	// often is how many times the fault is injected. Zero means that trial.injected
+	// injects it into attempts, by its name.
 	often int
-	// do does it to the cluster or its members. An error fails the test.
+	// do injects the fault into the cluster or its members. An error fails the test.
 	do func(*trial, *rand.Rand) error
 }
 
@@ -110,8 +110,8 @@ func Duplicate() Fault {
 // Timeout makes some attempts hang until their time is up.
 func Timeout() Fault { return Fault{name: "timeout"} }
 
-// Failure makes some attempts fail, some of them after the handler ran: it has then
-// done its work, and runs again.
+// Failure makes some attempts fail, some of them after the handler has run. The
+// handler has done its work then, and runs again.
 func Failure() Fault { return Fault{name: "failure"} }
 
 // Panic makes some attempts panic.
@@ -122,11 +122,11 @@ func Panic() Fault { return Fault{name: "panic"} }
 func Poison() Fault { return Fault{name: "poison"} }
 
 // GoroutineExit makes some attempts exit their goroutine, as t.FailNow does in a
-// handler. They have failed, and are tried again.
+// handler. They count as failed and are retried.
 func GoroutineExit() Fault { return Fault{name: "goroutine exit"} }
 
-// NilError makes some attempts return a nil pointer as their error, whose methods
-// panic: a frequent mistake in Go. They have failed all the same.
+// NilError makes some attempts return a nil pointer as their error, a frequent mistake
+// in Go. The error is not nil, its methods panic, and the attempt has failed.
 func NilError() Fault { return Fault{name: "nil error"} }
 
 // PublishError makes some attempts return the error of a batch that they published,
@@ -134,9 +134,10 @@ func NilError() Fault { return Fault{name: "nil error"} }
 // nothing about the event that is handled: the attempt has failed.
 func PublishError() Fault { return Fault{name: "publish error"} }
 
-// AsyncPublish makes some attempts publish, without waiting, an event that fails.
-// The handler returns nil: the bus must report the failure to every middleware, or
-// a transaction there would commit what never happened.
+// AsyncPublish makes some attempts publish, without waiting, an event that the cluster
+// refuses. The handler returns nil, so the bus must report the failure to every
+// middleware, or a middleware's transaction would commit although the event was never
+// published.
 func AsyncPublish() Fault { return Fault{name: "asynchronous publish"} }
 
 // Deployment makes the trial begin in the middle of a rolling deployment: all
@@ -160,14 +161,14 @@ func Deployment() Fault {
 			}
 
 			if t.deployments < times {
-				return nil // the others come with the last one
+				return nil // the last occurrence replaces the rest
 			}
 		}
 		return nil
 	}}
 }
 
-// injection is what is injected into one attempt.
+// injection is a fault of a single attempt.
 type injection int8
 
 const (
@@ -183,9 +184,8 @@ const (
 	poisoned
 )
 
-// injected returns what is injected into an attempt. It depends on the event and
-// the attempt's number alone, so chance does not depend on which goroutine comes
-// first.
+// injected returns the fault of an attempt. It depends only on the event and the
+// attempt's number, not on which goroutine comes first.
 func (t *trial) injected(key, n, attempt int) injection {
 	has := func(name string) bool {
 		return slices.ContainsFunc(t.faults, func(f Fault) bool { return f.name == name })
@@ -198,8 +198,7 @@ func (t *trial) injected(key, n, attempt int) injection {
 		// used up by chance.
 		return noFault
 	}
-	// The ranges of chance do not overlap: a fault that is left out changes no
-	// other.
+	// The ranges do not overlap, so leaving out one fault does not change the others.
 	rng := rand.New(rand.NewPCG(t.seed, uint64(key)<<32|uint64(n)<<8|uint64(attempt))) //nolint:gosec // not for secrets
 	switch chance := rng.IntN(100); {
 	case has("timeout") && chance < 2:
@@ -222,17 +221,16 @@ func (t *trial) injected(key, n, attempt int) injection {
 	return noFault
 }
 
-// Errors of injected failures. Reports show their texts.
+// Errors of injected failures. Reports show them.
 var (
 	errInjected = errors.New("injected failure")
 	errAfter    = errors.New("injected failure, after the handler had run")
 	errPoison   = errors.New("injected poison")
 )
 
-// nilError is an error whose methods fail on a nil pointer.
+// nilError is an error whose Error method panics on a nil pointer.
 type nilError struct{ text string }
 
-// Error implements error. On nil it panics.
 func (e *nilError) Error() string { return e.text }
 
 // publishErrors are the errors that PublishError injects, in turn.
@@ -243,8 +241,8 @@ var publishErrors = []error{
 	&eventbus.BatchError{Errors: map[int]error{7: errInjected}},
 }
 
-// run runs an attempt with what is injected into it. n is the event's number,
-// handle the handler.
+// run runs an attempt with the fault. n is the event's number; handle calls the
+// handler.
 func (s injection) run(ctx context.Context, n int, handle func(context.Context) error) error {
 	switch s {
 	case hangs:
@@ -253,7 +251,7 @@ func (s injection) run(ctx context.Context, n int, handle func(context.Context) 
 	case failsBefore:
 		return errInjected
 	case failsAfter:
-		// The handler's own error counts as well.
+		// A handler's own error is kept.
 		return errors.Join(handle(ctx), errAfter)
 	case panics:
 		panic(errInjected)
@@ -272,9 +270,9 @@ func (s injection) run(ctx context.Context, n int, handle func(context.Context) 
 	return handle(ctx)
 }
 
-// publishAndHandle publishes an event that is refused, does not wait for it, and
-// runs the handler, in one attempt. An engine that has no publisher, as in the
-// check's own tests, has nothing to join: the handler alone fails then.
+// publishAndHandle publishes an event that the cluster refuses, does not wait for the
+// outcome, and runs the handler. An engine without a publisher, as some tests of this
+// package have, can't report the refusal: the attempt fails without it.
 func publishAndHandle(ctx context.Context, handle func(context.Context) error) error {
 	publish, ok := ctx.Value(refused{}).(func(context.Context))
 	if !ok {
@@ -287,11 +285,12 @@ func publishAndHandle(ctx context.Context, handle func(context.Context) error) e
 	return errNotJoined
 }
 
-// errNotJoined is the error of an attempt whose publish failed without the
-// middleware around its handler being told.
+// errNotJoined is the error that an attempt returns if its handler succeeded and its
+// publish was refused. The bus must replace it by the refusal; if the middleware sees
+// errNotJoined, it does not know of the refusal.
 var errNotJoined = errors.New("the handler published an event, the cluster refused it, and the middleware was told of success")
 
-// pause lets time pass on the bubble's clock.
+// pause waits on the bubble's clock.
 func pause(d time.Duration) { <-time.After(d) }
 
 // between returns a duration from least to most, both included.
@@ -299,14 +298,15 @@ func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(rng.Int64N(int64(most-least)+1))
 }
 
-// occurrence is a fault at its time, counted from the beginning of the trial.
+// occurrence is a fault and when it is injected, counted from the beginning of the
+// trial.
 type occurrence struct {
 	at    time.Duration
 	fault Fault
 }
 
-// schedule spreads the faults over the time in which events are published, in order
-// of time. The first tenth of it is free of them.
+// schedule spreads the faults over the time in which events are published, except its
+// first tenth. The result is in order of time.
 func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (occurrences []occurrence) {
 	for _, f := range faults {
 		for range f.often {
@@ -317,17 +317,17 @@ func schedule(rng *rand.Rand, faults []Fault, length time.Duration) (occurrences
 	return occurrences
 }
 
-// String returns the occurrence as reports list it.
+// String returns the line that reports show.
 func (d occurrence) String() string { return fmt.Sprintf("%7.2fs %s", d.at.Seconds(), d.fault) }
 
-// line connects one member to the cluster, and remembers the consumer to expel it
-// by.
+// line is one member's transport. It keeps the consumer, so that crash can expel the
+// member.
 type line struct {
 	transport.Transport
 	consumer transport.Consumer
 }
 
-// NewConsumer remembers the member.
+// NewConsumer implements transport.Transport.
 func (l *line) NewConsumer(config transport.ConsumerConfig) (transport.Consumer, error) {
 	c, err := l.Transport.NewConsumer(config)
 	l.consumer = c

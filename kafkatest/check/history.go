@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// place is where a record is in the topic of the trial.
+// place is a record's position in the topic of the trial.
 type place struct {
 	partition int32
 	offset    int64
@@ -22,11 +22,11 @@ type attempt struct {
 	// ended is zero for an attempt that never ended.
 	ended time.Time
 	err   error
-	// afterCrash says that it ended when its member was dead already.
+	// afterCrash says that the member had crashed before the attempt ended.
 	afterCrash bool
 }
 
-// recordHistory is what became of the record at one place. The history's mu guards
+// recordHistory is what happened to the record at one place. The history's mu guards
 // it.
 type recordHistory struct {
 	place
@@ -43,7 +43,7 @@ type history struct {
 	// mu guards the fields below. begun does not change.
 	mu    sync.Mutex
 	begun time.Time
-	// events are lines about what was done to the cluster, and when.
+	// events has a line, with the time, for each thing that was done to the cluster.
 	events []string
 	// records has every record that was given to a handler.
 	records map[place]*recordHistory
@@ -94,12 +94,12 @@ func (h *history) end(a *attempt, err error) {
 	_, a.afterCrash = h.crashes[a.member]
 }
 
-// finished returns when a record came to its end: when it was handled, or, if it
-// became a dead letter, when the attempt before that ended. It is zero if the
-// record did not.
+// finished returns when the record was finished: when it was handled or, if it became
+// a dead letter, when its last attempt ended. It returns zero if the record is not
+// finished.
 func (s *recordHistory) finished() (at time.Time) {
 	for _, a := range s.attempts {
-		// What a dead member finished is not finished for the group.
+		// The group does not learn what a crashed member finishes.
 		if a.ended.IsZero() || a.afterCrash {
 			continue
 		}
@@ -114,9 +114,9 @@ func (s *recordHistory) finished() (at time.Time) {
 	return at
 }
 
-// handled returns how often the record was handled, and how many of these a crash
-// excuses: by a member that crashed while it handled the record or so soon after
-// that it can't have committed.
+// handled returns how often the record was handled, and how many of these times a
+// crash excuses: the member crashed while it handled the record, or so soon after that
+// it may not have committed.
 func (s *recordHistory) handled(crashes map[int]time.Time) (times, excused int) {
 	for _, a := range s.attempts {
 		if a.ended.IsZero() || a.err != nil {
@@ -130,6 +130,6 @@ func (s *recordHistory) handled(crashes map[int]time.Time) (times, excused int) 
 	return times, excused
 }
 
-// uncommitted bounds how long a handled record may wait for its commit: the
-// interval of commits, and a broker that is lost in between.
+// uncommitted bounds how long a handled record may wait for its commit: the commit
+// interval plus a loss of the broker.
 const uncommitted = 10 * time.Second

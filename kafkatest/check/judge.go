@@ -26,12 +26,12 @@ func (t *trial) deadLetters() map[place]int {
 	return letters
 }
 
-// judge compares what happened with the promises. idle says that every record came
-// to its end.
+// judge compares what happened with the promises. idle says that every record was
+// finished.
 func (t *trial) judge(occurrences []occurrence, idle bool) *Report {
 	h := t.history
 	letters := t.deadLetters()
-	// What the cluster says is read before the history's lock is taken.
+	// The cluster is asked before the history's lock is taken.
 	committed := t.cluster.Committed(t.group)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +43,7 @@ func (t *trial) judge(occurrences []occurrence, idle bool) *Report {
 	for _, record := range t.cluster.Records(t.topic) {
 		r.Published++
 		at := place{record.Partition, record.Offset}
-		// A record that no handler was given is judged too: it may be lost.
+		// A record that no handler got is judged too: it may be lost.
 		s := h.records[at]
 		if s == nil {
 			key, n, _ := t.number(&record)
@@ -63,37 +63,37 @@ func (t *trial) judge(occurrences []occurrence, idle bool) *Report {
 			r.judgeEffects(key, records, t.effects(key))
 		}
 	}
-	// keys is a map, whose order is not to show in the report.
+	// The report must not show the random order of a map.
 	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Or(cmp.Compare(x.Key, y.Key), cmp.Compare(x.N, y.N)) })
 	return r
 }
 
-// judgeRecord judges one record by itself. passed says that the group has committed
-// past it.
+// judgeRecord judges one record apart from the others of its key. passed says that the
+// group has committed past it.
 func (t *trial) judgeRecord(r *Report, s *recordHistory, passed, idle bool) {
 	times, excused := s.handled(t.history.crashes)
 	if slices.ContainsFunc(s.attempts, func(a *attempt) bool { return errors.Is(a.err, errNotJoined) }) {
 		r.find(Lost, s, "its handler published an event that was refused, and the middleware around it was told of success: what is committed there is taken as done, and the event is never published")
 	}
 	switch {
-	// Handled at least once. How often is judged below, with what crashes excuse.
+	// Handled at least once. Repetitions are judged below.
 	case times > 0:
 		r.Handled++
 		r.Repeated += times - 1
 	case s.letters > 0:
 		r.DeadLettered++
 		if t.injected(s.key, s.n, 1) != poisoned {
-			r.find(DeadLettered, s, "it became a dead letter though nothing was wrong with it but what a retry mends")
+			r.find(DeadLettered, s, "it became a dead letter although a retry would have succeeded")
 		}
 	case passed:
 		r.find(Lost, s, "the group has committed past it, and it was neither handled nor dead-lettered")
 	// Not lost yet: the group has not committed past it.
 	case !idle:
-		r.find(Stuck, s, "it waits, though everything has worked for "+patience.String())
+		r.find(Stuck, s, "it is still waiting, although everything has worked for "+patience.String())
 	default:
 		r.find(Lost, s, "it was neither handled nor dead-lettered")
 	}
-	// Each time that a crash excuses allows one repetition.
+	// Each excused time allows one repetition.
 	if times > 1 && times-1 > excused {
 		r.find(Duplicated, s, "it was handled "+strconv.Itoa(times)+" times, and no crash excuses that")
 	}
@@ -118,13 +118,14 @@ func (r *Report) judgeOrder(records []*recordHistory, crashes map[int]time.Time)
 		case end.IsZero():
 			// Lost or stuck, and reported so.
 		case begun.Before(end) && !overlapped(before, begun, crashes):
-			r.find(OutOfOrder, s, "it was handled while the event ahead of it was not done with", before)
+			r.find(OutOfOrder, s, "it was handled before the event ahead of it was finished", before)
 		}
 	}
 }
 
-// overlapped reports whether a crash lets an event begin before the one ahead of it
-// has ended: that one had come to its end before, and is repeated later.
+// overlapped reports whether a crash explains that an event began before the one ahead
+// of it was finished: that one had ended on the crashed member before, and was
+// repeated later.
 func overlapped(before *recordHistory, begun time.Time, crashes map[int]time.Time) bool {
 	for _, a := range before.attempts {
 		if _, dead := crashes[a.member]; dead && (a.err == nil || before.letters > 0) && !a.ended.IsZero() && !a.ended.After(begun) {
@@ -134,14 +135,14 @@ func overlapped(before *recordHistory, begun time.Time, crashes map[int]time.Tim
 	return false
 }
 
-// judgeEffects judges what the events of one key brought about.
+// judgeEffects judges the effects of the events of one key.
 func (r *Report) judgeEffects(key int, records []*recordHistory, effects []int) {
 	seen := make(map[int]int)
 	last := -1
 	for _, n := range effects {
 		seen[n]++
-		// Only the first effect of an event is judged: later ones are duplicates
-		// already.
+		// Only an event's first effect is judged for order: the later ones are
+		// reported as duplicates.
 		if seen[n] == 1 && n < last {
 			r.Findings = append(r.Findings, Finding{Kind: OutOfOrder, Key: key, N: n, Why: "it took effect after a later event of its key", records: records})
 		}
@@ -163,7 +164,7 @@ func (r *Report) judgeEffects(key int, records []*recordHistory, effects []int) 
 		}
 		switch {
 		case seen[s.n] > 1:
-			r.find(Duplicated, s, "it took effect "+strconv.Itoa(seen[s.n])+" times: the handler is to notice what it has done already, by the event's id", copies...)
+			r.find(Duplicated, s, "it took effect "+strconv.Itoa(seen[s.n])+" times: the handler must recognize a repeated event by its id", copies...)
 		case seen[s.n] == 0 && times > 0:
 			r.find(Lost, s, "it was handled and took no effect")
 		}

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// silent is the logger of members. Their warnings are what trials are about.
+// silent is the members' logger. Trials cause warnings on purpose.
 var silent = slog.New(slog.DiscardHandler)
 
 // member is one member of the group. A replacement is a new member.
 type member struct {
-	// id counts from 1 and is never used again.
+	// id counts from 1 and is never reused.
 	id int
 	// old says that it is of the version that Deployment replaces.
 	old  bool
@@ -22,7 +22,7 @@ type member struct {
 	ends context.CancelFunc
 }
 
-// enter starts a member in a slot, of the old version of the service or the new.
+// enter starts a member in a slot, of the service's old or new version.
 func (t *trial) enter(slot int, old bool) error {
 	t.members++
 	m := &member{id: t.members, old: old, line: &line{Transport: t.cluster}}
@@ -37,8 +37,8 @@ func (t *trial) enter(slot int, old bool) error {
 	return nil
 }
 
-// leave stops the member in an orderly way. The error says that it was not done in
-// a minute.
+// leave stops the member in an orderly way. It returns an error if that takes more
+// than a minute.
 func (m *member) leave() error {
 	defer m.ends()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -46,8 +46,8 @@ func (m *member) leave() error {
 	return m.stop(ctx)
 }
 
-// crash ends the member as a killed process ends: the group expels it, so that
-// nothing of it is committed any more, and it gets no time to stop.
+// crash ends the member like a killed process: the group expels it, so that it can't
+// commit any more, and it gets no time to stop.
 func (m *member) crash(t *trial) {
 	t.history.crashed(m.id)
 	if m.line.consumer != nil {
@@ -57,6 +57,6 @@ func (m *member) crash(t *trial) {
 	m.ends()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	// The error says that it was not given the time.
+	// The error only says that there was no time.
 	_ = m.stop(ctx)
 }

@@ -20,7 +20,7 @@ type Plan[T any] struct {
 	// Handler is what is tested. It runs in a bubble, on several goroutines.
 	Handler func(context.Context, T) error
 	// Effects, if not nil, returns the events of a key that have taken effect, in
-	// order, each once for every time that it did. It is called at the end.
+	// order, each as often as it took effect. It is called at the end.
 	Effects func(key int) []int
 
 	// Keys is the number of keys, PerKey the number of events of each. Defaults 8 and 25.
@@ -55,7 +55,7 @@ func (p *Plan[T]) validate() error {
 		for key := range p.Keys {
 			first, ok := p.Topic.KeyOf(p.Event(key, 0))
 			last, _ := p.Topic.KeyOf(p.Event(key, p.PerKey-1))
-			add(!ok, "events of the topic have no key, so nothing of their order can be checked")
+			add(!ok, "events of the topic have no key, so their order can't be checked")
 			add(first != last, "Event gives events of one key different keys")
 			_, taken := keys[first]
 			add(taken && ok, "Event gives several keys the same key")

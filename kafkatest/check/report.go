@@ -63,13 +63,13 @@ func (r *Report) Count(k Kind) (n int) {
 	return n
 }
 
-// find adds a finding about a record; around are records of its key that explain
-// it.
+// find adds a finding about a record; around are other records of its key that explain
+// the finding.
 func (r *Report) find(k Kind, s *recordHistory, why string, around ...*recordHistory) {
 	r.Findings = append(r.Findings, Finding{Kind: k, Key: s.key, N: s.n, Why: why, records: append(around, s)})
 }
 
-// shown bounds the findings that are printed with their history.
+// shown bounds the findings that String prints.
 const shown = 5
 
 // String returns the whole report: the figures, the findings with their histories,

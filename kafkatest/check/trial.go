@@ -16,11 +16,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// handling is what an engine does with each record. It belongs to one member.
+// handling is what an engine calls for each record. Each member has its own.
 type handling func(ctx context.Context, r *transport.Record) error
 
 // engine starts one member of the group, which gives every record of the topic to
-// handle. An old one has no handler for the topic's type: it has to leave its
+// handle. An old member has no handler for the topic's type, and must leave its
 // records to the others. stop ends it in an orderly way, or at once when ctx has
 // ended.
 type engine func(ctx context.Context, tr transport.Transport, handle handling, old bool) (stop func(context.Context) error, err error)
@@ -44,10 +44,10 @@ type trial struct {
 	number  func(*transport.Record) (key, n int, ok bool)
 	effects func(key int) []int
 
-	// history and slots are what happens. A slot has one member at a time.
+	// A slot has one member at a time.
 	history *history
 	slots   []*member
-	// members counts all that there ever were.
+	// members counts all members that were ever started.
 	members int
 	// deployments counts how often Deployment has replaced members.
 	deployments int
@@ -56,14 +56,14 @@ type trial struct {
 	chances sync.Mutex
 }
 
-// environment is that of all trials.
+// environment is the environment of all trials.
 const environment = "check"
 
-// newTrial returns the trial of a plan. It erases the plan's type: what needs it
-// becomes a function.
+// newTrial returns the trial of a plan. Functions replace everything that needs the
+// plan's type.
 func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
-	// Each source of chance has the plan's seed and a number of its own, 1 to 4: one more
-	// draw from one of them leaves the others as they are.
+	// Each random source has the plan's seed and its own number, 1 to 4, so that one
+	// more draw from one does not change the others.
 	x := &trial{
 		t: t, seed: plan.Seed, faults: plan.Faults, keys: plan.Keys, perKey: plan.PerKey,
 		cluster: memory.New(), group: "check", topic: plan.Topic.In(environment), effects: plan.Effects,
@@ -74,9 +74,9 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 		Service: "check", Environment: environment, Source: "urn:check", AutoProvision: eventbus.ProvisionAlways, Logger: silent,
 	}
 	earlier, side := siblingsOf(plan.Topic)
-	// The error is one that no circuit breaker counts.
+	// No circuit breaker counts this error.
 	x.cluster.FailProduces(side.In(environment), -1, fmt.Errorf("%w: injected", transport.ErrRejected))
-	// The event's number is the id's: it survives copies and dead letters.
+	// The event's id carries its number, which copies and dead letters keep.
 	x.number = numberOf
 	x.engine = func(ctx context.Context, tr transport.Transport, handle handling, old bool) (func(context.Context) error, error) {
 		bus, err := eventbus.New(tr, config)
@@ -84,7 +84,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 			return nil, err
 		}
 		refusals := eventbus.NewPublisher(bus, side)
-		// The receipt is dropped: whether the bus notices the refusal is what is checked.
+		// The receipt is dropped on purpose: the bus itself must notice the refusal.
 		publish := func(ctx context.Context) { refusals.PublishAsync(ctx, sibling{}) }
 		if err := bus.Use(around(handle, publish)); err != nil {
 			return nil, err
@@ -93,7 +93,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 			eventbus.Group(x.group), eventbus.Timeout(2 * time.Second), eventbus.Breaker(resilience.BreakerConfig{Disabled: true}),
 			eventbus.Retry(resilience.Retry{Attempts: 6, Initial: 100 * time.Millisecond, Max: time.Second}),
 		}, plan.Options...)
-		// The new version has the old one's handler too, and that of the plan.
+		// The new version has the plan's handler besides that of the old version.
 		subscriptions := []eventbus.Subscription{eventbus.On(earlier, func(context.Context, sibling) error { return nil }, options...)}
 		if !old {
 			subscriptions = append(subscriptions, eventbus.On(plan.Topic, plan.Handler, options...))
@@ -115,7 +115,7 @@ func newTrial[T any](t *testing.T, plan *Plan[T]) *trial {
 	return x
 }
 
-// around puts the trial's handling around the handler, innermost, so that what it
+// around puts the trial's handling directly around the handler, so that what it
 // injects looks like the handler's own.
 func around(handle handling, publish func(context.Context)) eventbus.Middleware {
 	return func(next eventbus.Handler) eventbus.Handler {
@@ -129,18 +129,18 @@ func around(handle handling, publish func(context.Context)) eventbus.Middleware 
 	}
 }
 
-// inner is the context key of the handler that is to be run.
+// inner is the context key of the function that runs the handler.
 type inner struct{}
 
-// refused is the context's key of the function that publishes, without waiting, an
-// event that the cluster refuses.
+// refused is the context key of the function that publishes, without waiting, an event
+// that the cluster refuses.
 type refused struct{}
 
-// sibling is an event of the trial's own.
+// sibling is a type of event that the trial itself declares.
 type sibling struct{}
 
-// siblingsOf declares two topics beside that of the plan: a type on the same Kafka
-// topic, which an older version of the service handles, and a topic to publish to.
+// siblingsOf declares two topics beside the plan's: a type on the same Kafka topic,
+// which an older version of the service handles, and a topic to publish to.
 func siblingsOf(topic eventbus.AnyTopic) (earlier, side *eventbus.Topic[sibling]) {
 	d := topic.Declaration()
 	c := eventbus.TopicConfig[sibling]{Domain: d.Domain, Name: d.Name, Version: d.Version, Unversioned: d.Version == "", Type: "check.Sibling"}
@@ -159,8 +159,8 @@ func numberOf(r *transport.Record) (key, n int, ok bool) {
 	return key, n, err == nil
 }
 
-// watched returns the handling of one member: noted in the history, with faults
-// injected.
+// watched returns the handling of one member, which injects faults and notes each
+// attempt in the history.
 func (t *trial) watched(member int) handling {
 	return func(ctx context.Context, r *transport.Record) (err error) {
 		key, n, ok := t.number(r)
@@ -171,12 +171,12 @@ func (t *trial) watched(member int) handling {
 		ended := false
 		defer func() {
 			if !ended {
-				// It panics or ends its goroutine.
+				// The attempt panicked or ended its goroutine.
 				err = errInjected
 			}
 			t.history.end(a, err)
 		}()
-		// Handlers that take no time would never run side by side.
+		// In a bubble, handlers that take no time would never run side by side.
 		t.chances.Lock()
 		work := between(t.chance, 0, 10*time.Millisecond)
 		t.chances.Unlock()
@@ -195,11 +195,11 @@ func (t *trial) watched(member int) handling {
 const (
 	// spacing is the longest time between two events.
 	spacing = 40 * time.Millisecond
-	// patience is for what is left when all faults are over.
+	// patience bounds the wait for unfinished records once all faults are over.
 	patience = 2 * time.Minute
 )
 
-// run runs the trial to its end, and judges.
+// run runs the trial and returns the report.
 func (t *trial) run() *Report {
 	ctx := t.t.Context()
 	// The old members of a deployment have to be there from the beginning.
@@ -216,8 +216,7 @@ func (t *trial) run() *Report {
 	all.Go(func() { t.publishAll(ctx) })
 	all.Go(func() { t.doAll(occurrences) })
 	all.Wait()
-	// Members stop only after everything was settled, so that a stop hides nothing
-	// that is stuck.
+	// Members stop only after settle, so that stopping does not hide a stuck record.
 	idle := t.settle()
 	for _, m := range t.slots {
 		if err := m.leave(); err != nil {
@@ -254,7 +253,8 @@ func (t *trial) doAll(occurrences []occurrence) {
 	}
 }
 
-// settle waits until every record has come to its end, and reports whether it did.
+// settle waits until every record is finished, at most for patience, and reports
+// whether all are.
 func (t *trial) settle() bool {
 	for begun := time.Now(); time.Since(begun) < patience; pause(200 * time.Millisecond) {
 		if t.complete() {
@@ -264,7 +264,7 @@ func (t *trial) settle() bool {
 	return false
 }
 
-// complete reports whether every record has come to its end.
+// complete reports whether every record is finished.
 func (t *trial) complete() bool {
 	letters := t.deadLetters()
 	t.history.mu.Lock()

@@ -15,11 +15,11 @@ import (
 type Config struct {
 	// Brokers is the number of brokers. Default 1.
 	Brokers int
-	// Port is that of the first broker; the others get the ports after it. With
-	// zero, free ports are chosen.
+	// Port is the first broker's port; the others get the ports after it. Zero chooses
+	// free ports.
 	Port int
-	// CreateTopics creates the topics that clients ask for and may create, like
-	// brokers with auto.create.topics.enable.
+	// CreateTopics creates missing topics that clients ask for, like a broker with
+	// auto.create.topics.enable.
 	CreateTopics bool
 	// Directory keeps the log across restarts. Empty keeps it in memory.
 	Directory string
@@ -38,11 +38,11 @@ type Cluster struct {
 	once  sync.Once
 }
 
-// minSession is the shortest session that members may ask for: tests of members
-// that fall silent should not take long.
+// minSession is the shortest session timeout that members may ask for. It is short so
+// that tests of members that stop answering are fast.
 const minSession = 100 * time.Millisecond
 
-// firstPort is that of the first broker where ports mean nothing.
+// firstPort is the first broker's port in memory, where any port will do.
 const firstPort = 9092
 
 // Start starts a cluster. The caller closes it. If a port is taken, the error is the
@@ -79,7 +79,7 @@ func Start(config Config) (*Cluster, error) {
 	return &Cluster{kfake: c, dial: dial}, nil
 }
 
-// ports returns the ports of a cluster whose first broker has this one.
+// ports returns consecutive ports from first on, one for each broker.
 func ports(first, brokers int) []int {
 	all := make([]int, max(brokers, 1))
 	for i := range all {
@@ -100,7 +100,7 @@ func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, 
 // Only the first call does anything.
 func (c *Cluster) Close() { c.once.Do(c.kfake.Close) }
 
-// logger gives the broker's warnings and errors to slog.
+// logger passes the broker's warnings and errors on to slog.
 type logger struct{ *slog.Logger }
 
 func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {

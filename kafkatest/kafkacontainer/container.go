@@ -33,12 +33,12 @@ type settings struct {
 	timeout time.Duration
 }
 
-// Image names the image, which must start as DefaultImage does. It takes precedence
-// over EVENTBUS_TEST_IMAGE.
+// Image names the image, which must start like DefaultImage. It takes precedence over
+// EVENTBUS_TEST_IMAGE.
 func Image(name string) Option { return func(s *settings) { s.image = name } }
 
-// Reuse shares one container, by its name, between all tests and packages that ask
-// for it, even at the same time. Nothing stops the container: the next run starts at
+// Reuse shares one container, by its name, between all tests and packages that ask for
+// it, even at the same time. The container keeps running, so the next run starts at
 // once. Tests don't see each other's topics, since each Cluster has its own
 // environment. Reuse takes precedence over EVENTBUS_TEST_REUSE.
 func Reuse(name string) Option { return func(s *settings) { s.reuse = name } }
@@ -75,7 +75,7 @@ func Brokers(t testing.TB, options ...Option) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	container, err := kafka.Run(ctx, s.image, custom...)
-	// Also after an error: a container that did not become ready is there too.
+	// Even after an error there may be a container, which did not become ready.
 	if container != nil && s.reuse == "" {
 		testcontainers.CleanupContainer(t, container.Container)
 	}
@@ -89,8 +89,8 @@ func Brokers(t testing.TB, options ...Option) []string {
 	return brokers
 }
 
-// docker is why no container can be run, nil if one can. Where there is no Docker
-// testcontainers panics.
+// docker returns why no container can be run, or nil. Without Docker, testcontainers
+// panics.
 func docker() (err error) {
 	defer func() {
 		if r := recover(); r != nil {

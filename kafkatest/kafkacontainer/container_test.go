@@ -21,7 +21,7 @@ var orders = eventbus.NewTopic(eventbus.TopicConfig[order]{
 	Domain: "shop", Name: "orders", Partitions: 3, Key: func(o order) string { return o.ID },
 })
 
-// TestKit runs one test body on the container as kafkatest runs it elsewhere.
+// TestKit runs a typical test of kafkatest on the container.
 func TestKit(t *testing.T) {
 	cluster := kafkacontainer.Run(t, kafkacontainer.Reuse("eventbus-test"))
 	cluster.Start(t, eventbus.On(orders, func(_ context.Context, o order) error {
@@ -36,7 +36,7 @@ func TestKit(t *testing.T) {
 	kafkatest.DeadLettered(t, cluster, orders, order{"b"})
 }
 
-// TestReuse gets the container of the test before.
+// TestReuse: a second run gets the container of the first.
 func TestReuse(t *testing.T) {
 	first := kafkacontainer.Brokers(t, kafkacontainer.Reuse("eventbus-test"))
 	second := kafkacontainer.Brokers(t, kafkacontainer.Reuse("eventbus-test"))
@@ -45,8 +45,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// TestConformance holds the driver to what every transport promises, on the
-// container's broker.
+// TestConformance runs the transports' conformance tests on the container's broker.
 func TestConformance(t *testing.T) {
 	brokers := kafkacontainer.Brokers(t)
 	open := func(*testing.T) transport.Transport { return kafka.New(kafka.Config{Brokers: brokers}) }

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest/kafkacontainer"
 )
 
-// A test of a service runs on a broker in a container as it does on one in memory. In
-// a test, t is the test's own.
+// A test runs on a broker in a container as it does in memory. In a real test, t is
+// its own parameter.
 func Example() {
 	_ = func(t *testing.T) {
 		cluster := kafkacontainer.Run(t, kafkacontainer.Reuse("orders"))

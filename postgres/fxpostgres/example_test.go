@@ -27,7 +27,8 @@ func (a *api) place(ctx context.Context, id string) error {
 	})
 }
 
-// An application that writes events with its orders, relays them, and bills each once.
+// An application writes events with its orders, relays them, and bills each order
+// once.
 func Example() {
 	err := fx.ValidateApp(
 		fx.Provide(func() (*pgxpool.Pool, error) { return pgxpool.New(context.Background(), "postgres://localhost/shop") }),

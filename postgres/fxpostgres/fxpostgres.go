@@ -24,7 +24,7 @@ var Module = fx.Module("eventbus.postgres",
 // else runs the migrations.
 func Migrate() fx.Option { return fx.Supply(new(migration)) }
 
-// migration in the container says that the application migrates.
+// migration, if it is in the container, makes the application migrate.
 type migration struct{}
 
 // FromEnvironment provides an outbox.Config and an inbox.Config from the sections
@@ -56,7 +56,7 @@ type params struct {
 	Inbox  inbox.Config  `optional:"true"`
 }
 
-// migrations is what a start may have to migrate.
+// migrations has what migrate needs.
 type migrations struct {
 	fx.In
 	Params  params
@@ -87,8 +87,8 @@ func runRelay(life fx.Lifecycle, relay *outbox.Relay, end fx.Shutdowner) {
 
 func runInbox(life fx.Lifecycle, in *inbox.Inbox, end fx.Shutdowner) { run(life, in.Run, end) }
 
-// run runs do between start and stop. An error that ends it earlier ends the
-// application: without a relay nothing would be published, silently.
+// run runs do between start and stop. If do fails before the stop, the application
+// ends: without a relay, events would silently stay unpublished.
 func run(life fx.Lifecycle, do func(context.Context) error, end fx.Shutdowner) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -29,8 +29,8 @@ type placed struct {
 
 var placedTopic = eventbus.NewTopic(eventbus.TopicConfig[placed]{Domain: "sales", Name: "placed", Key: func(p placed) string { return p.ID }})
 
-// TestModule: an application writes events by an injected publisher, and handles them
-// in the inbox's transaction.
+// TestModule: an application writes events with an injected publisher, and handles
+// them in the inbox's transaction.
 func TestModule(t *testing.T) {
 	address := pgtest.Shared(t)
 	pool, err := pgxpool.New(t.Context(), address)
@@ -79,8 +79,7 @@ func TestModule(t *testing.T) {
 	app.RequireStop()
 }
 
-// TestConfigured: a key that an outbox does not have is an error that names the one
-// that was meant.
+// TestConfigured: an unknown key is an error that suggests the right one.
 func TestConfigured(t *testing.T) {
 	err := fx.New(fx.NopLogger, fxpostgres.FromEnvironment(config.Directory(t.TempDir()), config.Environ("Outbox__Btach=5")),
 		fx.Invoke(func(outbox.Config) {})).Err()

@@ -12,29 +12,28 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// database is what an inbox needs of a pool of connections: pgx's or database/sql's.
+// database is a pool of connections: pgx's or database/sql's.
 type database interface {
 	begin(ctx context.Context, config *Config) (transaction, error)
 	exec(ctx context.Context, statement string, args ...any) (rows int64, err error)
 }
 
-// transaction is that of one attempt.
+// transaction is the transaction of one attempt.
 type transaction interface {
-	// enter runs an INSERT of keys, which come in as one parameter, and returns
-	// those that it wrote. From now on the server ends the transaction of a process
-	// that leaves it idle for longer than timeout.
+	// enter inserts keys and returns those that were new. From then on the server ends
+	// the transaction if the process leaves it idle for longer than timeout.
 	enter(ctx context.Context, table string, keys []string, timeout time.Duration) (entered []string, err error)
 	commit(ctx context.Context) error
 	// rollback does nothing after commit. It takes at most five seconds, and does
 	// not end with ctx, so that the connection can be used again.
 	rollback(ctx context.Context)
-	// handle is what a handler sees of it: a pgx.Tx or a *sql.Tx.
+	// handle returns the transaction for the handler: a pgx.Tx or a *sql.Tx.
 	handle() any
 }
 
 const (
-	// boundIdle holds for the transaction alone. onlyNew makes a key that another
-	// transaction is entering wait for the end of that.
+	// boundIdle applies to the transaction only. With onlyNew, an INSERT waits if
+	// another transaction is entering the same key.
 	boundIdle = `SELECT set_config('idle_in_transaction_session_timeout', $1, true)`
 	onlyNew   = ` ON CONFLICT DO NOTHING RETURNING key`
 )
@@ -59,7 +58,7 @@ func (d pgxDatabase) exec(ctx context.Context, statement string, args ...any) (i
 type pgxTransaction struct{ tx pgx.Tx }
 
 func (t pgxTransaction) enter(ctx context.Context, table string, keys []string, timeout time.Duration) ([]string, error) {
-	// Both statements in one round trip: every event pays for it.
+	// Both statements go in one round trip, which every event pays for.
 	var batch pgx.Batch
 	batch.Queue(boundIdle, milliseconds(timeout))
 	batch.Queue(`INSERT INTO `+table+` (key) SELECT unnest($1::text[])`+onlyNew, keys)
@@ -114,7 +113,7 @@ func (d sqlDatabase) exec(ctx context.Context, statement string, args ...any) (i
 // sqlTransaction is a transaction of sqlDatabase.
 type sqlTransaction struct{ tx *sql.Tx }
 
-// enter passes the keys as JSON: drivers have no common form of an array.
+// enter passes the keys as JSON, since drivers have no common form of arrays.
 func (t sqlTransaction) enter(ctx context.Context, table string, keys []string, timeout time.Duration) (entered []string, err error) {
 	if _, err := t.tx.ExecContext(ctx, boundIdle, milliseconds(timeout)); err != nil {
 		return nil, err
@@ -140,7 +139,8 @@ func (t sqlTransaction) enter(ctx context.Context, table string, keys []string, 
 
 func (t sqlTransaction) commit(context.Context) error { return t.tx.Commit() }
 
-// rollback: database/sql bounds it by the context of the transaction's begin.
+// rollback needs no bound of its own: database/sql rolls back when the context of
+// begin ends.
 func (t sqlTransaction) rollback(context.Context) { _ = t.tx.Rollback() }
 
 func (t sqlTransaction) handle() any { return t.tx }

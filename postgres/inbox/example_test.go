@@ -16,8 +16,8 @@ type orderPlaced struct {
 
 var orderPlacedTopic = eventbus.NewTopic(eventbus.TopicConfig[orderPlaced]{Domain: "shop", Name: "order", Plural: true})
 
-// Every handler of the bus runs in the inbox's transaction, and an event that is
-// delivered again does not come to it again.
+// Every handler of the bus runs in the inbox's transaction, and does not get an event
+// again that is delivered again.
 func Example() {
 	ctx := context.Background()
 	var bus *eventbus.Bus  // from eventbus.New
@@ -29,7 +29,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	go func() { _ = in.Run(ctx) }() // deletes what is older than Config.Keep
+	go func() { _ = in.Run(ctx) }() // deletes keys that are older than Config.Keep
 	if err := bus.Use(eventbus.Idempotent(in)); err != nil {
 		panic(err)
 	}
@@ -61,7 +61,7 @@ func ExampleNewSQL() {
 	}
 }
 
-// The table, for your own migrations.
+// Schema returns the SQL of the table, for your own migrations.
 func ExampleSchema() {
 	schema, err := inbox.Schema(inbox.Table{Schema: "billing"})
 	fmt.Print(schema)

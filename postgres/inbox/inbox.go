@@ -25,9 +25,9 @@ import (
 type Config struct {
 	// Table is the table of the keys. Default public.inbox.
 	Table Table
-	// Keep is how long a key is kept. An event that is delivered again after that is
-	// handled again: a redelivered dead letter, a group whose offsets are reset, a
-	// replay. Default 14 days, twice Kafka's default retention.
+	// Keep is how long a key is kept. An event that is delivered again after that, by
+	// a redelivered dead letter, an offset reset or a replay, is handled again.
+	// Default 14 days, twice Kafka's default retention.
 	Keep time.Duration
 	// Timeout bounds a transaction, and thereby how long an attempt holds a connection,
 	// even while it waits for receipts of what it published on the bus itself. If a
@@ -104,9 +104,9 @@ func SQLFromContext(ctx context.Context) (*sql.Tx, bool) {
 	return tx, ok
 }
 
-// Once implements eventbus.Inbox. It inserts keys in one order, so that batches that
-// share some do not deadlock. The second batch waits for the first: if that commits,
-// the second runs without the shared keys; if it rolls back, with them.
+// Once implements eventbus.Inbox. It inserts keys in sorted order, so that batches
+// that share some do not deadlock. The second batch waits for the first: if that
+// commits, the second runs without the shared keys; if it rolls back, with them.
 func (b *Inbox) Once(ctx context.Context, keys []string, do func(ctx context.Context, fresh []int) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Timeout, fmt.Errorf("inbox: the transaction took longer than %v", b.config.Timeout))
 	defer cancel()
@@ -114,7 +114,7 @@ func (b *Inbox) Once(ctx context.Context, keys []string, do func(ctx context.Con
 	if err != nil {
 		return fmt.Errorf("inbox: begin: %w", err)
 	}
-	// It does nothing after the commit. It is for errors, and for a handler that panics.
+	// For errors, and for a handler that panics. After the commit it does nothing.
 	defer tx.rollback(ctx)
 	fresh, err := b.enter(ctx, tx, keys)
 	if err != nil {
@@ -155,7 +155,8 @@ func (b *Inbox) enter(ctx context.Context, tx transaction, keys []string) ([]int
 	return fresh, nil
 }
 
-// fault says what to do about a table that is missing (SQLSTATE 42P01).
+// fault wraps an error of enter. If the table is missing (SQLSTATE 42P01), it says
+// what to do.
 func (b *Inbox) fault(err error) error {
 	var s interface{ SQLState() string }
 	if errors.As(err, &s) && s.SQLState() == "42P01" {
@@ -164,14 +165,14 @@ func (b *Inbox) fault(err error) error {
 	return fmt.Errorf("inbox: enter the keys: %w", err)
 }
 
-// maxKey bounds a stored key, far below what an index takes (2,704 bytes).
+// maxKey bounds a stored key, in bytes, far below what an index can hold (2,704).
 const maxKey = 1000
 
-// text is the key as PostgreSQL can store it, whatever the encoding of the database: in
-// ASCII without zero bytes, and short enough for an index. Long ones, which only foreign
-// producers make, are hashed.
+// text returns the key in a form that PostgreSQL can store in any database encoding:
+// ASCII without zero bytes, and short enough for an index. Long keys, which only
+// foreign producers make, are hashed.
 func text(key string) string {
-	// What looks quoted is quoted too, so that no two keys are one.
+	// A key that looks quoted is quoted too, so that two keys never become one.
 	if strings.HasPrefix(key, `"`) || strings.ContainsFunc(key, func(r rune) bool { return r == 0 || r >= utf8.RuneSelf }) {
 		key = strconv.QuoteToASCII(key)
 	}

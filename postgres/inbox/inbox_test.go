@@ -38,7 +38,7 @@ func open(t testing.TB, config Config) (*Inbox, *pgxpool.Pool) {
 	t.Cleanup(pool.Close)
 	config.Table.Schema = fmt.Sprintf("i%d_%d_%d", os.Getpid(), time.Now().UnixMilli(), schemas.Add(1))
 	var wg sync.WaitGroup
-	for range 5 { // as a deployment of many instances
+	for range 5 { // like a deployment with many instances
 		wg.Go(func() {
 			if err := Migrate(context.Background(), pool, config.Table); err != nil {
 				t.Error(err)
@@ -72,7 +72,7 @@ func onBoth(t *testing.T, config Config, do func(t *testing.T, in *Inbox, pool *
 	})
 }
 
-// insert writes in the transaction of the handler's context.
+// insert runs a statement in the transaction of the handler's context.
 func insert(ctx context.Context, statement string) error {
 	if tx, ok := FromContext(ctx); ok {
 		_, err := tx.Exec(ctx, statement)
@@ -86,7 +86,7 @@ func insert(ctx context.Context, statement string) error {
 	return err
 }
 
-// TestOneKeyAtOnce: of eight deliveries of one event the first three roll back, one
+// TestOneKeyAtOnce: of eight deliveries of one event, the first three roll back, one
 // commits, and the rest do not run.
 func TestOneKeyAtOnce(t *testing.T) {
 	onBoth(t, Config{}, func(t *testing.T, in *Inbox, _ *pgxpool.Pool) {
@@ -139,7 +139,7 @@ func TestBatchesDoNotDeadlock(t *testing.T) {
 }
 
 // TestHandlersTransaction: the handler's writes and the key commit or roll back
-// together, also when it panics.
+// together, even if the handler panics.
 func TestHandlersTransaction(t *testing.T) {
 	onBoth(t, Config{}, func(t *testing.T, in *Inbox, pool *pgxpool.Pool) {
 		books := in.config.Table.Schema + ".books"
@@ -175,8 +175,8 @@ func TestHandlersTransaction(t *testing.T) {
 	})
 }
 
-// TestTimeoutFreesTheConnection: a handler that waits longer than the bound loses
-// its transaction, and the connection is free.
+// TestTimeoutFreesTheConnection: a handler that waits longer than Timeout loses its
+// transaction, and its connection is freed.
 func TestTimeoutFreesTheConnection(t *testing.T) {
 	onBoth(t, Config{Timeout: 100 * time.Millisecond}, func(t *testing.T, in *Inbox, pool *pgxpool.Pool) {
 		err := in.Once(t.Context(), []string{"k"}, func(ctx context.Context, _ []int) error {
@@ -186,7 +186,7 @@ func TestTimeoutFreesTheConnection(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "took longer than") {
 			t.Errorf("a handler beyond the bound: %v", err)
 		}
-		// The pool closes a connection whose context ended in the background.
+		// The pool closes a connection whose context ended, in the background.
 		for deadline := time.Now().Add(10 * time.Second); pool.Stat().AcquiredConns() != 0; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d connections are still held", pool.Stat().AcquiredConns())
@@ -228,7 +228,8 @@ func TestMissingTable(t *testing.T) {
 	})
 }
 
-// BenchmarkOnce is the cost of the inbox alone, one event and a hundred a transaction.
+// BenchmarkOnce measures the inbox alone, with one and with a hundred events per
+// transaction.
 func BenchmarkOnce(b *testing.B) {
 	for _, size := range []int{1, 100} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

@@ -21,8 +21,8 @@ type Table struct {
 // String returns "schema.name".
 func (t Table) String() string { return cmp.Or(t.Schema, "public") + "." + cmp.Or(t.Name, "inbox") }
 
-// validName leaves nothing to escape, and room for a suffix below 63 bytes, the length
-// at which PostgreSQL cuts names.
+// validName allows nothing that needs escaping, and leaves room for a suffix below 63
+// bytes, where PostgreSQL truncates names.
 var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
 // quoted returns the name for SQL, with the defaults filled in.
@@ -30,13 +30,13 @@ func (t Table) quoted() (string, error) {
 	schema, name := cmp.Or(t.Schema, "public"), cmp.Or(t.Name, "inbox")
 	for _, s := range []string{schema, name} {
 		if !validName.MatchString(s) {
-			return "", fmt.Errorf("inbox: the table %q.%q: names have lower-case letters, digits and _, at most 40, and begin with no digit", schema, name)
+			return "", fmt.Errorf("inbox: the table %q.%q: use at most 40 lower-case letters, digits and _, not beginning with a digit", schema, name)
 		}
 	}
 	return `"` + schema + `"."` + name + `"`, nil
 }
 
-// ErrSchema: the table of the inbox does not exist.
+// ErrSchema means that the table of the inbox does not exist.
 var ErrSchema = errors.New("inbox schema")
 
 // Schema returns the SQL that Migrate runs, for the user's own migrations. It may run
@@ -65,7 +65,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 		return err
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// IF NOT EXISTS alone is not safe against another instance.
+		// IF NOT EXISTS alone fails if another instance creates the table at the same
+		// time.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, "eventbus inbox "+table.String()); err != nil {
 			return err
 		}

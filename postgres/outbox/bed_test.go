@@ -55,7 +55,7 @@ func openPool(t testing.TB, address string, conns int32) *pgxpool.Pool {
 
 var schemas atomic.Int64
 
-// newTable returns an outbox in a schema of its own, with a table of aggregates.
+// newTable returns an outbox in a new schema, with a table of aggregates.
 func newTable(t testing.TB, pool *pgxpool.Pool) Table { return newTableOf(t, pool, Table{}) }
 
 func newTableOf(t testing.TB, pool *pgxpool.Pool, table Table) Table {
@@ -136,8 +136,8 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// published returns the versions of each key in the order of the log, each the
-// first time that it occurs, and how many were there twice.
+// published returns the versions of each key in log order, without repetitions, and
+// how many were repetitions.
 func published(t testing.TB, cluster *kafkatest.Cluster) (versions map[string][]int64, repeated int) {
 	t.Helper()
 	versions = make(map[string][]int64)
@@ -154,7 +154,8 @@ func published(t testing.TB, cluster *kafkatest.Cluster) (versions map[string][]
 	return versions, repeated
 }
 
-// inverted returns the keys whose versions don't rise one by one.
+// inverted returns the keys whose versions are not 1, 2, 3 and so on, with the
+// versions.
 func inverted(versions map[string][]int64) (keys []string) {
 	for key, list := range versions {
 		for i, v := range list {

@@ -17,8 +17,8 @@ func (s *scene) left(t *testing.T, r *Relay) time.Duration {
 	return time.Duration(left * float64(time.Second))
 }
 
-// TestRenewedByWhatIsLeft: a chore that begins late in a lease renews it at once. A third
-// of the lease is longer than the test has.
+// TestRenewedByWhatIsLeft: a chore that begins late in a lease renews it at once. The
+// test would time out if it waited for a third of the lease.
 func TestRenewedByWhatIsLeft(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, _ := s.newLeader(t, Config{Lease: 10 * time.Minute})
@@ -33,7 +33,7 @@ func TestRenewedByWhatIsLeft(t *testing.T) {
 	}
 }
 
-// TestLongChore: one that takes longer than the lease ends.
+// TestLongChore: a chore that takes longer than the lease finishes.
 func TestLongChore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
@@ -49,8 +49,8 @@ func TestLongChore(t *testing.T) {
 	}
 }
 
-// TestFailedRenewal: a renewal that fails cuts nothing off while the lease lasts, and is
-// tried again.
+// TestFailedRenewal: a failed renewal cuts nothing off while the lease lasts, and is
+// retried.
 func TestFailedRenewal(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, _ := s.newLeader(t, Config{Lease: 10 * time.Minute})
@@ -78,8 +78,8 @@ func TestFailedRenewal(t *testing.T) {
 	}
 }
 
-// TestUnfencedBatchIsNotCutOff: nothing renews the lease while one is sent, and so nothing
-// frees it while its records are under way.
+// TestUnfencedBatchIsNotCutOff: the lease is not renewed while an unfenced batch is
+// sent, so a lost lease does not cut the batch off.
 func TestUnfencedBatchIsNotCutOff(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, _ := s.newLeader(t, Config{Unfenced: true})
@@ -94,8 +94,8 @@ func TestUnfencedBatchIsNotCutOff(t *testing.T) {
 	}
 }
 
-// TestKafkaIsNamed: where a batch fails while the lease is being renewed, the error is
-// that of the batch, and of another leader where there is one.
+// TestKafkaIsNamed: if a batch fails while the lease is being renewed, the error is
+// that of the batch, unless another process leads.
 func TestKafkaIsNamed(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, _ := s.newLeader(t, Config{Lease: 10 * time.Minute})
@@ -129,7 +129,8 @@ func TestKafkaIsNamed(t *testing.T) {
 	}
 }
 
-// TestReleaseOfAnother: an epoch that another server gave again is not ended.
+// TestReleaseOfAnother: release does not end another holder's lease with the same
+// epoch.
 func TestReleaseOfAnother(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, _ := s.newLeader(t, Config{})

@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// chores are what a leader does between batches, each in its time.
-// The times are when each was last begun. They are zero in a new term, and zero is
-// long past, so everything is done once at its beginning.
+// chores are what a leader does between batches, each at its interval. The fields hold
+// when each last began. They are zero in a new term, so every chore is due at its
+// beginning.
 type chores struct {
 	relay                          *Relay
 	due, retried, cleaned, watched time.Time
@@ -24,7 +24,7 @@ const (
 	dueEvery   = 50 * time.Millisecond
 	retryEvery = time.Second
 	watchEvery = 5 * time.Second
-	cleanRows  = 5000 // that one DELETE looks at, so that no lock is held for long
+	cleanRows  = 5000 // the rows that one DELETE looks at, so that it holds no lock for long
 )
 
 // passed reports whether every has gone by since last, and then sets last to now:
@@ -51,9 +51,9 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 			return err
 		}
 	}
-	// The keys are read again before: an operator may have skipped the event that
-	// others wait behind. retryParked keeps the lease itself, since it also
-	// sends, which takes as long as a batch may.
+	// The keys are read again first: an operator may have skipped the event that
+	// others wait behind. retryParked keeps the lease itself, since it also sends,
+	// which can take as long as a batch.
 	if passed(&c.retried, retryEvery) {
 		if err := r.chore(ctx, l, r.loadParked); err != nil {
 			return err
@@ -82,14 +82,15 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 	return r.chore(ctx, l, r.clean)
 }
 
-// keepDays keeps the daily partitions. An error keeps nothing from being sent:
-// health says it.
+// keepDays makes and drops daily partitions. An error does not stop the relay: health
+// reports it.
 func (r *Relay) keepDays(ctx context.Context) {
 	days, err := rotate(ctx, r.pool, r.names, r.config.Keep)
 	if days > 0 {
 		r.config.Logger.Info("dropped settled days", "days", days)
 	}
-	// Also without days of this round: another process may have dropped some and died.
+	// Even if this round dropped no days, another process may have dropped some and
+	// died.
 	events, uncounted := forgetDropped(ctx, r.pool, r.names)
 	r.metrics.deleted(ctx, events)
 	if err = errors.Join(err, uncounted); err != nil {
@@ -98,9 +99,9 @@ func (r *Relay) keepDays(ctx context.Context) {
 	r.note(func(s *relayState) { s.rotating = err })
 }
 
-// clean deletes a chunk of what every relay has sent and is older than Keep. A round
-// walks the table once, a chunk between two batches, and ends at the first row that
-// is too young.
+// clean deletes a chunk of the rows that every relay has sent and that are older than
+// Keep. A round walks the table once, a chunk between two batches, and ends where
+// nothing is left to delete.
 func (r *Relay) clean(ctx context.Context) error {
 	// A copy, so that only this statement looks at the overflow partition alone.
 	n := r.names
@@ -109,9 +110,10 @@ func (r *Relay) clean(ctx context.Context) error {
 	}
 	var b pgx.Batch
 	b.Queue(sessionSettings, "off")
-	// A row may go once the from of every relay shows its transaction. Rows of a window
-	// that is being walked are not in from yet, so they stay. MATERIALIZED keeps the
-	// planner from merging the steps: the limit is of rows looked at, not of rows deleted.
+	// A row may be deleted once every relay's from_snapshot shows its transaction.
+	// Rows of a window that is being walked are not in it yet, so they stay.
+	// MATERIALIZED keeps the planner from merging the steps: the limit counts rows
+	// looked at, not rows deleted.
 	b.Queue(n.sql(`
 		WITH old AS MATERIALIZED (SELECT id, xid, created_at FROM {outbox} WHERE id > $1 ORDER BY id LIMIT $2),
 		settled AS MATERIALIZED (SELECT id FROM old WHERE created_at < clock_timestamp() - $3::float8 * interval '1 second'
@@ -129,7 +131,7 @@ func (r *Relay) clean(ctx context.Context) error {
 		return err
 	}
 	r.metrics.deleted(ctx, gone)
-	// Behind a chunk without settled rows there are only younger ones, and a short
+	// After a chunk without deletable rows there are only younger ones, and a short
 	// chunk is the end of the table.
 	if r.cleaned = last; gone == 0 || looked < cleanRows {
 		r.cleaned = -1 // until the next round

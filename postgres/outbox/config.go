@@ -26,14 +26,14 @@ const (
 
 // UnmarshalText reads "nowhere", "oldest" or "now", in any case.
 func (s *Start) UnmarshalText(text []byte) error {
-	// The names stand in the order of the constants: the index is the value.
+	// The names are in the order of the constants.
 	for start, name := range []string{"nowhere", "oldest", "now"} {
 		if strings.EqualFold(name, string(text)) {
 			*s = Start(start)
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no start: use nowhere, oldest or now", text)
+	return fmt.Errorf("invalid start %q: use nowhere, oldest or now", text)
 }
 
 // Config configures a Relay. The zero value is usable.
@@ -64,19 +64,20 @@ type Config struct {
 	Batch int
 	// PollInterval is the time between polls of a quiet outbox. Default 50 ms.
 	PollInterval time.Duration
-	// Listen wakes the relay at each [Notifier.Notify] of another process, by a
-	// connection of its own, so PollInterval may be long. A PgBouncer that pools
-	// transactions does not pass notifications on.
+	// Listen wakes the relay at each [Notifier.Notify] of another process, so
+	// PollInterval may be long. It takes a connection of its own. A PgBouncer that
+	// pools transactions does not pass notifications on.
 	Listen bool
-	// DeliveryTimeout bounds one batch on its way to Kafka, and each part of one that is
-	// sent in parts, because Kafka refused some of its events. Default 10 s. With
-	// Unfenced it is at least the bus's Producer.DeliveryTimeout, which is 2 minutes
-	// by default, and so is this.
+	// DeliveryTimeout bounds sending one batch to Kafka, or one part of a batch that
+	// is sent in parts because Kafka refused some of its events. Default 10 s. With
+	// Unfenced it must be at least the bus's Producer.DeliveryTimeout, and both
+	// default to 2 minutes.
 	DeliveryTimeout time.Duration
-	// Lease is how long a leader that falls silent still leads, by the database's clock.
-	// After a kill, another process, or the same one started again, waits for its end.
-	// Default 10 s, at least 3 s. With Unfenced a batch must end within it: the default
-	// is then twice DeliveryTimeout plus 2 s, the minimum DeliveryTimeout plus 2 s.
+	// Lease is how long a leader that stops answering still leads, by the database's
+	// clock. After a kill, the next leader waits for its end, even if it is the same
+	// process started again. Default 10 s, at least 3 s. With Unfenced a batch must
+	// end within it: the default is then twice DeliveryTimeout plus 2 s, and the
+	// minimum is DeliveryTimeout plus 2 s.
 	Lease time.Duration
 	// DrainTimeout bounds the batch that is under way when Run's context ends. Default
 	// 5 s. With Unfenced, if it cuts off a batch, the lease is not freed but expires.
@@ -97,17 +98,17 @@ type Config struct {
 	MeterProvider metric.MeterProvider
 }
 
-// margin is what must be left of a lease beyond the delivery timeout: for the
-// answers of the database that are on their way.
+// margin is how much of a lease must be left beyond the delivery timeout, for answers
+// of the database that are still under way.
 const margin = time.Second
 
-// validRelay keeps a name harmless wherever it ends up: in Kafka's transactional id,
-// in a label of metrics, on a command line.
+// validRelay allows names that need no escaping in Kafka's transactional ids, metric
+// labels and command lines.
 var validRelay = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // resolve fills in the defaults. The error names every wrong field.
 func (c Config) resolve() (Config, names, error) {
-	// All faults are collected, so that a configuration can be mended in one go.
+	// All errors are collected, so that a configuration can be fixed in one go.
 	var wrong []error
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	n, err := c.Table.names()
@@ -143,8 +144,8 @@ func (c Config) resolve() (Config, names, error) {
 		}
 		*d.of = cmp.Or(*d.of, d.otherwise)
 	}
-	// It is renewed when a third has passed. Of the two margins one must be left when a
-	// batch begins, and the other is the time that extending the lease may take before that.
+	// A lease is renewed when a third of it has passed. One margin must be left when a
+	// batch begins; the other allows for the time that the renewal takes.
 	lease, least := 10*time.Second, 3*margin
 	if c.Unfenced {
 		lease, least = 2*c.DeliveryTimeout+2*margin, max(least, c.DeliveryTimeout+2*margin)

@@ -10,14 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrServer: an outbox does not work on this database. The text says why.
+// ErrServer means that an outbox does not work on this database. The text says why.
 var ErrServer = errors.New("outbox server")
 
-// checkServer refuses databases without the snapshots that order rests on, and
-// read replicas.
+// checkServer refuses read replicas, and databases without the snapshots that the
+// order of events depends on.
 func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
-	// The version comes first: a system that only speaks PostgreSQL's protocol may lack
-	// the functions of the later checks, and fail with an error that does not say why.
+	// The version comes first: a system that only speaks PostgreSQL's protocol may
+	// lack the functions that the later checks call, and fail with an unclear error.
 	var version string
 	var number int
 	if err := pool.QueryRow(ctx, `SELECT version(), current_setting('server_version_num')::int`).Scan(&version, &number); err != nil {
@@ -29,7 +29,7 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 	case number < 130000:
 		return fmt.Errorf("%w: PostgreSQL %d.%d has no xid8: 13 or later is needed", ErrServer, number/10000, number%10000)
 	}
-	// A replica answers every read, so nothing before this has failed on one.
+	// A replica answers every read, so the checks above don't detect one.
 	var replica bool
 	if err := pool.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&replica); err != nil {
 		return err
@@ -40,8 +40,8 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// checkBytes refuses a setting of bytea_output that pgx can't read if it gets keys and values as
-// text.
+// checkBytes refuses a setting of bytea_output that pgx can't read in the modes in
+// which it gets keys and values as text.
 func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
 	if mode := pool.Config().ConnConfig.DefaultQueryExecMode; mode != pgx.QueryExecModeSimpleProtocol && mode != pgx.QueryExecModeExec {
 		return nil
@@ -56,11 +56,11 @@ func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// checkSequence refuses an id sequence that sessions take several values of at
-// once: ids would not rise in the order of the keys' locks.
+// checkSequence refuses an id sequence that caches values in sessions: ids would not
+// increase in the order of the keys' locks.
 func checkSequence(ctx context.Context, pool *pgxpool.Pool, n names) error {
-	// The sequence is looked up by its column: its name is the choice of the server, or
-	// of whichever migration created the table.
+	// The sequence is looked up by its column: its name depends on the server, or on
+	// the migration that created the table.
 	var cache int64
 	err := pool.QueryRow(ctx, `SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence($1, 'id')::regclass`, n.outbox).Scan(&cache)
 	if err != nil {

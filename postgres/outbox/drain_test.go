@@ -12,9 +12,9 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// TestDrain measures how fast a backlog of EVENTBUS_OUTBOX_DRAIN rows goes to the
-// Kafka that EVENTBUS_TEST_BROKERS names. It asserts that nothing is left, and no
-// time.
+// TestDrain measures how fast a backlog of EVENTBUS_OUTBOX_DRAIN rows is sent to the
+// brokers in EVENTBUS_TEST_BROKERS. It asserts that nothing is left, but not how long
+// it takes.
 func TestDrain(t *testing.T) {
 	rows, _ := strconv.Atoi(os.Getenv("EVENTBUS_OUTBOX_DRAIN"))
 	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")

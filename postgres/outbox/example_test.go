@@ -22,8 +22,8 @@ type orderPlaced struct {
 
 var orderPlacedTopic = eventbus.NewTopic(eventbus.TopicConfig[orderPlaced]{Domain: "shop", Name: "order", Plural: true})
 
-// exampleBus returns a bus without Kafka, whose handler says what it gets. Its end waits
-// for that.
+// exampleBus returns a bus without Kafka, whose handler prints the events. end waits
+// for a number of them.
 func exampleBus() (bus *eventbus.Bus, placed *outbox.Publisher[orderPlaced], end func(events int)) {
 	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "shop", Environment: "Development", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -84,7 +84,7 @@ func Example() {
 	relay.Wake() // at once, rather than at its next look
 }
 
-// With database/sql, by any driver of PostgreSQL.
+// With database/sql, any PostgreSQL driver works.
 func ExampleSQL() {
 	place := func(ctx context.Context, db *sql.DB, placed *outbox.Publisher[orderPlaced]) error {
 		tx, err := db.BeginTx(ctx, nil)
@@ -157,8 +157,8 @@ func ExampleCancel() {
 	// placed: o-2
 }
 
-// What a handler publishes in the transaction of its inbox commits with the inbox: package
-// inbox puts it into the context.
+// Events that a handler publishes in the transaction of its inbox commit with the
+// inbox. Package inbox puts the transaction into the context.
 func ExampleFromContext() {
 	var billed *outbox.Publisher[orderPlaced]
 	handler := func(ctx context.Context, o orderPlaced) error {
@@ -172,7 +172,8 @@ func ExampleFromContext() {
 	// Output: the subscription has no inbox
 }
 
-// The rights that a service and a relay of its own need, for a migration.
+// Grants returns the privileges that a service and a separate relay need, for a
+// migration.
 func ExampleGrants() {
 	grants, err := outbox.Grants(outbox.Table{Schema: "shop"}, "shop_api", "shop_relay")
 	fmt.Print(grants)

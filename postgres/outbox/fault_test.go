@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// scene is an outbox on a real database before an in-process Kafka broker.
+// scene is an outbox on a real database and an in-process Kafka broker.
 type scene struct {
 	pool      *pgxpool.Pool
 	table     Table
@@ -37,7 +37,7 @@ func newSceneOn(t *testing.T, address string, table Table) *scene {
 		t.Fatal(err)
 	}
 	base := eventbus.NewPublisher(s.bus, changeTopic)
-	if err := base.Publish(t.Context(), change{Key: "topic", Version: 1}); err != nil { // makes the topic
+	if err := base.Publish(t.Context(), change{Key: "topic", Version: 1}); err != nil { // creates the topic
 		t.Fatal(err)
 	}
 	s.publisher = For(base).In(s.table)
@@ -68,8 +68,8 @@ func (s *scene) total() (n int64) {
 	return n
 }
 
-// check waits until everything is published, and holds order. It returns how many
-// events were there twice.
+// check waits until everything is published, and checks the order. It returns how many
+// events were repeated.
 func (s *scene) check(t *testing.T) (repeated int) {
 	t.Helper()
 	var versions map[string][]int64
@@ -89,7 +89,7 @@ func (s *scene) check(t *testing.T) (repeated int) {
 	return repeated
 }
 
-// TestTwoRelays: one of two leads; when it stops the other goes on at once.
+// TestTwoRelays: one of two relays leads; when it stops, the other goes on at once.
 func TestTwoRelays(t *testing.T) {
 	s := newScene(t, dsn(t))
 	one, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
@@ -116,8 +116,8 @@ func (r *Relay) leads() bool {
 	return r.state.leading
 }
 
-// TestDeposedLeaderIsFenced: a leader that slept through its lease, with a batch read
-// and not sent, can neither send it nor write its cursor.
+// TestDeposedLeaderIsFenced: a leader whose lease expired after it had read a batch
+// can neither send the batch nor write its cursor.
 func TestDeposedLeaderIsFenced(t *testing.T) {
 	s := newScene(t, dsn(t))
 	old, err := NewRelay(s.bus, s.pool, Config{Table: s.table, Logger: quiet()})
@@ -136,13 +136,13 @@ func TestDeposedLeaderIsFenced(t *testing.T) {
 	if err != nil || len(rows) != 20 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	// It freezes here, and its lease ends.
+	// The leader freezes here, and its lease expires.
 	mustExec(t, s.pool, old.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))
 	runRelay(t, s.bus, s.pool, Config{Table: s.table})
 	s.check(t)
 	s.write(t, 20)
 	s.check(t)
-	// It thaws, and believes in its lease.
+	// It thaws, and still considers itself the leader.
 	err = old.relay(t.Context(), &l, rows, after)
 	if err == nil {
 		t.Error("a deposed leader sent its batch")
@@ -156,7 +156,7 @@ func TestDeposedLeaderIsFenced(t *testing.T) {
 }
 
 // TestReplacedLeaderDoesNotFence: a leader that was replaced between two transactions
-// fences its successor when it thaws, but sends nothing behind what that has sent.
+// fences its successor when it thaws, but sends nothing after its successor's events.
 func TestReplacedLeaderDoesNotFence(t *testing.T) {
 	s := newScene(t, dsn(t))
 	old, l, c := s.newLeader(t, Config{})
@@ -165,7 +165,7 @@ func TestReplacedLeaderDoesNotFence(t *testing.T) {
 	if err != nil || len(rows) != 20 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	old.sender.tx = nil // its transaction has failed, and the next one is not begun
+	old.sender.tx = nil // its transaction has failed, and the next one has not begun
 	mustExec(t, s.pool, old.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))
 	_, stop := runRelay(t, s.bus, s.pool, Config{Table: s.table})
 	s.write(t, 20)
@@ -182,8 +182,8 @@ func TestReplacedLeaderDoesNotFence(t *testing.T) {
 	}
 }
 
-// TestLongRebase: one that takes longer than the lease, and than what the role allows a
-// statement, ends, and keeps the lease.
+// TestLongRebase: a rebase that takes longer than the lease and the role's statement
+// timeout succeeds, and keeps the lease.
 func TestLongRebase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
@@ -206,8 +206,8 @@ func TestLongRebase(t *testing.T) {
 	}
 }
 
-// TestSlowBatchKeepsTheLead: a batch that takes longer than the lease, with brokers that
-// are away, costs a leader that lives nothing.
+// TestSlowBatchKeepsTheLead: a leader keeps the lead while a batch takes longer than
+// the lease because the brokers are unreachable.
 func TestSlowBatchKeepsTheLead(t *testing.T) {
 	s := newScene(t, dsn(t))
 	config := Config{Table: s.table, Lease: 3 * time.Second, DeliveryTimeout: time.Minute}
@@ -233,7 +233,8 @@ func TestSlowBatchKeepsTheLead(t *testing.T) {
 	}
 }
 
-// TestCrashBetweenSendAndCursor: what was sent and not noted is sent again, in order.
+// TestCrashBetweenSendAndCursor: events that were sent before the cursor was stored
+// are sent again, in order.
 func TestCrashBetweenSendAndCursor(t *testing.T) {
 	s := newScene(t, dsn(t))
 	for range 5 {
@@ -261,7 +262,7 @@ func TestCrashBetweenSendAndCursor(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, envelopes, _ := r.sort(rows)
-		if _, err := r.deliver(t.Context(), &l, envelopes); err != nil { // and dies
+		if _, err := r.deliver(t.Context(), &l, envelopes); err != nil { // and crashes
 			t.Fatal(err)
 		}
 		mustExec(t, s.pool, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity'`))
@@ -348,9 +349,8 @@ func TestPgBouncer(t *testing.T) {
 	}
 }
 
-// TestServerRestarts: the server restarts, is frozen, and comes back, while a relay
-// follows writers. It is a server of the test's own: other packages are tested at
-// the same time on the shared one.
+// TestServerRestarts: the server restarts, freezes and thaws while a relay works. The
+// test has its own server, since other packages use the shared one at the same time.
 func TestServerRestarts(t *testing.T) {
 	server := pgtest.Start(t)
 	s := newScene(t, server.URL)

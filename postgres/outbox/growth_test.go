@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// TestGrowth measures a look into the outbox that finds one new event, in turns in a
-// table with nothing else and in one with EVENTBUS_OUTBOX_GROWTH rows that are settled
-// and not deleted yet. It asserts a ratio of the medians of 1.2 at most.
+// TestGrowth measures a look that finds one new event, in an otherwise empty table and
+// in one with EVENTBUS_OUTBOX_GROWTH rows that are sent but not deleted yet. It
+// asserts that the medians differ by at most a factor of 1.2.
 func TestGrowth(t *testing.T) {
 	rows, _ := strconv.Atoi(os.Getenv("EVENTBUS_OUTBOX_GROWTH"))
 	if dsn(t); rows == 0 {
@@ -28,7 +28,7 @@ func TestGrowth(t *testing.T) {
 			mustExecLong(t, pool, d.relay.names.sql(`INSERT INTO {outbox} (format, event_id, topic, key, value, attributes)
 				SELECT 1, gen_random_uuid()::text, 't', convert_to('k' || (i % 5000), 'UTF8'), convert_to(repeat('x', 100), 'UTF8'), '' FROM generate_series(1, $1::int) i`), min(chunk, settled-from))
 		}
-		// What filling left for later is not part of a look.
+		// Vacuum now, so that work left over from filling the table does not count.
 		mustExecLong(t, pool, `VACUUM ANALYZE `+d.relay.names.outbox)
 		if err := pool.QueryRow(t.Context(), `SELECT pg_current_snapshot()::text`).Scan(&d.at.from); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// mustExecLong is mustExec for what takes minutes.
+// mustExecLong is mustExec for statements that take minutes.
 func mustExecLong(t *testing.T, pool *pgxpool.Pool, statement string, args ...any) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), statement, args...); err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// degradedAge is how old the oldest event may be before health says so.
+// degradedAge is how old the oldest event may be before health reports it.
 const degradedAge = time.Minute
 
 // Health returns nil if the relay does its work, and otherwise the reason why not. It
@@ -14,8 +14,8 @@ const degradedAge = time.Minute
 func (r *Relay) Health(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// The first reason that applies is returned. Of a relay that does not run or does not
-	// send, what the last status said is no longer true.
+	// The first reason that applies is returned. If the relay does not run or does not
+	// send, its last status is out of date.
 	s := r.state
 	switch {
 	case !s.running:
@@ -37,8 +37,8 @@ func (r *Relay) Health(context.Context) error {
 	if s.rotating != nil {
 		return s.rotating
 	}
-	// A name that nobody runs holds back the cleaning: rows that it has not sent are kept.
-	// Before Keep has passed they would be kept anyway.
+	// A name that no process runs blocks cleaning, since rows that it has not sent are
+	// kept. Until Keep has passed they would be kept anyway.
 	for _, other := range s.status.Relays {
 		if other.Name != r.config.Name && other.Holder == "" && other.Still > r.config.Keep {
 			return fmt.Errorf("the relay name %q has not moved for %v and keeps the table from being cleaned: run it, or delete its row", other.Name, other.Still.Round(time.Minute))

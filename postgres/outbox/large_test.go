@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// countedConn counts what is read.
+// countedConn counts the bytes that are read.
 type countedConn struct {
 	net.Conn
 	read *atomic.Int64
@@ -26,7 +26,7 @@ func (c countedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// counted returns a pool whose connections count what they read.
+// counted returns a pool whose connections count the bytes that they read.
 func counted(t *testing.T) (pool *pgxpool.Pool, read *atomic.Int64) {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(dsn(t))
@@ -49,11 +49,11 @@ func counted(t *testing.T) (pool *pgxpool.Pool, read *atomic.Int64) {
 	return pool, read
 }
 
-// large has 60 rows of 4 MiB for a table of rows.
+// large selects 60 rows of 4 MiB.
 const large = ` SELECT 1, i::text, 'topic', 'k'::bytea, convert_to(repeat('x', 4 << 20), 'UTF8'), ''::bytea FROM generate_series(1, 60) i`
 
-// TestLargeEvents: of a backlog of large events, and of a parked key with many, no more is
-// read than a batch has room for and as much again, whatever Batch is.
+// TestLargeEvents: of a backlog of large events, or of a parked key with many, the
+// relay reads at most twice maxBatchBytes at a time, whatever Batch is.
 func TestLargeEvents(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, c := s.newLeader(t, Config{})
@@ -87,7 +87,8 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
-// TestLargeEventsDue: many large events of one time become due batch by batch, in order.
+// TestLargeEventsDue: many large events that are due at once move batch by batch, in
+// order.
 func TestLargeEventsDue(t *testing.T) {
 	s := newScene(t, dsn(t))
 	n, _ := s.table.names()
@@ -105,7 +106,8 @@ func TestLargeEventsDue(t *testing.T) {
 	}
 }
 
-// TestScheduledAhead: what is scheduled for later is not read to find what is due.
+// TestScheduledAhead: finding due events does not read those that are scheduled for
+// later.
 func TestScheduledAhead(t *testing.T) {
 	s := newScene(t, dsn(t))
 	n, _ := s.table.names()

@@ -10,46 +10,46 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// errAnotherRun: the cursor in memory is none of this server's.
+// errAnotherRun means that the cursor in memory belongs to another run of the server.
 var errAnotherRun = errors.New("the server was restarted after a crash, or is another one: the cursor is read again")
 
-// errNotLeading: another process leads, or has taken over.
+// errNotLeading means that another process leads, or has taken over.
 var errNotLeading = errors.New("another process leads")
 
-// ErrCursorLost: a relay name has no cursor, and Config.From does not say where to
-// begin.
+// ErrCursorLost means that a relay name has no cursor, and Config.From does not say
+// where to begin.
 var ErrCursorLost = errors.New("the relay has no cursor")
 
-// lease is the right to send, until a moment of this process's monotonic clock
-// that is not later than the database's.
+// lease is the right to send, until a time of this process's monotonic clock that is
+// not after its end by the database's clock.
 type lease struct {
-	// epoch numbers the terms. All writes of a leader ask for it, so a leader that was
+	// epoch numbers the terms. All writes of a leader check it, so a leader that was
 	// replaced without noticing changes nothing in the tables.
 	epoch int64
 	until time.Time
 	// stored is when the cursor was written last in the term.
 	stored time.Time
-	run    string // the one that the cursor was read in
+	run    string // the server run that the cursor was read in
 }
 
-// sameRun is the condition, with the relay's name as $1 and its run as $2, that this is
-// the run of the server in which acquire was: not one after a crash or on another server,
-// which may lack transactions of that and give their ids again. Crash recovery empties
-// the table, and a standby never had its rows. The start time is for a row that was
-// copied, as by a dump.
+// sameRun is the condition, with the relay's name as $1 and its run as $2, that the
+// server has neither crashed nor been replaced since acquire. After a crash, or on
+// another server, transactions may be missing and their ids may be given again. Crash
+// recovery empties the table, and a standby never had its rows. The start time detects
+// a row that was copied, for example by a dump.
 const sameRun = `EXISTS (SELECT FROM {run} WHERE name = $1 AND id = $2::text::uuid AND started = pg_postmaster_start_time())`
 
-// due returns the time until a lease is to be renewed: a third leaves time for slow answers
-// and for more than one attempt.
+// due returns the time until the lease must be renewed, when a third of it has passed:
+// the rest leaves time for slow answers and for several attempts.
 func (l *lease) due(lease time.Duration) time.Duration { return time.Until(l.until) - lease*2/3 }
 
-// covers reports whether what takes as long ends within the lease, with a margin.
+// covers reports whether more than d and margin is left of the lease.
 func (l *lease) covers(d time.Duration) bool { return time.Until(l.until) > d+margin }
 
 // mustCover returns how much of the lease must be left when a batch begins. Without
-// transactions a batch has to end within the lease, since nothing else keeps two leaders
-// apart. With them Kafka does: the lease is renewed during a batch, and one that is lost
-// all the same costs a batch that is sent twice, and no order.
+// transactions a batch has to end within the lease, since nothing else keeps two
+// leaders apart. With them Kafka does: the lease is renewed during a batch, and if it
+// is lost anyway, a batch is sent twice but order holds.
 func (c *Config) mustCover() time.Duration {
 	if c.Unfenced {
 		return c.DeliveryTimeout
@@ -57,8 +57,8 @@ func (c *Config) mustCover() time.Duration {
 	return 0
 }
 
-// newHolder returns a text that tells an operator who leads.
-// Nothing is decided by it: processes are told apart by the epoch.
+// newHolder returns a text that tells an operator which process leads. The epoch, not
+// this text, distinguishes terms.
 func newHolder() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -68,11 +68,11 @@ func newHolder() string {
 }
 
 // acquire takes the lease if nobody has it, with a new epoch, and reads the cursor.
-// One UPDATE decides between several processes: the first one locks the row, and the
+// One UPDATE decides between several processes: the first locks the row, and the
 // others then find a lease that has not expired. Only the database's clock counts, so
-// the clocks of the processes need not agree.
+// the processes' clocks need not agree.
 func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
-	// As in store: this process's term ends before the one that the database counts.
+	// As in store, this process's term ends before the database's.
 	before := time.Now()
 	var to *string
 	err = r.pool.QueryRow(ctx, r.names.sql(`
@@ -101,29 +101,29 @@ func (r *Relay) acquire(ctx context.Context) (l lease, c cursor, err error) {
 	return l, c, err
 }
 
-// begin makes the cursor of a new name, or refuses where it may be one that was lost.
+// begin makes the cursor of a new name, or fails if the cursor may have been lost.
 func (r *Relay) begin(ctx context.Context) error {
-	// What the first snapshot shows counts as sent.
+	// What this snapshot shows counts as sent.
 	from := `pg_current_snapshot()`
 	switch r.config.From {
 	case StartNow:
 	case StartOldest:
 		from = `'3:3:'::pg_snapshot` // below every transaction of a user
-	// A row that was deleted by mistake looks like a name that is new, so the caller has
-	// to say which of the two it is.
+	// A row that was deleted by mistake looks like a new name, so the caller has to
+	// say which it is.
 	default:
-		return fmt.Errorf("%w: no row for %q in %s_relay; a new name says where it begins by Config.From, or eventbus outbox relay --from oldest|now", ErrCursorLost, r.config.Name, r.names.bare)
+		return fmt.Errorf("%w: no row for %q in %s_relay; for a new name, set Config.From, or run eventbus outbox relay --from oldest|now", ErrCursorLost, r.config.Name, r.names.bare)
 	}
-	// Another process of the name may begin at the same time: the first row stays.
+	// Another process may insert the row at the same time: the first one stays.
 	_, err := r.pool.Exec(ctx, r.names.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot)
 		SELECT $1, system_identifier, `+from+` FROM pg_control_system() ON CONFLICT DO NOTHING`), r.config.Name)
 	if err == nil {
-		err = errNotLeading // the next round takes it
+		err = errNotLeading // the next round acquires the lease
 	}
 	return err
 }
 
-// renew extends the lease. After any error l is unchanged: the term ends when it would have.
+// renew extends the lease. After an error l is unchanged.
 func (r *Relay) renew(ctx context.Context, l *lease) error {
 	before := time.Now()
 	err := r.extend(ctx, *l)
@@ -133,10 +133,10 @@ func (r *Relay) renew(ctx context.Context, l *lease) error {
 	return err
 }
 
-// extend extends the lease in the database alone, in the run of the server that gave it.
-// It fails with errNotLeading if another epoch has begun.
+// extend extends the lease in the database only. It fails with errNotLeading if
+// another epoch or another run of the server has begun.
 func (r *Relay) extend(ctx context.Context, l lease) error {
-	// When the lease has ended nothing is gained by waiting for an answer.
+	// Once the lease has ended, there is no point in waiting for an answer.
 	return bounded(ctx, max(time.Until(l.until), minAnswer), func(ctx context.Context) error {
 		tag, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = clock_timestamp() + $4::float8 * interval '1 second' WHERE name = $1 AND epoch = $3 AND `+sameRun),
 			r.config.Name, l.run, l.epoch, r.config.Lease.Seconds())
@@ -150,9 +150,9 @@ func (r *Relay) extend(ctx context.Context, l lease) error {
 	})
 }
 
-// release ends the lease, so that another process need not wait for its end.
-// The epoch and the holder keep a late release from ending the lease of a successor, also
-// on a server that has not seen the epoch and gave it again.
+// release ends the lease, so that another process need not wait for it to expire. The
+// epoch and the holder keep a late release from ending a successor's lease, even on a
+// server that lost the epoch and gave it again.
 func (r *Relay) release(ctx context.Context, l lease) error {
 	_, err := r.pool.Exec(ctx, r.names.sql(`UPDATE {relay} SET expires_at = '-infinity', holder = '' WHERE name = $1 AND epoch = $2 AND holder = $3`), r.config.Name, l.epoch, r.holder)
 	return err

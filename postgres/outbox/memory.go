@@ -17,7 +17,7 @@ import (
 type Memory struct {
 	bus *eventbus.Bus
 
-	// mu guards scheduled, which holds what was committed and is not due yet.
+	// mu guards scheduled, the committed events that are not due yet.
 	mu        sync.Mutex // held while a commit publishes: commits have one order
 	scheduled []scheduledEnvelope
 }
@@ -38,7 +38,7 @@ func (m *Memory) Begin() *MemoryTx { return &MemoryTx{of: m} }
 // transaction in do's context.
 func (m *Memory) In(ctx context.Context, do func(ctx context.Context, tx Tx) error) error {
 	tx := m.Begin()
-	// After Commit this does nothing. It is for an error of do, and for a panic.
+	// For errors of do, and for panics. After Commit it does nothing.
 	defer tx.Rollback()
 	if err := do(carry.With(ctx, tx), tx); err != nil {
 		return err
@@ -50,14 +50,14 @@ func (m *Memory) In(ctx context.Context, do func(ctx context.Context, tx Tx) err
 func (m *Memory) Due(ctx context.Context, at time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Stable: events of one time keep the order in which they were committed, as the
-	// ids of the table would.
+	// Events with the same time stay in commit order, as they would in the table.
 	slices.SortStableFunc(m.scheduled, func(a, b scheduledEnvelope) int { return a.due.Compare(b.due) })
 	for len(m.scheduled) > 0 && !m.scheduled[0].due.After(at) {
 		if err := m.bus.PublishEnvelope(ctx, m.scheduled[0].e); err != nil {
 			return err
 		}
-		// Only after it was published: what is left after an error is there for another call.
+		// An event is removed only once it is published, so that another call can
+		// retry after an error.
 		m.scheduled = m.scheduled[1:]
 	}
 	return nil
@@ -74,21 +74,21 @@ type MemoryTx struct {
 	cancelled []string
 }
 
-// errTxOver: a transaction was used after its end.
+// errTxOver means that a transaction was used after its end.
 var errTxOver = errors.New("outbox: the transaction is over")
 
 // Commit publishes what the transaction wrote. Unlike a relay, it does so before it
-// returns: a test need not wait.
+// returns, so a test need not wait.
 func (t *MemoryTx) Commit(ctx context.Context) error {
 	if t.over {
 		return errTxOver
 	}
-	// Also if publishing fails: there is no second Commit.
+	// Even if publishing fails, there is no second Commit.
 	t.over = true
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
-	// Cancelled events go before new ones come, so that an id can be cancelled and
-	// scheduled again in one transaction.
+	// Cancelled events are removed before new ones are added, so that an id can be
+	// cancelled and scheduled again in one transaction.
 	t.of.scheduled = slices.DeleteFunc(t.of.scheduled, func(s scheduledEnvelope) bool { return slices.Contains(t.cancelled, s.e.ID) })
 	t.of.scheduled = append(t.of.scheduled, t.scheduled...)
 	return t.of.bus.PublishEnvelopes(ctx, t.written)
@@ -97,8 +97,8 @@ func (t *MemoryTx) Commit(ctx context.Context) error {
 // Rollback drops what the transaction wrote. After Commit it does nothing.
 func (t *MemoryTx) Rollback() { t.over = true }
 
-// exec makes it a Tx. Publish and Cancel recognize a MemoryTx before they run SQL, so
-// only a statement that has no counterpart in memory comes here.
+// exec implements Tx. It always fails: Publish and Cancel recognize a MemoryTx before
+// they run SQL.
 func (t *MemoryTx) exec(context.Context, string, ...any) (int64, error) {
 	return 0, errors.New("outbox: the in-memory outbox runs no SQL")
 }
@@ -119,15 +119,15 @@ func (t *MemoryTx) write(envelopes []*eventbus.Envelope, s settings) error {
 	return nil
 }
 
-// cancel withdraws an event that this transaction scheduled at once, and one of an
-// earlier transaction when this one commits. It reports whether there was one.
+// cancel withdraws a scheduled event: one of this transaction at once, one of an
+// earlier transaction at Commit. It reports whether there was one.
 func (t *MemoryTx) cancel(id string) bool {
 	t.of.mu.Lock()
 	defer t.of.mu.Unlock()
 	before := len(t.scheduled)
 	t.scheduled = slices.DeleteFunc(t.scheduled, func(s scheduledEnvelope) bool { return s.e.ID == id })
 	found := len(t.scheduled) < before
-	// An event counts once, as a deleted row would not be found a second time.
+	// An event is found only once, like a row that was deleted.
 	for _, s := range t.of.scheduled {
 		if s.e.ID == id && !slices.Contains(t.cancelled, id) {
 			t.cancelled, found = append(t.cancelled, id), true

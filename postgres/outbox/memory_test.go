@@ -12,11 +12,11 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
-// TestMemory: the stand-in keeps what the outbox promises, without any server.
+// TestMemory: Memory keeps the promises of the outbox without a server.
 func TestMemory(t *testing.T) {
 	cluster := kafkatest.NewMemory(t)
 	bus := cluster.Bus(t)
-	publisher := For(eventbus.NewPublisher(bus, changeTopic)) // before Start, which makes its topic
+	publisher := For(eventbus.NewPublisher(bus, changeTopic)) // before Start, which creates its topic
 	if err := bus.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +75,8 @@ func TestMemory(t *testing.T) {
 	expect(1, 2, 4)
 }
 
-// TestRowKeepsTheEnvelope: a row has everything of an envelope, and one that a newer
-// program wrote, or that is damaged, is an error and no guess.
+// TestRowKeepsTheEnvelope: a row keeps the whole envelope, and a damaged row, or one
+// that a newer program wrote, is an error.
 func TestRowKeepsTheEnvelope(t *testing.T) {
 	bus := kafkatest.NewMemory(t).Bus(t)
 	publisher := eventbus.NewPublisher(bus, changeTopic)
@@ -86,7 +86,7 @@ func TestRowKeepsTheEnvelope(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.TraceParent, e.TraceState, e.DataSchema = "00-1-2-01", "x=y", "urn:schema"
-	e.Timestamp = time.Time{} // the record's, which is written when it is sent
+	e.Timestamp = time.Time{} // the record's timestamp, which is set when it is sent
 	gone, err := publisher.DeleteEnvelope(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// instruments measure a relay.
-// own holds the attributes that all measurements have: the table and the relay's name.
+// instruments measure a relay. own holds the attributes of all measurements: the table
+// and the relay's name.
 type instruments struct {
 	relay          *Relay
 	meter          metric.Meter
@@ -47,8 +47,8 @@ func newInstruments(r *Relay) *instruments {
 	return i
 }
 
-// made returns an instrument and hands its error to OpenTelemetry's handler: metrics
-// must not keep a relay from running.
+// made returns an instrument and passes its error to OpenTelemetry's handler, since
+// metrics must not keep a relay from running.
 func made[I any](instrument I, err error) I {
 	if err != nil {
 		otel.Handle(err)
@@ -56,14 +56,14 @@ func made[I any](instrument I, err error) I {
 	return instrument
 }
 
-// sent counts the events of a batch that Kafka acknowledged. A batch that was refused as
-// a whole counts as one of zero events.
+// sent counts the events of a batch that Kafka acknowledged. A batch without any is
+// recorded with size zero.
 func (i *instruments) sent(ctx context.Context, n int) {
 	i.published.Add(ctx, int64(n), i.own.(metric.AddOption))
 	i.batch.Record(ctx, int64(n), i.own.(metric.RecordOption))
 }
 
-// deleted counts rows that clean deleted, and those of days that were dropped.
+// deleted counts the rows that clean deleted and those of dropped days.
 func (i *instruments) deleted(ctx context.Context, n int64) {
 	i.removed.Add(ctx, n, i.own.(metric.AddOption))
 }
@@ -71,7 +71,8 @@ func (i *instruments) deleted(ctx context.Context, n int64) {
 // register makes the gauges observable until the function it returns is called.
 func (i *instruments) register() (unregister func()) {
 	registration, err := i.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		// Copied, so that the lock is not held while the reader's code runs.
+		// The state is copied, so that the lock is not held while the reader's code
+		// runs.
 		i.relay.mu.Lock()
 		state := i.relay.state
 		i.relay.mu.Unlock()
@@ -90,7 +91,7 @@ func (i *instruments) register() (unregister func()) {
 		o.ObserveInt64(i.pending, x.Pending, own)
 		o.ObserveInt64(i.parked, x.Parked, own)
 		o.ObserveFloat64(i.oldest, x.OldestAge.Seconds(), own)
-		if state.status.Oldest.Age > time.Minute { // the process id is a label of what is remarkable alone
+		if state.status.Oldest.Age > time.Minute { // only old transactions get the process id as a label
 			o.ObserveFloat64(i.pinned, state.status.Oldest.Age.Seconds(), own, metric.WithAttributes(attribute.Int("eventbus.outbox.pid", int(state.status.Oldest.PID))))
 		}
 		return nil

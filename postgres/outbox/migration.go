@@ -8,23 +8,23 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// migration is a step of the schema. A step that was released is never changed:
-// another follows it. Relays of the version before may run beside it.
+// migration is a step of the schema. A released step never changes; a later step
+// follows it. Relays of the previous version may run while it is applied.
 type migration struct {
-	// sql runs in one transaction with the new version's number.
+	// sql runs in one transaction with the update of the version number.
 	sql string
-	// index is built before that without keeping writers from the table, as steps
-	// on tables that hold rows must: its name, and "table (columns)".
+	// index is built before sql without blocking writers, as tables that hold rows
+	// require. It has the index's name, and "table (columns)".
 	index [2]string
 }
 
-// migrations lead from an empty database to the latest version.
-// In the outbox, id orders the events of a key and xid is what the snapshots of a cursor
-// are compared with. A parked row is a copy: it outlives the row of the outbox, which
-// cleaning deletes. Columns from format to attributes are those of type row. days has, by
-// the name of each daily partition, how many of its rows the relay is past. The table of
-// runs is UNLOGGED: its rows survive neither a crash of the server nor a failover, which
-// may take back transactions and give their ids again.
+// migrations lead from an empty database to the latest version. In the outbox, id
+// orders the events of a key, and xid is compared with the snapshots of a cursor. A
+// parked row is a copy: it outlives the row of the outbox, which cleaning deletes.
+// Columns from format to attributes are those of type row. days maps the name of each
+// daily partition to how many of its rows the relay has passed. The table of runs is
+// UNLOGGED: its rows survive neither a crash of the server nor a failover, which may
+// lose transactions and give their ids again.
 var migrations = []migration{{sql: `
 CREATE TABLE {outbox} (
 	id          bigint GENERATED ALWAYS AS IDENTITY,
@@ -96,15 +96,15 @@ INSERT INTO {relay} (name, system_identifier, from_snapshot)
 // latest is the version of the schema that this code works with.
 func latest() int { return len(migrations) }
 
-// primaryKeys: PostgreSQL wants the column that tables are partitioned by in every
-// primary key.
+// primaryKeys has the primary key of the outbox, by whether it is partitioned:
+// PostgreSQL requires the partitioning column in it.
 var primaryKeys = map[bool]string{false: "(id)", true: "(id, created_at)"}
 
 // sqlFrom returns the SQL of all steps from a version on, for tables that are empty.
 func sqlFrom(n names, version int, partitioned bool) string {
 	var b strings.Builder
 	for v, step := range migrations[version:] {
-		// Nobody uses a table that is empty: the index may keep writers out while it is built.
+		// Nobody uses an empty table, so building the index may block writers.
 		if step.index[0] != "" {
 			fmt.Fprintf(&b, "CREATE INDEX IF NOT EXISTS %s ON %s;\n", step.index[0], step.index[1])
 		}
@@ -118,7 +118,8 @@ func sqlOf(n names, version int, partitioned bool) string {
 	var b strings.Builder
 	by := ""
 	if version == 0 {
-		// CREATE SCHEMA needs a right that many roles lack, and public is there.
+		// CREATE SCHEMA needs a privilege that many roles lack, and public exists
+		// already.
 		if n.schema != `"public"` {
 			b.WriteString("CREATE SCHEMA IF NOT EXISTS {schema};\n")
 		}
@@ -131,17 +132,17 @@ func sqlOf(n names, version int, partitioned bool) string {
 	if version == 0 && partitioned {
 		b.WriteString(partitionSQL)
 	}
-	// In the transaction of the step: the number never differs from what the tables are.
+	// The number changes in the step's transaction, so it always matches the tables.
 	fmt.Fprintf(&b, "UPDATE {version} SET version = %d;\n", version+1)
 	return n.sql(b.String())
 }
 
-// buildIndex builds the index of a step while writers go on. What an attempt that
-// was interrupted left, which PostgreSQL marks as invalid, is built again.
+// buildIndex builds the index of a step without blocking writers. It rebuilds what an
+// interrupted attempt left, which PostgreSQL marks as invalid.
 func buildIndex(ctx context.Context, pool *pgxpool.Pool, n names, index [2]string) error {
 	table, columns, _ := strings.Cut(index[1], " ")
-	// An index of a partitioned table can't be built so, but takes over those of its
-	// partitions.
+	// A partitioned table's index can't be built concurrently, but it can adopt those
+	// of its partitions.
 	rows, err := pool.Query(ctx, `SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = $1::regclass`, n.sql(table))
 	if err != nil {
 		return err
@@ -159,15 +160,15 @@ func buildIndex(ctx context.Context, pool *pgxpool.Pool, n names, index [2]strin
 			return err
 		}
 	}
-	// This finds the partitions' indexes by their columns and takes them over, so it builds
-	// nothing and is short.
+	// This finds the partitions' indexes by their columns and adopts them, so it
+	// builds nothing and takes little time.
 	return buildOne(ctx, pool, n, index[0], n.sql(table), columns, "")
 }
 
 // buildOne builds one index, unless an earlier attempt has finished it. how is
 // CONCURRENTLY, which can't run in a transaction, or empty.
 func buildOne(ctx context.Context, pool *pgxpool.Pool, n names, index, table, columns, how string) error {
-	// IF NOT EXISTS would take an index that was left invalid for one that works.
+	// IF NOT EXISTS would keep an invalid index.
 	var broken bool
 	if err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)`, n.schema+"."+index).Scan(&broken); err != nil {
 		return err

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// notifyEvery is how often a Notifier notifies at most: a notification takes a lock
-// of the whole database when it commits, and one in each transaction would cost most
-// of its throughput.
+// notifyEvery is the shortest time between notifications. A notification takes a
+// database-wide lock when it commits, and one in each transaction would cost most of
+// the throughput.
 const notifyEvery = 50 * time.Millisecond
 
 // Notifier wakes the relays of other processes that have [Config.Listen], after commits
@@ -47,39 +47,39 @@ func NewNotifier(pool *pgxpool.Pool, table Table) (*Notifier, error) {
 func (n *Notifier) Notify() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	// The notification that is due comes after this commit as well.
+	// The pending notification also comes after this commit.
 	if n.pending {
 		return
 	}
 	n.pending = true
-	// Counted before the timer runs, so that Close waits for it too.
+	// It is counted before the timer runs, so that Close waits for it.
 	n.sending.Add(1)
 	time.AfterFunc(notifyEvery, n.send)
 }
 
-// send notifies once. pending ends before the statement begins: a commit during it may
-// come too late for it, and needs another.
+// send notifies once. It resets pending before the statement begins, since a commit
+// during the statement may need another notification.
 func (n *Notifier) send() {
 	defer n.sending.Done()
 	n.mu.Lock()
 	n.pending = false
 	n.mu.Unlock()
-	// The bound is for Close, which would wait as long as the database does not answer.
+	// The bound is for Close, which would otherwise wait until the database answers.
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_, _ = n.pool.Exec(ctx, `SELECT pg_notify($1, '')`, n.channel)
 }
 
-// Close waits for a notification that is under way. A program calls it before it closes
-// the pool.
+// Close waits for notifications that are pending or under way. A program calls it
+// before it closes the pool.
 func (n *Notifier) Close() { n.sending.Wait() }
 
-// longestName is the length at which PostgreSQL cuts identifiers off
-// (NAMEDATALEN). LISTEN cuts a longer channel, and pg_notify refuses it.
+// longestName is the length at which PostgreSQL truncates identifiers (NAMEDATALEN).
+// LISTEN truncates a longer channel, and pg_notify refuses it.
 const longestName = 63
 
-// channel returns what a Notifier notifies: the table's name, or a digest of one that
-// is too long for a channel.
+// channel returns the channel of notifications. It has the table's name, or a digest
+// of a name that is too long.
 func (n names) channel() string {
 	channel := "eventbus " + n.bare
 	if len(channel) > longestName {
@@ -89,7 +89,7 @@ func (n names) channel() string {
 	return channel
 }
 
-// listener calls wake at notifications, on a connection of its own.
+// listener calls wake at each notification. It has its own connection.
 type listener struct {
 	pool    *pgxpool.Pool
 	channel string
@@ -97,8 +97,8 @@ type listener struct {
 	logger  *slog.Logger
 }
 
-// run listens until ctx ends. Without the database it tries again; behind a
-// PgBouncer that pools transactions nothing arrives.
+// run listens until ctx ends. After an error it tries again. Behind a PgBouncer that
+// pools transactions nothing arrives.
 func (l *listener) run(ctx context.Context) {
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		began := time.Now()
@@ -120,9 +120,9 @@ func (l *listener) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn := pooled.Hijack() // it listens, and is of no use to others
+	conn := pooled.Hijack() // a connection that listens must not return to the pool
 	defer func() {
-		// ctx has usually ended by now, and closing says goodbye to the server.
+		// ctx has usually ended by now, and closing sends a message to the server.
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = conn.Close(ending)
@@ -130,7 +130,7 @@ func (l *listener) listen(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, `LISTEN "`+l.channel+`"`); err != nil {
 		return err
 	}
-	l.wake() // for what was notified before
+	l.wake() // for earlier notifications
 	for {
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err

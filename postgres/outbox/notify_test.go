@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestNotify: a relay that looks once an hour sends what another process commits,
-// also after the server has ended the connection on which it listens.
+// TestNotify: a relay that polls once an hour sends at once what another process
+// commits, even after the server has closed the connection on which it listens.
 func TestNotify(t *testing.T) {
 	s := newScene(t, dsn(t))
 	n, _ := s.table.names()
@@ -26,7 +26,8 @@ func TestNotify(t *testing.T) {
 		}
 		return sent
 	}
-	// The process that listens, not ended: the relay may listen again before anybody looks.
+	// listens returns the process id of the listening connection, other than ended:
+	// the relay may already listen again.
 	listens := func(ended int) (pid int) {
 		if err := s.pool.QueryRow(t.Context(), `SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE query = $1 AND pid <> $2`, `LISTEN "`+n.channel()+`"`, ended).Scan(&pid); err != nil {
 			t.Fatal(err)
@@ -52,8 +53,8 @@ func TestNotify(t *testing.T) {
 	s.check(t)
 }
 
-// TestChannelOfLongNames: names of tables as long as PostgreSQL allows have channels
-// that it takes, and different ones.
+// TestChannelOfLongNames: the longest table names give channels that PostgreSQL
+// accepts, and different ones.
 func TestChannelOfLongNames(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, bare := range []string{"public.outbox", strings.Repeat("s", 63) + "." + strings.Repeat("t", 63), strings.Repeat("s", 63) + "." + strings.Repeat("t", 62) + "u", "s." + strings.Repeat("t", 53)} {

@@ -34,10 +34,10 @@ var (
 	invoiceTopic = eventbus.NewTopic(eventbus.TopicConfig[invoice]{Domain: "shop", Name: "invoice", Partitions: 3, Key: func(i invoice) string { return i.ID }})
 )
 
-// TestPromise9EffectivelyOnce has orders become invoices and invoices become payments, each
-// by a handler whose table, inbox and outbox commit together, while a relay and a
-// group are torn down without a clean end again and again, and events are sent
-// twice. The books balance: every order is invoiced once and paid once.
+// TestPromise9EffectivelyOnce turns orders into invoices and invoices into payments,
+// each with a handler whose table, inbox and outbox commit together. Meanwhile relay
+// and group are repeatedly torn down without a clean stop, and events are sent twice.
+// Every order must be invoiced once and paid once.
 func TestPromise9EffectivelyOnce(t *testing.T) {
 	address := pgtest.Shared(t)
 	config, err := pgxpool.ParseConfig(address)
@@ -65,7 +65,7 @@ func TestPromise9EffectivelyOnce(t *testing.T) {
 	}
 	cluster := kafkatest.NewBroker(t)
 	const orders = 300
-	// The kit's own policy gives an event up after three attempts.
+	// kafkatest's default policy gives an event up after three attempts.
 	patient := eventbus.Retry(resilience.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond})
 
 	balanced := func() (o, i, p, di, dp int) {
@@ -76,8 +76,8 @@ func TestPromise9EffectivelyOnce(t *testing.T) {
 		}
 		return
 	}
-	// One life of the service: it begins, works until it has handled some events, and its
-	// contexts are cut off with whatever it was doing.
+	// life runs the service once: it starts, handles some events, and is cut off in
+	// the middle of its work.
 	life := func(lasts time.Duration, events int64, first int) {
 		bus := cluster.Bus(t)
 		ctx, cancel := context.WithTimeout(t.Context(), lasts)
@@ -152,12 +152,12 @@ func TestPromise9EffectivelyOnce(t *testing.T) {
 			}()
 		}
 		_ = relay.Run(ctx)
-		// A predecessor's cursor write may be lost: repeat what it sent last.
+		// A predecessor's cursor write may be lost, so its last events are repeated.
 		if first < orders {
 			if _, err := pool.Exec(t.Context(), `UPDATE `+schema+`.outbox_relay SET expires_at = '-infinity', from_snapshot = (SELECT pg_snapshot_xmin(from_snapshot)::text || ':' || pg_snapshot_xmin(from_snapshot)::text || ':' FROM `+schema+`.outbox_relay)::pg_snapshot`); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := pool.Exec(t.Context(), `UPDATE `+schema+`.outbox SET xid = pg_current_xact_id() WHERE id % 10 = 0`); err != nil { // sent again, all of them
+			if _, err := pool.Exec(t.Context(), `UPDATE `+schema+`.outbox SET xid = pg_current_xact_id() WHERE id % 10 = 0`); err != nil { // all of these are sent again
 				t.Fatal(err)
 			}
 		}

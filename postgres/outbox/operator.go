@@ -18,15 +18,15 @@ type ParkedEvent struct {
 	ID       int64              `json:"id"` // of the row
 	EventID  string             `json:"eventId"`
 	Topic    string             `json:"topic"`
-	Key      []byte             `json:"key"` // nil: none
+	Key      []byte             `json:"key"` // nil if there is none
 	Created  time.Time          `json:"created"`
 	Parked   time.Time          `json:"parked"`
-	Error    string             `json:"error,omitempty"` // empty: it follows another
+	Error    string             `json:"error,omitempty"` // empty if it only waits behind another event
 	Attempts int                `json:"attempts"`
-	Event    *eventbus.Envelope `json:"-"` // nil where the row can't be read
+	Event    *eventbus.Envelope `json:"-"` // nil if the row can't be read
 }
 
-// ErrNotParked: no parked event has that id.
+// ErrNotParked means that no parked event has the given id.
 var ErrNotParked = errors.New("no parked event has this id")
 
 // ListParked returns the events that the relays of an outbox hold back, oldest first.
@@ -47,7 +47,7 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int)
 			return p, err
 		}
 		p.ID, p.EventID, p.Topic, p.Key = x.id, x.eventID, x.topic, x.key
-		// A row that can't be read is listed as well: it may be the one to skip.
+		// An unreadable row is listed too: it may be the one to skip.
 		p.Event, _ = x.envelope()
 		return p, nil
 	})
@@ -77,7 +77,7 @@ func changeParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay st
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			var topic string
 			var key []byte
-			// The row is locked: the relay may be about to delete it because it was sent.
+			// The row is locked, since the relay may be about to delete it as sent.
 			err := tx.QueryRow(ctx, n.sql(`SELECT topic, key FROM {parked} WHERE relay = $1 AND id = $2 FOR UPDATE`), relay, id).Scan(&topic, &key)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return ErrNotParked
@@ -85,13 +85,13 @@ func changeParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay st
 			if err != nil {
 				return err
 			}
-			// A dropped event without key held nothing back, so then nothing becomes due.
+			// A dropped event without a key held nothing back, so nothing becomes due.
 			if drop {
 				if _, err := tx.Exec(ctx, n.sql(`DELETE FROM {parked} WHERE relay = $1 AND id = $2`), relay, id); err != nil || key == nil {
 					return err
 				}
 			}
-			// The head of the key, which may be the event itself.
+			// The key's first event becomes due, which may be the event itself.
 			_, err = tx.Exec(ctx, n.sql(`UPDATE {parked} SET next_at = clock_timestamp() WHERE relay = $1 AND id = (
 				SELECT id FROM {parked} WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($3::bytea IS NOT NULL OR id = $4) ORDER BY id LIMIT 1)`), relay, topic, key, id)
 			return err

@@ -8,7 +8,8 @@ import (
 // Option changes how a Publisher writes.
 type Option func(*settings)
 
-// settings are what options change. The zero value is due now, and takes no locks.
+// settings are what options change. The zero value publishes at once and takes no
+// locks.
 type settings struct {
 	notBefore time.Time
 	keyLock   bool
@@ -26,19 +27,19 @@ const (
 	lastSecond  = 253_402_300_799
 )
 
-// check refuses a time beyond what the database has. Drivers count microseconds in 64 bits,
-// in which a time that is meant as never may be one that has passed.
+// check refuses a time that the database can't store. Drivers count microseconds in 64
+// bits, and a distant time that means "never" may overflow into the past.
 func (s *settings) check() error {
 	if second := s.notBefore.Unix(); second < firstSecond || second > lastSecond {
-		return fmt.Errorf("NotBefore is %d seconds from 1970: use a time of the years 1 to 9999", second)
+		return fmt.Errorf("NotBefore is %d seconds after 1970: use a time in the years 1 to 9999", second)
 	}
 	return nil
 }
 
-// KeyLock takes a lock of the transaction on the key of each event, for keys that
-// have no row which the transaction locks anyway: without either, two transactions
-// that publish one key have no order. One call locks its keys in one order; several
-// calls in one transaction, or in several outboxes, may deadlock with another
-// transaction that calls in another order, which PostgreSQL ends for one of them
-// with the error 40P01.
+// KeyLock locks the key of each event until the transaction ends. Use it for keys
+// without a row that the transaction locks anyway: without either lock, two
+// transactions that publish the same key have no order. One call locks its keys in a
+// fixed order. Several calls in one transaction may deadlock with another transaction
+// that calls in a different order; PostgreSQL then ends one of them with the error
+// 40P01.
 func KeyLock() Option { return func(s *settings) { s.keyLock = true } }

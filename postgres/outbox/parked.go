@@ -49,12 +49,11 @@ func (r *Relay) loadParked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A map of its own replaces the old one, so that keys which nothing holds back any
-	// more are gone.
+	// A new map replaces the old one, so that keys that are no longer parked are gone.
 	keys := make(map[string]struct{})
 	var x row
 	if _, err := pgx.ForEachRow(found, []any{&x.topic, &x.key}, func() error {
-		// keyID copies the key: x is filled again by the next row.
+		// keyID copies the key, which the next row overwrites.
 		id, _ := x.keyID()
 		keys[id] = struct{}{}
 		return nil
@@ -66,9 +65,8 @@ func (r *Relay) loadParked(ctx context.Context) error {
 }
 
 // sort divides rows into those to send and those that follow a parked one of their
-// key, or that can't be read.
-// send[i] is the row of envelopes[i]. Once a row of a key is parked, so is every later
-// one of it, whether in this batch or in the next.
+// key, or that can't be read. send[i] is the row of envelopes[i]. Once a row of a key
+// is parked, so is every later row of the key, in this batch and in later ones.
 func (r *Relay) sort(rows []row) (send []row, envelopes []*eventbus.Envelope, parked []parkedRow) {
 	for _, x := range rows {
 		key, keyed := x.keyID()
@@ -86,10 +84,10 @@ func (r *Relay) sort(rows []row) (send []row, envelopes []*eventbus.Envelope, pa
 	return send, envelopes, parked
 }
 
-// park notes that a row was refused: later ones of its key wait behind it.
+// park notes that a row was refused, so that later rows of its key wait behind it.
 func (r *Relay) park(x *row, cause error) parkedRow {
-	// At once in memory, for the rest of this batch. The table gets the row together
-	// with the cursor.
+	// The map is updated at once, for the rest of this batch. The table gets the row
+	// together with the cursor.
 	if key, keyed := x.keyID(); keyed {
 		r.parked[key] = struct{}{}
 	}
@@ -97,14 +95,15 @@ func (r *Relay) park(x *row, cause error) parkedRow {
 	return parkedRow{id: x.id, fault: faultText(cause)}
 }
 
-// retryParked tries parked keys again that are due, or whose head an operator
-// skipped. A key goes on where it stopped, in order.
+// retryParked retries parked keys that are due, or whose first event an operator
+// skipped. A key continues where it stopped, in order.
 func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	var due []row
 	if err := r.chore(ctx, l, func(ctx context.Context) error {
-		// One result for each key, and for each event without one. The least next_at of a key is
-		// infinity where its head was dropped: what followed has no time of its own yet. The
-		// limit keeps parked keys from holding up new events for long.
+		// One result for each key, and for each event without a key. A key's smallest
+		// next_at is infinity if its first event was dropped: those that followed have
+		// no time of their own yet. The limit keeps parked keys from holding up new
+		// events for long.
 		found, err := r.pool.Query(ctx, r.names.sql(`
 			SELECT topic, key, CASE WHEN key IS NULL THEN id ELSE 0 END AS one FROM {parked} WHERE relay = $1
 			GROUP BY 1, 2, 3 HAVING min(next_at) <= clock_timestamp() OR min(next_at) = 'infinity' ORDER BY min(id) LIMIT 100`), r.config.Name)
@@ -119,8 +118,8 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	}); err != nil {
 		return err
 	}
-	// If a topic is still gone, try only one of its events, whatever the topic has: each try
-	// takes a transaction, and meanwhile new events of other topics wait.
+	// If a topic is still refused, only one of its events is tried: each try takes a
+	// transaction, and new events of other topics wait meanwhile.
 	gone := make(map[string]bool)
 	for _, x := range due {
 		if gone[x.topic] {
@@ -135,7 +134,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 			return err
 		}
 	}
-	// Keys of which everything was sent are free again.
+	// Keys that have been sent completely are no longer parked.
 	if len(due) > 0 {
 		return r.chore(ctx, l, r.loadParked)
 	}
@@ -151,9 +150,9 @@ func (r *Relay) postpone(ctx context.Context, l *lease, topic string) error {
 	})
 }
 
-// retryKey sends the parked rows of one key, or the single row of an event without a key.
-// refusal says why it did not send all of them. of has the topic and the key, and an id only for
-// an event without a key.
+// retryKey sends the parked rows of one key, or the row of one event without a key.
+// refusal says why it did not send all of them. of has the topic and the key, and an
+// id only for an event without a key.
 func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err error) {
 	var rows []row
 	if err := r.chore(ctx, l, func(ctx context.Context) error {
@@ -165,7 +164,7 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err er
 		if err != nil {
 			return err
 		}
-		// What is beyond the bound of a batch waits for the next attempt, as what is beyond $5.
+		// Rows beyond the bounds of a batch wait for the next attempt.
 		rows, _, err = collect(found, cancel)
 		return err
 	}); err != nil {
@@ -178,16 +177,16 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err er
 	for i := range rows {
 		e, err := rows[i].envelope()
 		if err != nil {
-			// What is behind a row that can't be read stays, for the sake of the order.
+			// Rows behind an unreadable one stay, to keep the order.
 			refusal = err
 			break
 		}
 		envelopes = append(envelopes, e)
 	}
-	// One after the other: behind one that is refused nothing may be under way.
+	// The first event is sent alone: nothing behind a refused event may be under way.
+	// Mostly it is refused again, and then the others need not be tried.
 	sent := 0
 	if len(envelopes) > 0 {
-		// Mostly the head is refused again, and then the others need not be tried.
 		refusals, err := r.deliver(ctx, l, envelopes[:1])
 		if err != nil {
 			return nil, err
@@ -203,8 +202,8 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err er
 		if err != nil {
 			return nil, err
 		}
-		// The first refusal counts. What is behind it stays parked, and is sent again later if it
-		// was sent without a transaction.
+		// The first refusal counts. The events behind it stay parked, and are sent
+		// again later even if they were sent without a transaction.
 		n := len(envelopes)
 		for i, cause := range refusals {
 			if cause != nil && i < n {
@@ -216,14 +215,14 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err er
 	return refusal, r.settleParked(ctx, l, rows, sent, refusal)
 }
 
-// own is the condition, after another one, that the run is $2 and the epoch $3: nothing is
-// written by a leader that was replaced, or behind a cursor that was refused.
+// own is a further condition: the run is $2 and the epoch $3. So neither a leader that
+// was replaced nor one whose cursor was refused writes anything.
 const own = ` AND EXISTS (SELECT FROM {relay} WHERE name = $1 AND epoch = $3) AND ` + sameRun
 
-// settleParked deletes the rows that were sent, and notes why the next one was not.
+// settleParked deletes the rows that were sent, and stores why the next one was not.
 func (r *Relay) settleParked(ctx context.Context, l *lease, rows []row, sent int, refusal error) error {
 	var b pgx.Batch
-	// Rows are settled from the first one on, so the sent ones are the beginning of rows.
+	// Rows are sent in order, so the first ones are those that were sent.
 	ids := make([]int64, sent)
 	for i := range ids {
 		ids[i] = rows[i].id

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestRefusedKeyWaits: an event without a topic parks with its key, the others go on,
-// and it is sent when the operator has made the topic.
+// TestRefusedKeyWaits: an event whose topic is missing is parked with its key, other
+// keys go on, and it is sent once the operator has created the topic.
 func TestRefusedKeyWaits(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
 		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestRefusedKeyWaits(t *testing.T) {
 			if err := RetryParked(t.Context(), s.pool, s.table, "default", parked[4].ID); err != nil {
 				t.Fatal(err)
 			}
-			if unfenced { // each was refused by itself there
+			if unfenced { // without transactions each event is refused by itself
 				for _, p := range parked {
 					_ = RetryParked(t.Context(), s.pool, s.table, "default", p.ID)
 				}
@@ -71,7 +71,7 @@ func TestRefusedKeyWaits(t *testing.T) {
 			if fmt.Sprint(order) != "[1 3 4 5]" {
 				t.Errorf("order %v", order)
 			}
-			// They are settled when Kafka has them, a moment later.
+			// The rows are deleted a moment after Kafka has the events.
 			eventually(t, "nothing is parked", func() bool {
 				left, err := ListParked(t.Context(), s.pool, s.table, 1)
 				return err == nil && len(left) == 0
@@ -100,7 +100,7 @@ func TestTooLargeIsFoundInItsBatch(t *testing.T) {
 	if repeated := s.check(t); repeated > 0 {
 		t.Errorf("%d events repeated", repeated)
 	}
-	// They are parked with the cursor, which is stored when Kafka has the others.
+	// They are parked when the cursor is stored, after Kafka has the others.
 	var parked []ParkedEvent
 	eventually(t, "two events are parked", func() bool {
 		var err error

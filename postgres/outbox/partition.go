@@ -11,19 +11,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// daysAhead is for how many days after today partitions are there: a relay that
-// does not run for so long leaves later rows in the overflow partition, where they
-// are deleted one by one.
+// daysAhead is for how many days after today partitions exist. If no relay runs for
+// longer, later rows go to the overflow partition, where they are deleted one by one.
 const daysAhead = 3
 
-// partitionSQL follows the first step where the outbox is partitioned. The function
-// runs with the rights of the tables' owner, so that a relay needs none of them, and
-// takes no lock that a writer waits for longer than 50 ms: a day is attached rather
-// than created in place, and emptied, which waits for its own writers alone, before
-// it is detached. It returns how many days it dropped.
-// The search path is fixed, as PostgreSQL's documentation of CREATE FUNCTION asks of
-// functions that are SECURITY DEFINER. The last statement makes the first days, as many
-// as daysAhead says.
+// partitionSQL follows the first step if the outbox is partitioned. The function runs
+// with the privileges of the tables' owner, so that a relay needs none. Writers never
+// wait longer than 50 ms for its locks: a day is attached rather than created in
+// place, and before it is detached it is emptied, which waits only for the day's own
+// writers. It returns how many days it dropped. The search path is fixed, as
+// PostgreSQL's documentation recommends for SECURITY DEFINER functions. The last
+// statement makes the first days; its 3 is daysAhead.
 const partitionSQL = `
 CREATE TABLE {overflow} PARTITION OF {outbox} DEFAULT;
 CREATE FUNCTION {rotate}(keep double precision, ahead integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rotate$
@@ -87,8 +85,8 @@ REVOKE ALL ON FUNCTION {rotate}(double precision, integer) FROM PUBLIC;
 SELECT {rotate}(0, 3);
 `
 
-// isPartitioned reports whether an outbox has daily partitions.
-// It asks the table, since Table.Partitioned matters only where the table is created.
+// isPartitioned reports whether an outbox has daily partitions. It looks at the table,
+// since Table.Partitioned matters only when the table is created.
 func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitioned bool, err error) {
 	err = pool.QueryRow(ctx, `SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)`, n.outbox).Scan(&partitioned)
 	if err != nil {
@@ -97,16 +95,16 @@ func isPartitioned(ctx context.Context, pool *pgxpool.Pool, n names) (partitione
 	return partitioned, nil
 }
 
-// countDays is the part of the cursor's write that counts rows by their days, so that
-// nobody reads a day again to know how many events went with it. Rows in the overflow
-// partition are counted when they are deleted.
+// countDays is the part of the cursor's write that counts rows by day, so that
+// dropping a day does not require reading it to know how many events it had. Rows in
+// the overflow partition are counted when they are deleted.
 const countDays = `, days = days || coalesce((SELECT jsonb_object_agg(c.relname, coalesce((days->>c.relname::text)::bigint, 0) + counted.rows)
 	FROM unnest($9::oid[], $10::bigint[]) counted (part, rows) JOIN pg_class c ON c.oid = counted.part WHERE c.relname ~ '_d[0-9]{8}$'), '{}')`
 
 // countTables returns the tables that rows are in, and how many are in each.
 func countTables(rows []row) (tables []uint32, counts []int64) {
 	for i := range rows {
-		// Mostly all are of one day, and a window in order of ids has few changes.
+		// Mostly all rows are of one day, so a linear search is enough.
 		at := slices.Index(tables, rows[i].table)
 		if at < 0 {
 			at = len(tables)
@@ -117,24 +115,25 @@ func countTables(rows []row) (tables []uint32, counts []int64) {
 	return tables, counts
 }
 
-// rotate makes the partitions of the next days, and drops those of days that are
-// settled and older than keep. It returns how many it dropped.
-// The function in the database looks at the relays' cursors itself.
+// rotate makes the partitions of the next days, and drops those older than keep whose
+// events every relay has sent. It returns how many it dropped. The function in the
+// database reads the relays' cursors itself.
 func rotate(ctx context.Context, pool *pgxpool.Pool, n names, keep time.Duration) (days int, err error) {
 	err = pool.QueryRow(ctx, n.sql(`SELECT {rotate}($1, $2)`), keep.Seconds(), daysAhead).Scan(&days)
 	if err != nil {
-		return 0, fmt.Errorf("the daily partitions of %s are not kept: %w", n.bare, err)
+		return 0, fmt.Errorf("make and drop the daily partitions of %s: %w", n.bare, err)
 	}
 	return days, nil
 }
 
-// forgetDropped returns how many events were in the days that are gone, whichever process
+// forgetDropped returns how many events were in dropped days, whichever process
 // dropped them, and forgets those days, so that each counts once. Every relay name has
-// counted the rows, but one that began later has not seen them all, and one of a program
-// that does not count has seen none: the largest count is taken.
+// counted the rows. The largest count is taken, since a name that began later has not
+// seen them all, and an older program counts none.
 func forgetDropped(ctx context.Context, pool *pgxpool.Pool, n names) (events int64, err error) {
 	var b pgx.Batch
-	// Two statements, so that the second one sees what others had counted before the locks.
+	// Two statements, so that the second one sees what others counted before this one
+	// got the locks.
 	b.Queue(n.sql(`SELECT FROM {relay} ORDER BY name FOR UPDATE`))
 	b.Queue(n.sql(`WITH dropped AS (
 			SELECT day, max(rows::bigint) AS rows FROM {relay}, jsonb_each_text(days) counted (day, rows)
@@ -147,10 +146,10 @@ func forgetDropped(ctx context.Context, pool *pgxpool.Pool, n names) (events int
 		err = results.QueryRow().Scan(&events)
 	}
 	if err = errors.Join(err, results.Close()); err != nil {
-		return 0, fmt.Errorf("the events of dropped days of %s are not counted: %w", n.bare, err)
+		return 0, fmt.Errorf("count the events of dropped days of %s: %w", n.bare, err)
 	}
 	return events, nil
 }
 
-// collectTexts reads and closes rows of one text each.
+// collectTexts reads rows of one text each, and closes rows.
 func collectTexts(rows pgx.Rows) ([]string, error) { return pgx.CollectRows(rows, pgx.RowTo[string]) }

@@ -12,9 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// TestPartitions: days are made ahead, and one that is settled and old is dropped,
-// but not before every relay has sent it, nor while a transaction that wrote on it
-// is open.
+// TestPartitions: partitions are made days ahead, and an old day is dropped, but not
+// before every relay has sent it, nor while a transaction that wrote to it is open.
 func TestPartitions(t *testing.T) {
 	s := newSceneOn(t, dsn(t), Table{Partitioned: true})
 	n, _ := s.table.names()
@@ -85,8 +84,8 @@ func TestPartitions(t *testing.T) {
 	eventually(t, "the old day is dropped", func() bool { return !there() })
 }
 
-// TestPartitionOverflow: without a relay there are no new days, and what is written
-// is published all the same, and deleted.
+// TestPartitionOverflow: without a relay no new days are made, and events are still
+// published later, and deleted.
 func TestPartitionOverflow(t *testing.T) {
 	s := newSceneOn(t, dsn(t), Table{Partitioned: true})
 	n, _ := s.table.names()
@@ -108,8 +107,9 @@ func TestPartitionOverflow(t *testing.T) {
 	s.check(t)
 }
 
-// TestDroppedDaysAreCounted: the events of a day that is dropped count as deleted, once,
-// whichever process dropped it, and those in the overflow partition when they are deleted.
+// TestDroppedDaysAreCounted: the events of a dropped day count as deleted, once,
+// whichever process dropped it. Those in the overflow partition count when they are
+// deleted.
 func TestDroppedDaysAreCounted(t *testing.T) {
 	s := newSceneOn(t, dsn(t), Table{Partitioned: true})
 	n, _ := s.table.names()
@@ -130,7 +130,7 @@ func TestDroppedDaysAreCounted(t *testing.T) {
 		return events
 	}
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	// written commits events of a day some days ago, for which there is a partition or not.
+	// written commits events of an earlier day, with or without a partition.
 	written := func(events, ago int, partition bool) {
 		day := today.AddDate(0, 0, -ago)
 		if partition {
@@ -157,14 +157,14 @@ func TestDroppedDaysAreCounted(t *testing.T) {
 	_, stop := runRelay(t, s.bus, s.pool, config)
 	s.check(t)
 	stop()
-	// Another name sees only what comes from now on. The day's rows are not fewer for it.
+	// A later relay name has counted only some of the rows. The larger count is used.
 	mustExec(t, s.pool, n.sql(`INSERT INTO {relay} (name, system_identifier, from_snapshot, days) SELECT 'later', system_identifier, pg_current_snapshot(), days - 'none' FROM {relay}`))
 	mustExec(t, s.pool, n.sql(`UPDATE {relay} SET days = (SELECT jsonb_object_agg(key, 1) FROM jsonb_each(days)) WHERE name = 'later'`))
-	// A process drops the day, and dies before it has counted it.
+	// A process drops the day, and dies before it counts its events.
 	if days, err := rotate(t.Context(), s.pool, n, config.Keep); err != nil || days != 1 {
 		t.Fatalf("%d days, %v", days, err)
 	}
-	before := deleted() // of the overflow, in the relay's first round
+	before := deleted() // rows of the overflow partition, in the relay's first round
 	config.CleanInterval = 10 * time.Millisecond
 	runRelay(t, s.bus, s.pool, config)
 	eventually(t, "the dropped day and the overflow are counted", func() bool { return deleted() == 12+5 })

@@ -22,10 +22,10 @@ import (
 )
 
 // relayVariable makes this test binary a relay process, which a test can kill or
-// freeze as nothing inside its own process can be.
+// freeze.
 const relayVariable = "EVENTBUS_OUTBOX_TEST_RELAY"
 
-// relayProcess is what such a process is told.
+// relayProcess is the configuration of such a process, in relayVariable.
 type relayProcess struct {
 	Database, Schema string
 	Environment      string
@@ -35,8 +35,8 @@ type relayProcess struct {
 
 const quickBatch = 200
 
-// quickLease configures a relay with the shortest lease there can be, so that a test
-// need not wait long for its end. A fenced batch may take longer than that.
+// quickLease configures a relay with the shortest possible lease, so that tests need
+// not wait long for its end. A fenced batch may take longer than that.
 func quickLease(table Table, unfenced bool) Config {
 	c := Config{Table: table, Unfenced: unfenced, Batch: quickBatch, PollInterval: 5 * time.Millisecond, Lease: 3 * time.Second}
 	if unfenced {
@@ -45,7 +45,7 @@ func quickLease(table Table, unfenced bool) Config {
 	return c
 }
 
-// run relays until an interrupt. It is the process's whole life.
+// run runs a relay until an interrupt.
 func (p relayProcess) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -71,7 +71,7 @@ func (p relayProcess) run() error {
 	return r.Run(ctx)
 }
 
-// relayMain is main of a relay process.
+// relayMain is the main function of a relay process.
 func relayMain(text string) (code int) {
 	var p relayProcess
 	err := json.Unmarshal([]byte(text), &p)
@@ -85,7 +85,7 @@ func relayMain(text string) (code int) {
 	return 0
 }
 
-// start starts the process, which is killed with the test at the latest.
+// start starts the process. It is killed when the test ends.
 func (p relayProcess) start(t testing.TB) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(p)
@@ -104,28 +104,28 @@ func (p relayProcess) start(t testing.TB) *exec.Cmd {
 	return command
 }
 
-// killProcess ends a process with SIGKILL, also a frozen one. Nothing happens if it
-// has ended.
+// killProcess ends a process with SIGKILL, even a frozen one. It does nothing if the
+// process has ended.
 func killProcess(command *exec.Cmd) {
 	_ = command.Process.Kill()
 	_ = command.Wait()
 }
 
-// leader returns the process id of the relay that leads, and how much has been
-// published; 0 if nobody leads.
+// leader returns the process id of the relay that leads, or 0, and how much has been
+// published.
 func leader(t testing.TB, pool *pgxpool.Pool, table Table) (pid int, published int64) {
 	t.Helper()
 	n, _ := table.names()
 	var holder string
 	err := pool.QueryRow(context.Background(), n.sql(`SELECT CASE WHEN expires_at > clock_timestamp() THEN holder ELSE '' END, published FROM {relay}`)).Scan(&holder, &published)
 	if err != nil {
-		return 0, 0 // the server is away
+		return 0, 0 // the server is unreachable
 	}
 	pid, _ = strconv.Atoi(holder[strings.LastIndexByte(holder, '/')+1:])
 	return pid, published
 }
 
-// pick returns the process of that id, or nil.
+// pick returns the process with an id and its index, or nil.
 func pick(processes []*exec.Cmd, pid int) (at int, found *exec.Cmd) {
 	for i, p := range processes {
 		if p.Process.Pid == pid {
@@ -142,8 +142,8 @@ func signalProcess(t testing.TB, command *exec.Cmd, signal syscall.Signal) {
 	}
 }
 
-// outage returns how long the brokers stay away: EVENTBUS_OUTBOX_OUTAGE, or a few
-// seconds that prove the same.
+// outage returns how long the brokers are unreachable: EVENTBUS_OUTBOX_OUTAGE, or a
+// few seconds.
 func outage(t testing.TB) time.Duration {
 	d, err := time.ParseDuration(cmp.Or(os.Getenv("EVENTBUS_OUTBOX_OUTAGE"), "5s"))
 	if err != nil {

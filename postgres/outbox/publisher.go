@@ -23,7 +23,7 @@ func For[T any](p *eventbus.Publisher[T]) *Publisher[T] { return &Publisher[T]{o
 
 // In returns a copy of the publisher that writes to another outbox.
 func (p *Publisher[T]) In(table Table) *Publisher[T] {
-	// p stays as it is: others may be using it.
+	// p does not change: others may be using it.
 	q := *p
 	q.table = table
 	return &q
@@ -31,7 +31,7 @@ func (p *Publisher[T]) In(table Table) *Publisher[T] {
 
 // With returns a copy of the publisher with options.
 func (p *Publisher[T]) With(options ...Option) *Publisher[T] {
-	// As In does, it leaves p alone.
+	// As in In, p does not change.
 	q := *p
 	for _, option := range options {
 		option(&q.settings)
@@ -58,8 +58,8 @@ func (p *Publisher[T]) PublishBatch(ctx context.Context, tx Tx, events []T, opti
 	for i, o := range options {
 		shared[i] = o
 	}
-	// All are encoded before the first is written: after an error the transaction is as it
-	// was, and can go on.
+	// All events are encoded before the first is written, so that an encoding error
+	// leaves the transaction usable.
 	envelopes := make([]*eventbus.Envelope, len(events))
 	for i, event := range events {
 		e, err := p.of.Envelope(ctx, event, shared...)
@@ -89,12 +89,12 @@ func Write(ctx context.Context, tx Tx, table Table, envelopes []*eventbus.Envelo
 	return write(ctx, tx, table, s, envelopes...)
 }
 
-// atOnce bounds the rows of one statement: the protocol has at most 65,535
+// atOnce bounds the rows of one statement: the protocol allows at most 65,535
 // parameters.
 const atOnce = 500
 
-// write writes envelopes in their order. What can fail without the database is looked at
-// first, because a statement that fails aborts the caller's transaction.
+// write writes envelopes in order. It first checks everything that can fail without
+// the database, because a failed statement aborts the caller's transaction.
 func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*eventbus.Envelope) error {
 	if len(envelopes) == 0 {
 		return nil
@@ -115,7 +115,7 @@ func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*ev
 			return writeError(n, envelopes[i:i+1], err)
 		}
 	}
-	// After the rows were made, so that a unit test gets the errors that they can give.
+	// Only after the rows are made, so that a unit test gets the same errors.
 	if m, ok := tx.(*MemoryTx); ok {
 		return m.write(envelopes, s)
 	}
@@ -135,8 +135,8 @@ func write(ctx context.Context, tx Tx, table Table, s settings, envelopes ...*ev
 }
 
 // insert writes rows in one statement. PostgreSQL gives ids in the order of VALUES.
-// id, xid and created_at come from the database: only it knows the transaction's id, and
-// times are of one clock.
+// id, xid and created_at come from the database: only it knows the transaction's id,
+// and all times come from one clock.
 func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time) error {
 	into, columns := n.outbox, 6
 	if !notBefore.IsZero() {
@@ -154,7 +154,7 @@ func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time
 			b.WriteByte(',')
 		}
 		at := len(args)
-		// The format is one of this program's own numbers, and needs no parameter.
+		// The format is one of this program's constants, and needs no parameter.
 		fmt.Fprintf(&b, "(%d,$%d,$%d,$%d,$%d,$%d,$%d", r.format, at+1, at+2, at+3, at+4, at+5, at+6)
 		args = append(args, r.eventID, r.topic, orNull(r.key), orNull(r.value), r.partitioner, r.attributes)
 		if columns == 7 {
@@ -167,8 +167,9 @@ func insert(ctx context.Context, tx Tx, n names, rows []row, notBefore time.Time
 	return err
 }
 
-// orNull keeps NULL apart from no bytes for every driver.
-// A nil slice in an interface is not nil, and drivers differ in what they make of it.
+// orNull returns nil for a nil slice, so that every driver writes NULL rather than
+// empty bytes. A nil slice in an interface is not nil, and drivers differ in how they
+// write it.
 func orNull(b []byte) any {
 	if b == nil {
 		return nil
@@ -176,9 +177,9 @@ func orNull(b []byte) any {
 	return b
 }
 
-// lockKeys takes the locks of all keys, in one order.
-// The outbox is not part of a lock, so a key has one order across all outboxes of the
-// database. Two keys that share a number by chance only wait for each other.
+// lockKeys locks all keys, in a fixed order. A lock does not depend on the outbox, so
+// a key has one order across all outboxes of the database. Two keys that share a
+// number by chance only wait for each other.
 func lockKeys(ctx context.Context, tx Tx, rows []row) error {
 	var locks []int64
 	for i := range rows {

@@ -19,13 +19,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// reading is a way to read an outbox: that of the relay, or a wrong one that the
-// race must catch.
+// reading is a way to read an outbox: the relay's, or a wrong one that the race must
+// catch.
 type reading interface {
 	next(ctx context.Context) ([]row, error)
 }
 
-// difference reads as the relay does, with its own statements.
+// difference reads like the relay, with its statements.
 type difference struct {
 	relay *Relay
 	lease lease
@@ -41,7 +41,7 @@ func (d *difference) next(ctx context.Context) ([]row, error) {
 	return rows, d.relay.advance(ctx, &d.lease, after, rows, len(rows), nil)
 }
 
-// byID is the naive relay: ids greater than the last.
+// byID reads like a naive relay: ids greater than the last.
 type byID struct {
 	relay *Relay
 	run   string
@@ -56,7 +56,7 @@ func (b *byID) next(ctx context.Context) ([]row, error) {
 	return rows, err
 }
 
-// byTransaction is the relay of most articles: an (xid, id) cursor below the oldest
+// byTransaction reads as most articles suggest: an (xid, id) cursor below the oldest
 // running transaction.
 type byTransaction struct {
 	relay *Relay
@@ -77,16 +77,16 @@ func (b *byTransaction) next(ctx context.Context) ([]row, error) {
 	})
 }
 
-// outcome is what a race found.
+// outcome is the result of a race.
 type outcome struct{ committed, read, lost, repeated, inverted int }
 
 func (o outcome) String() string {
 	return fmt.Sprintf("%d committed, %d read: %d lost, %d repeated, %d inverted", o.committed, o.read, o.lost, o.repeated, o.inverted)
 }
 
-// writers commit changes of aggregates with their events until enough have, with
-// rollbacks, savepoints, an earlier write that makes the transaction id older than
-// the aggregate's lock, pauses, and two-phase commits.
+// writers commit changes of aggregates with their events, up to a number of events.
+// They use rollbacks, savepoints, an earlier write that makes the transaction id older
+// than the aggregate's lock, pauses, and two-phase commits.
 type writers struct {
 	pool      *pgxpool.Pool
 	table     Table
@@ -95,7 +95,7 @@ type writers struct {
 	events    int64
 	keys      int
 	pauses    bool
-	patient   bool // go on after an error, as clients of a server that is away do
+	patient   bool // go on after an error, like clients of an unreachable server
 
 	done      atomic.Int64
 	mu        sync.Mutex
@@ -194,8 +194,8 @@ func (w *writers) one(ctx context.Context, random *rand.Rand, writer int) error 
 	return nil
 }
 
-// race has writers write while a reading follows, and judges it. Versions of a key
-// are its commit order: the row lock makes them.
+// race lets writers write while a reading follows, and judges the reading. The row
+// lock makes a key's versions follow the commit order.
 func race(t *testing.T, r reading, w *writers) outcome {
 	t.Helper()
 	ctx := t.Context()
@@ -279,7 +279,7 @@ func newReading(t *testing.T, pool *pgxpool.Pool, table Table, batch int) *diffe
 	return &difference{relay: r, lease: l, at: at}
 }
 
-// raceEvents returns how many events the race is of: EVENTBUS_OUTBOX_EVENTS, or a few.
+// raceEvents returns the number of events of a race: EVENTBUS_OUTBOX_EVENTS, or a few.
 func raceEvents(t *testing.T) int64 {
 	if text := os.Getenv("EVENTBUS_OUTBOX_EVENTS"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -291,8 +291,8 @@ func raceEvents(t *testing.T) int64 {
 	return 10_000
 }
 
-// TestPromise9Race is the proof of the promise: nothing lost, nothing inverted, with 100
-// writers, by windows that fit a batch and by windows that are walked.
+// TestPromise9Race: with 100 writers nothing is lost or inverted, in windows that fit
+// into a batch and in windows that are walked.
 func TestPromise9Race(t *testing.T) {
 	address := dsn(t)
 	for _, batch := range []int{2000, 10} {
@@ -303,7 +303,7 @@ func TestPromise9Race(t *testing.T) {
 			if batch == 10 {
 				w.events = min(w.events, 50_000)
 			}
-			// Every window is there while a transaction that wrote stays open.
+			// A transaction that has written stays open during all windows.
 			long, err := pool.Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -322,7 +322,7 @@ func TestPromise9Race(t *testing.T) {
 	}
 }
 
-// TestRaceCatchesWrongRelays: the race would be worth nothing if it passed these.
+// TestRaceCatchesWrongRelays: the race finds the faults of wrong relays.
 func TestRaceCatchesWrongRelays(t *testing.T) {
 	address := dsn(t)
 	t.Run("naive", func(t *testing.T) {
@@ -349,7 +349,7 @@ func TestRaceCatchesWrongRelays(t *testing.T) {
 	})
 }
 
-// TestOrderOfTransactionIDs is the inversion of the (xid, id) order, step by step.
+// TestOrderOfTransactionIDs: the (xid, id) order inverts a key, step by step.
 func TestOrderOfTransactionIDs(t *testing.T) {
 	pool := openPool(t, dsn(t), 6)
 	table := newTable(t, pool)

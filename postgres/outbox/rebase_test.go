@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// restored makes the outbox what a dump of a cluster that was a million transactions
-// further leaves of it.
+// restored changes the outbox as if it was restored from a dump of a cluster that was
+// a million transactions ahead.
 const restored = `UPDATE {outbox} SET xid = ((xid::text::bigint + 1000000)::text)::xid8;
 	UPDATE {relay} SET system_identifier = 1, from_snapshot =
 		((pg_snapshot_xmin(from_snapshot)::text::bigint + 1000000)::text || ':' || (pg_snapshot_xmax(from_snapshot)::text::bigint + 1000000)::text || ':')::pg_snapshot`
@@ -30,7 +30,7 @@ func halfSent(t *testing.T, address string, table Table) *scene {
 	return s
 }
 
-// TestRestoredDump: stored transaction ids lie in the future of the new cluster.
+// TestRestoredDump: the stored transaction ids are in the new cluster's future.
 func TestRestoredDump(t *testing.T) {
 	s := halfSent(t, dsn(t), Table{})
 	n, _ := s.table.names()
@@ -70,8 +70,9 @@ func TestRestoredFromAKilledRelay(t *testing.T) {
 	}
 }
 
-// TestRestoredBehindItsClock: what is written after a restore is sent, also where the clock
-// says that it is older, and in a savepoint, where its tuple is of another transaction id.
+// TestRestoredBehindItsClock: events written after a restore are sent, even if the
+// clock makes them older than the cursor, or if a savepoint gives their tuple another
+// transaction id.
 func TestRestoredBehindItsClock(t *testing.T) {
 	s := halfSent(t, dsn(t), Table{})
 	n, _ := s.table.names()
@@ -80,7 +81,7 @@ func TestRestoredBehindItsClock(t *testing.T) {
 	for range 10 {
 		s.versions["k0"]++
 		inTx(t, s.pool, func(tx pgx.Tx) {
-			mustExec(t, s.pool, `SELECT pg_current_xact_id()`) // one between the two
+			mustExec(t, s.pool, `SELECT pg_current_xact_id()`) // uses up an id in between
 			if err := pgx.BeginFunc(t.Context(), tx, func(within pgx.Tx) error {
 				return s.publisher.Publish(t.Context(), Pgx(within), change{Key: "k0", Version: s.versions["k0"]})
 			}); err != nil {
@@ -109,8 +110,8 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// TestUpgradedServer: pg_upgrade keeps tuples and transaction ids, and makes another cluster
-// with another catalogue. What was sent is not sent again.
+// TestUpgradedServer: pg_upgrade keeps tuples and transaction ids, in a cluster with a
+// new system identifier and catalogue. Events that were sent are not sent again.
 func TestUpgradedServer(t *testing.T) {
 	for _, partitioned := range []bool{false, true} {
 		s := halfSent(t, dsn(t), Table{Partitioned: partitioned})

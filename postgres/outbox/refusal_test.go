@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// raw writes envelopes as no Publisher makes them.
+// raw writes envelopes that no Publisher would make.
 func (s *scene) raw(t *testing.T, envelopes ...*eventbus.Envelope) {
 	t.Helper()
 	inTx(t, s.pool, func(tx pgx.Tx) {
@@ -25,7 +25,7 @@ func (s *scene) raw(t *testing.T, envelopes ...*eventbus.Envelope) {
 	})
 }
 
-// parkedOf waits until so many events are parked.
+// parkedOf waits until n events are parked, and returns them.
 func (s *scene) parkedOf(t *testing.T, n int) (parked []ParkedEvent) {
 	t.Helper()
 	eventually(t, fmt.Sprint(n, " events are parked"), func() bool {
@@ -36,8 +36,8 @@ func (s *scene) parkedOf(t *testing.T, n int) (parked []ParkedEvent) {
 	return parked
 }
 
-// TestUnpublishableRowParks: a row that no bus publishes, from any writer, keeps no other
-// from being sent, and is refused where it is written.
+// TestUnpublishableRowParks: an event that no bus publishes is refused when it is
+// written, and a row of any other writer does not keep others from being sent.
 func TestUnpublishableRowParks(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
 		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
@@ -73,8 +73,8 @@ func TestUnpublishableRowParks(t *testing.T) {
 	}
 }
 
-// TestManyRefusals: finding out which events of a large batch are refused takes longer than
-// one transaction may, and ends all the same.
+// TestManyRefusals: finding the refused events of a large batch succeeds, even if it
+// takes longer than a single transaction may.
 func TestManyRefusals(t *testing.T) {
 	s := newScene(t, dsn(t))
 	const refused = 600
@@ -101,7 +101,8 @@ func (s *scene) topic(t *testing.T) string {
 	return e.Topic
 }
 
-// TestTopicRefusedAtOnce: a topic that is gone takes no transaction for each of its events.
+// TestTopicRefusedAtOnce: a missing topic does not cost a transaction for each of its
+// events.
 func TestTopicRefusedAtOnce(t *testing.T) {
 	s := newScene(t, dsn(t))
 	confirmed := 0
@@ -142,8 +143,8 @@ func TestTopicRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestGoneTopicIsTriedOnce: of all that is parked of a topic one event is tried again, and
-// nothing of another topic waits for the rest.
+// TestGoneTopicIsTriedOnce: of a missing topic's parked events only one is retried, so
+// that other topics don't wait for the rest.
 func TestGoneTopicIsTriedOnce(t *testing.T) {
 	s := newScene(t, dsn(t))
 	const parked = 300
@@ -179,7 +180,8 @@ func (e codeError) Error() string        { return e.name }
 func (e codeError) Name() string         { return e.name }
 func (e codeError) Is(target error) bool { return target == e.is }
 
-// TestRefusedClientIsNoRefusal: credentials that are refused say nothing of an event.
+// TestRefusedClientIsNoRefusal: refused credentials do not count as a refusal of an
+// event.
 func TestRefusedClientIsNoRefusal(t *testing.T) {
 	for name, want := range map[string]bool{
 		"TOPIC_AUTHORIZATION_FAILED": true, "SASL_AUTHENTICATION_FAILED": false, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": false, "CLUSTER_AUTHORIZATION_FAILED": false,
@@ -190,8 +192,8 @@ func TestRefusedClientIsNoRefusal(t *testing.T) {
 	}
 }
 
-// TestNotBeforeBeyondTime: a time that stands for never does not come out as one that has
-// passed.
+// TestNotBeforeBeyondTime: a distant time that means "never" does not overflow into
+// the past.
 func TestNotBeforeBeyondTime(t *testing.T) {
 	memory := NewMemory(kafkatest.NewMemory(t).Bus(t))
 	e := []*eventbus.Envelope{{ID: "1", Source: "/s", Type: "t", Topic: "topic", Data: []byte{}}}
@@ -207,7 +209,7 @@ func TestNotBeforeBeyondTime(t *testing.T) {
 	}
 }
 
-// TestPartitionKeyIsAKey: what the record will have as its key is the row's key.
+// TestPartitionKeyIsAKey: the row has the key that the record will have.
 func TestPartitionKeyIsAKey(t *testing.T) {
 	e := &eventbus.Envelope{ID: "1", Source: "/s", Type: "t", Topic: "topic", Data: []byte{}, Extensions: map[string]string{"partitionkey": "p"}}
 	for want, change := range map[string]func(*eventbus.Envelope){
@@ -222,8 +224,8 @@ func TestPartitionKeyIsAKey(t *testing.T) {
 	}
 }
 
-// TestNothingParkedMeanwhile: an operator skips what is about to be tried again, and the
-// database goes away.
+// TestNothingParkedMeanwhile: retryKey works if an operator has skipped the event, and
+// fails if the database is unreachable.
 func TestNothingParkedMeanwhile(t *testing.T) {
 	s := newScene(t, dsn(t))
 	r, l, _ := s.newLeader(t, Config{})

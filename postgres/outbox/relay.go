@@ -15,8 +15,8 @@ import (
 // of one name; one of them leads, and another takes over when it dies. Its methods are
 // safe for concurrent use.
 type Relay struct {
-	// Fields up to metrics are set by NewRelay and do not change. wake has room for one:
-	// a second wake before the next look says nothing more.
+	// NewRelay sets the fields up to metrics, and they do not change. wake has a
+	// buffer of one, since a second Wake before the next look adds nothing.
 	bus    *eventbus.Bus
 	pool   *pgxpool.Pool
 	config Config
@@ -31,14 +31,14 @@ type Relay struct {
 	mu    sync.Mutex
 	state relayState
 
-	// Of the goroutine that leads.
+	// The fields below belong to the goroutine that leads.
 	sender      *sender
 	parked      map[string]struct{} // keyID
 	partitioned bool
-	cleaned     int64 // every row up to this id is deleted or looked at
+	cleaned     int64 // this round has looked at every row up to this id; -1 between rounds
 
-	// likely is how many rows fit into maxBatchBytes, as far as is known; 0: Config.Batch.
-	// It belongs to the goroutine of readAhead, of which one runs at a time.
+	// likely estimates how many rows fit into maxBatchBytes; zero means Config.Batch.
+	// It belongs to the goroutine of readAhead, of which only one runs at a time.
 	likely int
 }
 
@@ -62,7 +62,7 @@ func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, err
 	if bus == nil || pool == nil {
 		return nil, errors.New("outbox: configure the relay: a bus and a pool are needed")
 	}
-	// The lease is renewed while a window is read and a chore is done.
+	// The lease may be renewed while a window is read and a chore runs.
 	if most := pool.Config().MaxConns; most < 3 {
 		return nil, fmt.Errorf("outbox: configure the relay: the pool has %d connections, and three are needed: raise MaxConns", most)
 	}
@@ -85,7 +85,7 @@ func (r *Relay) Wake() {
 // database or Kafka is unavailable, Run waits and retries. It returns an error only if
 // waiting does not help: a server, a schema or a cursor that an outbox can't use.
 func (r *Relay) Run(ctx context.Context) error {
-	// Two runs would share the fields that belong to one goroutine.
+	// Two runs would share fields that belong to one goroutine.
 	if !r.running.TryLock() {
 		return errors.New("outbox: the relay is running already")
 	}
@@ -103,7 +103,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		defer ended.Wait()
 		defer cancel()
 	}
-	// The checks cost a few statements, and are made until they have succeeded once.
+	// The checks cost a few statements, so they run only until they have succeeded
+	// once.
 	checked := false
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		err := error(nil)
@@ -119,11 +120,11 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		}
 		switch {
-		// Whatever failed did so because ctx ended, which is not an error of Run.
+		// The error comes from the end of ctx, which is not an error of Run.
 		case ctx.Err() != nil:
 			return nil
-		// A process that stands by is well, and looks often enough to take over soon after a
-		// lease has ended.
+		// A process that stands by is healthy, and looks often enough to take over
+		// soon after a lease has ended.
 		case errors.Is(err, errNotLeading):
 			r.fail(nil)
 			attempt = 0
@@ -138,13 +139,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// permanent reports whether an error is one that waiting does not change.
+// permanent reports whether waiting can't resolve an error.
 func permanent(err error) bool {
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrSchema) || errors.Is(err, ErrCursorLost)
 }
 
-// check looks at what an outbox rests on: the server, the schema and the sequence. It
-// takes no lease and writes nothing.
+// check checks the server, the schema and the sequence. It takes no lease and writes
+// nothing.
 func (r *Relay) check(ctx context.Context) error {
 	if err := checkServer(ctx, r.pool); err != nil {
 		return err
@@ -170,28 +171,28 @@ func (r *Relay) lead(ctx context.Context) error {
 		return err
 	}
 	r.config.Logger.Info("leading", "epoch", l.epoch)
-	// The batch under way may end after ctx has.
+	// The batch under way may finish after ctx has ended.
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	// The end of ctx keeps serve from beginning another batch. DrainTimeout later the one
-	// that is under way is cut off.
+	// When ctx ends, serve begins no other batch, and DrainTimeout later the batch
+	// under way is cut off.
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(r.config.DrainTimeout, cancel) })
 	defer stop()
 	defer func() {
 		r.note(func(s *relayState) { s.leading = false })
-		// Of a batch that DrainTimeout has cut off, records may be under way: without
+		// Records of a batch that was cut off may still be under way: without
 		// transactions the lease has to outlast them.
 		if r.config.Unfenced && working.Err() != nil {
 			return
 		}
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = r.release(ending, l) // it ends by itself otherwise
+		_ = r.release(ending, l) // otherwise it expires
 	}()
 	if c, err = r.open(working, &l, c); err != nil {
 		return err
 	}
-	// Not before open: until it has fenced the others, this process sends nothing.
+	// Only after open: before it has fenced the others, this process sends nothing.
 	r.note(func(s *relayState) { s.leading, s.err = true, nil })
 	return r.serve(ctx, working, &l, c)
 }
@@ -211,13 +212,13 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 		return c, err
 	}
 	if system != c.system {
-		// The last relay before the dump may have left a transaction open, and readers of
-		// committed records would wait for its end. Once the cursor is of this cluster,
-		// nobody knows the other's id.
+		// The last relay before the dump may have left a transaction open, and readers
+		// of committed records would wait for its end. Its transactional id is known
+		// only until the rebase.
 		if err := r.fence(ctx, l, c.system, database); err != nil {
 			return c, err
 		}
-		if c, err = r.rebase(ctx, l, c, system); err != nil { // which rewrites the table, however long that takes
+		if c, err = r.rebase(ctx, l, c, system); err != nil { // this rewrites the whole table, however long that takes
 			return c, err
 		}
 	}
@@ -227,9 +228,10 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	return c, r.chore(ctx, l, r.loadParked)
 }
 
-// fence makes the sender and, unless the relay is unfenced, fences all others of its name in a
-// database of a PostgreSQL cluster. The system identifier and the database are part of the
-// transactional id, so that outboxes of different databases on one Kafka don't fence each other.
+// fence makes the sender and, unless the relay is unfenced, fences all other relays of
+// its name. The system identifier and the database are part of the default
+// transactional id, so that outboxes of different databases don't fence each other on
+// one Kafka cluster.
 func (r *Relay) fence(ctx context.Context, l *lease, system int64, database string) error {
 	term := *l // a copy, since the lease is renewed at the same time
 	r.sender = &sender{bus: r.bus, timeout: r.config.DeliveryTimeout, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
@@ -239,16 +241,16 @@ func (r *Relay) fence(ctx context.Context, l *lease, system int64, database stri
 	if r.sender.id = r.config.TransactionalID; r.sender.id == "" {
 		r.sender.id = fmt.Sprintf("eventbus-outbox.%d.%s.%s.%s", uint64(system), database, r.names.bare, r.config.Name) //nolint:gosec // its bits
 	}
-	// Kafka ends a predecessor's open transaction before it answers (KIP-98), which takes
-	// no longer than a batch may.
+	// Kafka ends a predecessor's open transaction before it answers (KIP-98), which
+	// takes no longer than a batch.
 	if err := r.keeping(ctx, l, r.sender.open); err != nil {
 		return fmt.Errorf("fencing other relays: %w", err)
 	}
 	return nil
 }
 
-// serve relays batch after batch. ctx ends the loop, working what is under way.
-// The next batch is read while one is sent.
+// serve relays batch after batch. The end of ctx ends the loop; the end of working
+// also ends the work under way. The next batch is read while one is sent.
 func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 	housekeeping := newChores(r)
 	idle := 0
@@ -261,12 +263,12 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 		}
 	}()
 	for ctx.Err() == nil {
-		// Between two batches: retries of parked keys send as well, and the sender belongs to
-		// this goroutine.
+		// Chores run between batches: they also send parked keys, and the sender
+		// belongs to this goroutine.
 		if err := housekeeping.run(working, l); err != nil {
 			return err
 		}
-		// The window before was not full, so nothing was read ahead.
+		// The previous window was not full, so nothing was read ahead.
 		if ahead == nil {
 			ahead = r.readAhead(reading, c)
 		}
@@ -278,8 +280,8 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 			return err
 		}
 		if len(w.rows) == 0 {
-			// An empty window moves the cursor too, but is stored only from time to time.
-			// Otherwise every look would be followed by a write.
+			// An empty window moves the cursor too, but the cursor is then stored only
+			// from time to time. Otherwise every look would cause a write.
 			if c = w.after; !l.covers(r.config.mustCover()) || time.Since(l.stored) > r.config.Lease/3 {
 				if err := r.advance(working, l, c, nil, 0, nil); err != nil {
 					return err
@@ -290,8 +292,8 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 			continue
 		}
 		idle = 0
-		// Reading on before the batch is sent is safe: the stored cursor follows what was
-		// sent, and after a failure what was read ahead is dropped.
+		// Reading ahead before the batch is sent is safe: the stored cursor follows
+		// what was sent, and after a failure the rows read ahead are dropped.
 		if w.more {
 			ahead = r.readAhead(reading, w.after)
 		}
@@ -303,7 +305,7 @@ func (r *Relay) serve(ctx, working context.Context, l *lease, c cursor) error {
 	return nil
 }
 
-// relay sends a batch and stores the cursor behind it.
+// relay sends a batch and stores the cursor after it.
 func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) error {
 	send, envelopes, parked := r.sort(rows)
 	// Kafka first, then the cursor: a crash between them repeats the batch, while the
@@ -313,8 +315,8 @@ func (r *Relay) relay(ctx context.Context, l *lease, rows []row, after cursor) e
 		return err
 	}
 	for i := range send {
-		// A refusal without a cause is of an event that was not sent because it follows a
-		// refused one of its key.
+		// A refusal without a cause means that the event follows a refused one of its
+		// key, and was not sent.
 		if cause, not := refusals[i]; cause != nil {
 			parked = append(parked, r.park(&send[i], cause))
 		} else if not {
@@ -339,7 +341,7 @@ func (r *Relay) hold(ctx context.Context, l *lease) error {
 	return nil
 }
 
-// deliver sends envelopes within the delivery timeout, and begins with enough of the lease.
+// deliver sends envelopes, after making sure that enough of the lease is left.
 func (r *Relay) deliver(ctx context.Context, l *lease, envelopes []*eventbus.Envelope) (refusals map[int]error, err error) {
 	if err := r.hold(ctx, l); err != nil {
 		return nil, err
@@ -351,8 +353,8 @@ func (r *Relay) deliver(ctx context.Context, l *lease, envelopes []*eventbus.Env
 	return refusals, err
 }
 
-// pause waits for the next look: a little at first, and then PollInterval, but never until
-// the lease ends.
+// pause waits before the next look: briefly at first, then PollInterval, but at most a
+// third of the lease.
 func (r *Relay) pause(ctx context.Context, idle int) {
 	// Soon after an event the next one is likely.
 	timer := time.NewTimer(min(r.config.PollInterval, r.config.Lease/3, time.Duration(idle)*time.Millisecond))
@@ -364,7 +366,7 @@ func (r *Relay) pause(ctx context.Context, idle int) {
 	}
 }
 
-// note changes the state under its lock. change must not call the relay.
+// note calls change with the state, under its lock. change must not call the relay.
 func (r *Relay) note(change func(*relayState)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -375,7 +377,8 @@ func (r *Relay) note(change func(*relayState)) {
 func (r *Relay) fail(err error) {
 	r.mu.Lock()
 	before := r.state.err
-	// since is when sending stopped: it stays while one error follows another.
+	// since is when sending stopped, and does not change while one error follows
+	// another.
 	if r.state.err = err; before == nil {
 		r.state.since = time.Now()
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestPromise9PublishedIfCommitted: what commits is published, once and in order; what rolls
-// back is not, nor what was rolled back to a savepoint.
+// TestPromise9PublishedIfCommitted: committed events are published, once and in order;
+// those of a rolled back transaction or savepoint are not.
 func TestPromise9PublishedIfCommitted(t *testing.T) {
 	for name, c := range map[string]struct{ unfenced, partitioned bool }{"fenced": {}, "unfenced": {unfenced: true}, "partitioned": {partitioned: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestLongReadKeepsTheLease(t *testing.T) {
 	acquired, slow := l.until, make(chan window)
 	go func() {
 		defer close(slow)
-		wait(t.Context(), r.config.Lease+time.Second) // as long as a slow statement takes
+		wait(t.Context(), r.config.Lease+time.Second) // as long as a slow statement
 		slow <- window{more: true}
 	}()
 	if w, err := await(t.Context(), r, &l, slow); err != nil || !w.more {

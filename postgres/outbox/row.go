@@ -14,22 +14,22 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// format is the version of a row's attributes, and formatRaw that of a row whose
-// value and headers are the record's, for a topic whose format a relay does not know.
-// A relay that meets a higher one parks the row: a newer program wrote it.
+// format is the version of a row's attributes. formatRaw is that of a row with the
+// record's own value and headers, for a topic whose format a relay does not know. A
+// relay parks rows of a higher format: a newer program wrote them.
 const (
 	format    = 1
 	formatRaw = 2
 )
 
-// row is an event as the tables hold it. It carries everything that a relay needs,
-// so that a relay knows no declarations.
+// row is an event in the tables. It has everything that a relay needs, so that relays
+// need no declarations.
 type row struct {
 	id         int64
 	format     int16
 	eventID    string
 	topic      string
-	key, value []byte // nil: none; a tombstone
+	key, value []byte // a nil key means no key, a nil value a tombstone
 	// partitioner names how the partition is chosen, as Envelope.Partitioner does; empty
 	// is the Java client's murmur2. A relay that does not know it parks the row.
 	partitioner string
@@ -37,7 +37,8 @@ type row struct {
 	table       uint32 // the table's oid: of a partitioned outbox, that of the partition
 }
 
-// The attributes of format 1: fields of a tag, a length as a uvarint, and bytes.
+// The tags of the attributes. Each field is a tag, the length as a uvarint, and the
+// bytes.
 const (
 	tagSource = iota + 1
 	tagType
@@ -50,25 +51,25 @@ const (
 	tagTraceParent
 	tagTraceState
 	tagExtension // the name, a zero byte, the value
-	tagHeader    // the key, a zero byte, the value; a key that holds a zero byte can't be stored
+	tagHeader    // the key, a zero byte, the value; a key with a zero byte can't be stored
 )
 
 // newRow turns an envelope into a row. The row shares the envelope's memory.
 func newRow(e *eventbus.Envelope) (row, error) {
-	// The database would abort the caller's transaction for them.
+	// The database would refuse these and abort the caller's transaction.
 	for _, text := range [...]string{e.ID, e.Topic, e.Partitioner} {
 		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return row{}, fmt.Errorf("%q is no text that a database stores: it has a zero byte or is not UTF-8", text)
+			return row{}, fmt.Errorf("%q can't be stored as text: it has a zero byte or is not UTF-8", text)
 		}
 	}
 	r := row{format: format, eventID: e.ID, topic: e.Topic, key: e.Key, value: e.Data, partitioner: e.Partitioner}
 	if e.Raw {
 		r.format = formatRaw
 	} else if key := e.Extensions["partitionkey"]; key != "" && r.key == nil && !e.Tombstone {
-		r.key = []byte(key) // as the record's will be: its events have an order too
+		r.key = []byte(key) // the record gets the same key, so its events have an order too
 	}
-	// Kafka tells a tombstone from an event without data, and so must the table: NULL and
-	// no bytes.
+	// Kafka distinguishes a tombstone from an event without data, and so must the
+	// table: NULL or empty bytes.
 	if e.Tombstone {
 		r.value = nil
 	} else if r.value == nil {
@@ -87,7 +88,7 @@ func newRow(e *eventbus.Envelope) (row, error) {
 		{tagDataSchema, e.DataSchema}, {tagCorrelation, e.CorrelationID}, {tagCausation, e.CausationID},
 		{tagTraceParent, e.TraceParent}, {tagTraceState, e.TraceState},
 	} {
-		// What is left out comes back as empty.
+		// An omitted field is read as empty.
 		if f.value != "" {
 			b = appendField(b, f.tag, f.value)
 		}
@@ -95,7 +96,7 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	if !e.Time.IsZero() {
 		b = appendField(b, tagTime, e.Time.Format(time.RFC3339Nano))
 	}
-	// Sorted, so that one envelope always gives the same bytes.
+	// Sorted, so that an envelope always gives the same bytes.
 	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
 		b = appendField(b, tagExtension, name+"\x00"+e.Extensions[name])
 	}
@@ -109,33 +110,33 @@ func newRow(e *eventbus.Envelope) (row, error) {
 	return r, nil
 }
 
-// maxTopic is how long Kafka lets the name of a topic be.
+// maxTopic is the length limit of Kafka's topic names.
 const maxTopic = 249
 
-// notOfTopic reports whether a topic's name can't have a character.
+// notOfTopic reports whether a topic's name must not contain r.
 func notOfTopic(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
 }
 
-// check refuses what no cluster takes. No bus publishes it either, and says so at once:
-// for the relay that would be an error of the whole batch, which comes back for good.
+// check refuses what no cluster accepts. The bus refuses it too, but for the relay
+// that would be an error of the whole batch, at every attempt.
 func (r *row) check() error {
 	switch {
 	case r.topic == "" || len(r.topic) > maxTopic || r.topic == "." || r.topic == ".." || strings.ContainsFunc(r.topic, notOfTopic):
-		return fmt.Errorf("%.300q is no name that Kafka takes for a topic", r.topic)
+		return fmt.Errorf("%.300q is not a valid Kafka topic name", r.topic)
 	case r.key == nil && r.value == nil:
 		return errors.New("a tombstone without a key deletes nothing")
 	}
 	return nil
 }
 
-// appendField appends a field as envelope reads it.
+// appendField appends a field of the attributes.
 func appendField(b []byte, tag byte, value string) []byte {
 	b = binary.AppendUvarint(append(b, tag), uint64(len(value)))
 	return append(b, value...)
 }
 
-// errNewer: a row that a newer program wrote.
+// errNewer means that a newer program wrote the row.
 var errNewer = errors.New("the row was written by a newer version: update the relay")
 
 // envelope turns a row back into the envelope.
@@ -150,7 +151,7 @@ func (r *row) envelope() (*eventbus.Envelope, error) {
 	for b := r.attributes; len(b) > 0; {
 		tag := b[0]
 		n, w := binary.Uvarint(b[1:])
-		// The length is compared before it is used: the row may be from anywhere.
+		// The length is checked before it is used: the row may be damaged.
 		if w <= 0 || n > uint64(len(b)-1-w) {
 			return nil, errors.New("the row's attributes are damaged")
 		}
@@ -163,8 +164,8 @@ func (r *row) envelope() (*eventbus.Envelope, error) {
 	return e, nil
 }
 
-// set sets the attribute of one field. A tag that it does not know is an error: to skip
-// it would lose what a newer program wrote.
+// set sets the attribute of one field. An unknown tag is an error: skipping it would
+// lose what a newer program wrote.
 func set(e *eventbus.Envelope, tag byte, value string) (err error) {
 	switch tag {
 	case tagSource:
@@ -188,7 +189,7 @@ func set(e *eventbus.Envelope, tag byte, value string) (err error) {
 	case tagTraceState:
 		e.TraceState = value
 	case tagExtension, tagHeader:
-		// The first zero byte ends the name. The value may have more of them.
+		// The first zero byte ends the name. The value may contain more.
 		i := 0
 		for i < len(value) && value[i] != 0 {
 			i++
@@ -210,9 +211,8 @@ func set(e *eventbus.Envelope, tag byte, value string) (err error) {
 	return err
 }
 
-// keyID identifies the key of a row among all topics, and reports whether it has
-// one.
+// keyID identifies the row's key across all topics, and reports whether it has one.
 func (r *row) keyID() (string, bool) { return keyID(r.topic, r.key), r.key != nil }
 
-// keyID joins a topic and a key. No topic has a zero byte.
+// keyID joins a topic and a key. Topics have no zero bytes, so the result is unique.
 func keyID(topic string, key []byte) string { return topic + "\x00" + string(key) }

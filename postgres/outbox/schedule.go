@@ -22,7 +22,8 @@ func Cancel(ctx context.Context, tx Tx, table Table, eventID string) (bool, erro
 	if m, ok := tx.(*MemoryTx); ok {
 		return m.cancel(eventID), nil
 	}
-	// The row's lock decides between this and a move: the other one finds no row, or skips it.
+	// The row's lock decides between Cancel and a move: the other finds no row, or
+	// skips it.
 	deleted, err := tx.exec(ctx, n.sql(`DELETE FROM {scheduled} WHERE event_id = $1`), eventID)
 	if err != nil {
 		return false, fmt.Errorf("outbox: cancel event %s: %w", eventID, err)
@@ -30,12 +31,13 @@ func Cancel(ctx context.Context, tx Tx, table Table, eventID string) (bool, erro
 	return deleted > 0, nil
 }
 
-// moveDue moves events that are due into the outbox, where they get ids in the
-// order of their times and enter the next window as any row. It returns how many.
-// One relay moves at a time, or two moves could invert a key.
+// moveDue moves due events into the outbox, where they get ids in the order of their
+// times and enter the next window like any row. It returns how many. Only one relay
+// moves at a time, since two concurrent moves could invert the events of a key.
 func moveDue(ctx context.Context, pool *pgxpool.Pool, n names, limit int) (moved int64, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// A try: a relay that does not get the lock has nothing to do, since another one moves.
+		// A relay that does not get the lock has nothing to do, since another one is
+		// moving.
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus due", n.bare)).Scan(&mine); err != nil || !mine {
 			return err
@@ -47,12 +49,12 @@ func moveDue(ctx context.Context, pool *pgxpool.Pool, n names, limit int) (moved
 	return moved, err
 }
 
-// move moves $1 events that are due, and no more of them than have $2 bytes.
-// The time is that of the statement: by a volatile one, as clock_timestamp, no index is
-// looked into, and every look would read all that is scheduled.
-// A row that a transaction is about to cancel is skipped until that ends.
-// RETURNING has no order, so the INSERT sorts: ids are given in the order of its rows.
-// What many large events due at one time would take is bounded, as of any batch.
+// move moves at most $1 due events, of about $2 bytes. It uses the statement's time,
+// since with a volatile function such as clock_timestamp the index is not used, and
+// every look would read all scheduled events. A row that a transaction is about to
+// cancel is skipped until that transaction ends. RETURNING has no order, so the INSERT
+// sorts: ids are given in the order of its rows. The bytes are bounded as in any
+// batch, since many large events may be due at once.
 const move = `
 	WITH first AS MATERIALIZED (
 		SELECT id, due_at, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) + octet_length(attributes) AS size

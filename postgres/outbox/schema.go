@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrSchema: the tables of the outbox are missing, or have a version that this program
-// does not support. The text says what to do.
+// ErrSchema means that the tables of the outbox are missing, or have a version that
+// this program does not support. The text says what to do.
 var ErrSchema = errors.New("outbox schema")
 
 // Migrate creates or updates the tables of an outbox. Any number of instances may run it
@@ -32,8 +32,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 	if err := checkServer(ctx, pool); err != nil {
 		return fmt.Errorf("outbox: migrate %s: %w", n.bare, err)
 	}
-	// One step at a time, each in a transaction. While another instance does one, this
-	// one waits and looks again.
+	// Each step has its own transaction. While another instance runs one, this one
+	// waits and looks again.
 	for done := false; !done && err == nil; {
 		if done, err = migrateStep(ctx, pool, n, table.Partitioned); err == nil && !done && !wait(ctx, migrateEvery) {
 			err = ctx.Err()
@@ -48,12 +48,13 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, table Table) error {
 // migrateEvery is the time between looks at whether another instance has finished.
 const migrateEvery = 20 * time.Millisecond
 
-// migrateStep takes the schema one version on, unless another instance is about to,
-// and reports whether it is the latest.
+// migrateStep moves the schema one version forward, unless another instance is doing
+// so, and reports whether the schema was already the latest.
 func migrateStep(ctx context.Context, pool *pgxpool.Pool, n names, partitioned bool) (done bool, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// A lock of the transaction: session locks don't work behind PgBouncer. Nobody
-		// waits for it in the server, because building an index waits for those who do.
+		// This is a transaction's lock, since session locks don't work behind
+		// PgBouncer. It does not wait, because building an index would wait for the
+		// transactions that wait for the lock.
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus migrate "+n.bare)).Scan(&mine); err != nil || !mine {
 			return err
@@ -69,8 +70,8 @@ func migrateStep(ctx context.Context, pool *pgxpool.Pool, n names, partitioned b
 			return nil
 		}
 		if index := migrations[version].index; index[0] != "" {
-			// The build takes its time, and would wait for the snapshot that this
-			// transaction's last query holds until another statement follows it.
+			// The build takes long. It would also wait for the snapshot of this
+			// transaction's last query, which the next statement releases.
 			if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return err
 			}
@@ -119,10 +120,10 @@ func Grants(table Table, writer, relay string) (string, error) {
 	return b.String(), nil
 }
 
-// versionOf returns the version of the schema, 0 if there is none.
+// versionOf returns the version of the schema, or 0 if there is none.
 func versionOf(ctx context.Context, q querier, n names) (version int, err error) {
-	// to_regclass returns NULL where the table is missing. A query of it would fail, and
-	// abort the transaction that this may run in.
+	// to_regclass returns NULL if the table is missing. Querying the table would fail,
+	// and abort the transaction that this may run in.
 	var there bool
 	if err := q.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, n.version).Scan(&there); err != nil || !there {
 		return 0, err
@@ -152,8 +153,7 @@ func missing(n names) error {
 	return fmt.Errorf("%w: the table %s does not exist: run `eventbus outbox migrate`, or outbox.Migrate, or the SQL of outbox.Schema", ErrSchema, n.bare)
 }
 
-// newer returns the error of tables that a newer program has migrated: this one does
-// not know what their columns mean.
+// newer returns the error of tables that a newer program has migrated.
 func newer(n names, version int) error {
 	return fmt.Errorf("%w: %s has version %d, newer than this program's %d: update the program; nothing was changed", ErrSchema, n.bare, version, latest())
 }
@@ -164,14 +164,14 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// lockOf returns the number of an advisory lock.
-// A zero byte ends each part, so that parts don't run together. The number must stay the
-// same in every version: instances of different versions lock by it.
+// lockOf returns the number of an advisory lock. A zero byte ends each part, so that
+// parts don't run together. The number must be the same in every version, since
+// instances of different versions share locks.
 func lockOf(parts ...string) int64 {
 	h := fnv.New64a()
 	for _, part := range parts {
 		h.Write([]byte(part))
 		h.Write([]byte{0})
 	}
-	return int64(h.Sum64()) //nolint:gosec // all 64 bits count, whatever the sign
+	return int64(h.Sum64()) //nolint:gosec // all 64 bits count; the sign means nothing
 }

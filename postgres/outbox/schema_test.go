@@ -63,7 +63,7 @@ func TestMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// After a user's own migrations with this SQL, Migrate has nothing to do.
+	// After a user's own migration with this SQL, Migrate has nothing to do.
 	table.Name = "third"
 	sql, err := Schema(table)
 	if err != nil {
@@ -75,8 +75,8 @@ func TestMigrateAtOnce(t *testing.T) {
 	}
 }
 
-// TestMigrateIndex: a later step builds its index while writers write, in any number
-// of instances at once, and builds again what an interrupted attempt left.
+// TestMigrateIndex: a later step builds its index while writers write, in several
+// instances at once, and rebuilds what an interrupted attempt left.
 func TestMigrateIndex(t *testing.T) {
 	for _, partitioned := range []bool{false, true} {
 		t.Run(fmt.Sprint("partitioned=", partitioned), func(t *testing.T) {
@@ -89,7 +89,8 @@ func TestMigrateIndex(t *testing.T) {
 			})
 			t.Cleanup(func() { migrations = released })
 			n, _ := s.table.names()
-			// A build waits for transactions that write; cut off, it leaves an invalid index.
+			// A build waits for writing transactions; if it is cut off, it leaves an
+			// invalid index.
 			open, err := s.pool.Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -129,7 +130,7 @@ func TestMigrateIndex(t *testing.T) {
 	}
 }
 
-// TestGrants: a writer and a relay work with no more than Grants gives.
+// TestGrants: a writer and a relay work with only the privileges of Grants.
 func TestGrants(t *testing.T) {
 	for _, partitioned := range []bool{false, true} {
 		t.Run(fmt.Sprint("partitioned=", partitioned), func(t *testing.T) { testGrants(t, partitioned) })

@@ -12,9 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// sender sends batches of envelopes, fenced by a transactional id or not. It
-// belongs to one goroutine.
-// tx is nil until open has returned, and after a transaction that failed.
+// sender sends batches of envelopes, with or without a fencing transactional id. It
+// belongs to one goroutine. tx is nil before open and after a failed transaction.
 type sender struct {
 	bus     *eventbus.Bus
 	id      string                      // empty: unfenced
@@ -37,7 +36,7 @@ func ofTopic(err error) bool {
 	if !errors.Is(err, transport.ErrUnauthorized) {
 		return errors.Is(err, transport.ErrTopicMissing)
 	}
-	var code interface{ Name() string } // of Kafka's protocol, if the transport has codes
+	var code interface{ Name() string } // the Kafka protocol's error code, if the transport has it
 	return !errors.As(err, &code) || code.Name() == "TOPIC_AUTHORIZATION_FAILED"
 }
 
@@ -108,7 +107,7 @@ func (s *sender) transact(ctx context.Context, envelopes []*eventbus.Envelope) (
 	if err == nil {
 		return nil, nil
 	}
-	s.tx = nil // spent
+	s.tx = nil // a failed transactor can't be used again
 	if refused(err) {
 		return err, nil
 	}
@@ -191,7 +190,7 @@ func (s *sender) divide(ctx context.Context, d *division, part []int, refusal er
 		}
 		return nil
 	}
-	// Each half is a transaction of its own, one after the other, so the order holds.
+	// Each half has its own transaction, one after the other, so the order holds.
 	half := d.half(part)
 	for _, part := range [...][]int{part[:half], part[half:]} {
 		if part = d.free(part); len(part) == 0 {
@@ -222,7 +221,7 @@ func backoff(failures int) time.Duration {
 // row.
 const steady = time.Minute
 
-// wait waits, and reports whether ctx lasted.
+// wait waits for d, and reports whether ctx had not ended by then.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -28,8 +28,8 @@ func TestReadOnlyTransaction(t *testing.T) {
 	}
 }
 
-// TestUnstorableText: what no database stores is refused before it aborts the caller's
-// transaction.
+// TestUnstorableText: text that the database can't store is refused before it aborts
+// the caller's transaction.
 func TestUnstorableText(t *testing.T) {
 	s := newScene(t, dsn(t))
 	inTx(t, s.pool, func(tx pgx.Tx) {
@@ -45,8 +45,8 @@ func TestUnstorableText(t *testing.T) {
 	})
 }
 
-// TestStrictIsolation: writers that run in snapshots of their own, and try again what
-// conflicts, keep the order of their keys.
+// TestStrictIsolation: writers with a stricter isolation level, which retry conflicts,
+// keep the order of their keys.
 func TestStrictIsolation(t *testing.T) {
 	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
 		t.Run(string(level), func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestStrictIsolation(t *testing.T) {
 	}
 }
 
-// TestOtherEncoding: a database that stores few characters, and a role that searches no
-// schema, keep nothing from being published, parked and handled once.
+// TestOtherEncoding: events are published, parked and handled once even in a LATIN1
+// database with an empty search path.
 func TestOtherEncoding(t *testing.T) {
 	admin := openPool(t, dsn(t), 4)
 	name := fmt.Sprint("latin_", time.Now().UnixMilli())
@@ -138,9 +138,8 @@ func TestOtherEncoding(t *testing.T) {
 	}
 }
 
-// TestSettings: each way in which pgx sends statements relays, parks and schedules, also
-// those that proxies without prepared statements need, and so does a role with settings of
-// its own.
+// TestSettings: relaying, parking and scheduling work in every mode of pgx, including
+// those for proxies without prepared statements, and with unusual settings of a role.
 func TestSettings(t *testing.T) {
 	for _, settings := range []string{
 		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec", "default_query_exec_mode=exec", "default_query_exec_mode=simple_protocol",
@@ -169,8 +168,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestEscapedBytes: a setting under which keys can't be read ends the relay with the remedy,
-// where it was tried again without end.
+// TestEscapedBytes: a setting under which keys can't be read ends the relay with an
+// error that says what to do.
 func TestEscapedBytes(t *testing.T) {
 	for _, mode := range []string{"exec", "simple_protocol"} {
 		s := newScene(t, dsn(t)+"&bytea_output=escape&default_query_exec_mode="+mode)
@@ -184,10 +183,10 @@ func TestEscapedBytes(t *testing.T) {
 	}
 }
 
-// TestAnotherServer: behind a proxy the server may become another one without an error,
-// and the cursor in memory be ahead of what that has. Nothing is read or written by it, and
-// the server's own is read again. What became of the run is that of a failover, whose server
-// has no row of it, of a term that began there with the same epoch, and of a restored dump.
+// TestAnotherServer: behind a proxy the server may change without an error, and the
+// cursor in memory may be ahead of it. Nothing is read or written with that cursor,
+// and the server's own is read again. The cases are a failover, whose server has no
+// row of the run; a term that began there with the same epoch; and a restored dump.
 func TestAnotherServer(t *testing.T) {
 	for _, change := range []string{`DELETE FROM {run}`, `UPDATE {run} SET id = gen_random_uuid()`, `UPDATE {run} SET started = started - interval '1 second'`} {
 		s := newScene(t, dsn(t))
@@ -237,7 +236,8 @@ func TestAnotherServer(t *testing.T) {
 	}
 }
 
-// TestNoPasswordInErrors: what health and logs say of a database that is away.
+// TestNoPasswordInErrors: the errors of an unreachable database don't show the
+// password.
 func TestNoPasswordInErrors(t *testing.T) {
 	pool := openPool(t, "postgres://shop:hunter2@127.0.0.1:1/shop?connect_timeout=1", 4)
 	s := newScene(t, dsn(t))
@@ -254,7 +254,7 @@ func TestNoPasswordInErrors(t *testing.T) {
 	}
 }
 
-// newLeader returns a relay that leads, and has fenced the others.
+// newLeader returns a relay that leads and has fenced the others.
 func (s *scene) newLeader(t *testing.T, config Config) (*Relay, lease, cursor) {
 	t.Helper()
 	config.Table, config.Logger = s.table, quiet()

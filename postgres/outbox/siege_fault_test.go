@@ -15,8 +15,8 @@ import (
 	"github.com/eventbus-go/eventbus/postgres/internal/pgtest"
 )
 
-// TestBrokersDown: without brokers for longer than a delivery may take and a lease
-// lasts, the outbox grows; afterwards all of it is sent.
+// TestBrokersDown: while the brokers are unreachable for longer than DeliveryTimeout
+// and Lease, the outbox grows; afterwards all of it is sent.
 func TestBrokersDown(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
 		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestBrokersDown(t *testing.T) {
 			s.more(t, 500)
 			reconnect := s.cluster.Disconnect(t)
 			eventually(t, "health says so", func() bool { return r.Health(context.Background()) != nil })
-			wait(t.Context(), outage(t)) // nothing signals that it has lasted long enough
+			wait(t.Context(), outage(t)) // nothing signals that the outage has lasted long enough
 			_, before := leader(t, s.pool, s.table)
 			reconnect()
 			s.more(t, 500)
@@ -37,8 +37,8 @@ func TestBrokersDown(t *testing.T) {
 	}
 }
 
-// TestRelaysKilled: three relay processes; the one that leads is killed again and
-// again, in the middle of whatever it does, and another started.
+// TestRelaysKilled: of three relay processes, the leader is repeatedly killed, at any
+// point of its work, and another started.
 func TestRelaysKilled(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
 		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestRelaysKilled(t *testing.T) {
 	}
 }
 
-// leading waits until one of relays leads that is not the process of id other.
+// leading waits until one of relays leads, other than the process with id other.
 func (s *siege) leading(t *testing.T, relays []*exec.Cmd, other int) (at int, found *exec.Cmd) {
 	t.Helper()
 	eventually(t, "one of the relays leads", func() bool {
@@ -73,8 +73,8 @@ func (s *siege) leading(t *testing.T, relays []*exec.Cmd, other int) (at int, fo
 	return at, found
 }
 
-// TestFrozenLeader: the process that leads is frozen for longer than its lease, with
-// whatever it had in its hands, and thaws beside its successor.
+// TestFrozenLeader: the leader's process is frozen for longer than its lease, at any
+// point of its work, and thaws beside its successor.
 func TestFrozenLeader(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
 		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestFrozenLeader(t *testing.T) {
 	}
 }
 
-// TestFrozenBackends: the server's processes that serve relays and writers are
-// frozen, some of them with locks, and thaw again.
+// TestFrozenBackends: the server processes of relays and writers are frozen, some of
+// them while holding locks, and thaw again.
 func TestFrozenBackends(t *testing.T) {
 	server := pgtest.Start(t)
 	s := newSiege(t, server.URL)
@@ -112,15 +112,15 @@ func TestFrozenBackends(t *testing.T) {
 	for range 3 {
 		s.more(t, 300)
 		server.Control(t, "pause-backends")
-		wait(t.Context(), 4*time.Second) // nothing signals that a lease of a frozen database is over
+		wait(t.Context(), 4*time.Second) // nothing signals that a lease has expired in a frozen database
 		server.Control(t, "resume-backends")
 	}
 	s.more(t, 300)
 	s.end(t)
 }
 
-// TestFrozenConnection: the processes that serve one relay are frozen and stay so,
-// while the server answers everyone else. The relay goes on with new connections.
+// TestFrozenConnection: the server processes of one relay stay frozen, while the
+// server answers others. The relay goes on with new connections.
 func TestFrozenConnection(t *testing.T) {
 	server := pgtest.Start(t)
 	s := newScene(t, server.URL)
@@ -156,8 +156,8 @@ func TestFrozenConnection(t *testing.T) {
 	eventually(t, "the relay is well", func() bool { return r.Health(context.Background()) == nil })
 }
 
-// TestImmediateRestarts: the server crashes while 100 writers write and two relay
-// processes follow.
+// TestImmediateRestarts: the server crashes while 100 writers and two relay processes
+// work.
 func TestImmediateRestarts(t *testing.T) {
 	server := pgtest.Start(t)
 	s := newSiege(t, server.URL)
@@ -174,9 +174,10 @@ func TestImmediateRestarts(t *testing.T) {
 	s.end(t)
 }
 
-// TestCrashRecovery: one backend is killed, for which the server restarts the others, as
-// when memory runs out. Its start time is the same, and transaction ids that were not in
-// the log are given again. A pool hides it from a relay whose cursor is ahead of them.
+// TestCrashRecovery: one backend is killed, as when memory runs out, so the server
+// restarts the others. Its start time stays the same, and transaction ids that were
+// not in the log are given again. A pool hides this from a relay whose cursor is ahead
+// of them.
 func TestCrashRecovery(t *testing.T) {
 	server := pgtest.Start(t, "PG_OPTIONS=-c wal_writer_delay=10s")
 	s := newScene(t, server.URL)
@@ -192,8 +193,8 @@ func TestCrashRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	relaxed := openPool(t, server.URL+"&synchronous_commit=off", 1)
-	// Pages of the log are written when they are full: the last one is to have many, and to
-	// stay the last.
+	// Pages of the log are written when they are full. The last page must contain many
+	// records, and must not become full.
 	for n, many := 0, false; n < 100 || !many; n++ {
 		mustExec(t, relaxed, `INSERT INTO `+s.table.Schema+`.audit VALUES (1)`)
 		if err := relaxed.QueryRow(t.Context(), `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') % 8192 BETWEEN 4000 AND 7000`).Scan(&many); err != nil {
@@ -229,8 +230,9 @@ func TestCrashRecovery(t *testing.T) {
 	s.check(t)
 }
 
-// TestPgBouncerSiege: writers and relay processes behind PgBouncer in transaction mode,
-// where a session is another one in each transaction; the leader is killed and frozen.
+// TestPgBouncerSiege: writers and relay processes work behind PgBouncer in transaction
+// mode, where each transaction may have another session; the leader is killed and
+// frozen.
 func TestPgBouncerSiege(t *testing.T) {
 	server := pgtest.Start(t)
 	s := newSiege(t, server.Bouncer(t)+"&default_query_exec_mode=exec")
@@ -251,9 +253,9 @@ func TestPgBouncerSiege(t *testing.T) {
 	s.end(t)
 }
 
-// TestDumpRestore: a relay dies in the middle of a backlog, and the database comes
-// back from pg_dump in a fresh cluster, where stored transaction ids lie in the
-// future. What is written there before the first relay returns is sent too.
+// TestDumpRestore: a relay dies in the middle of a backlog, and the database is
+// restored from pg_dump into a fresh cluster, where the stored transaction ids are in
+// the future. Events written there before a relay runs are sent too.
 func TestDumpRestore(t *testing.T) {
 	old := pgtest.Start(t)
 	s := newSiege(t, old.URL)
@@ -267,7 +269,7 @@ func TestDumpRestore(t *testing.T) {
 	s.stop()
 	<-s.over
 	resolvePrepared(t, s.pool)
-	// Into the backlog, and no further: its window is being walked.
+	// The relay is killed within the backlog, while its window is being walked.
 	relay = p.start(t)
 	s.more(t, quickBatch)
 	killProcess(relay)

@@ -15,10 +15,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// siege has 100 writers write to an outbox, with rollbacks, savepoints, pauses and
-// two-phase commits, while a test does something to relays, brokers or the server.
-// It then counts what was lost, inverted and repeated: the aggregates' versions are
-// the truth, because a version is written with its event or not at all.
+// siege lets 100 writers write to an outbox, with rollbacks, savepoints, pauses and
+// two-phase commits, while a test injects faults into relays, brokers or the server.
+// It then counts lost, inverted and repeated events by the aggregates' versions, each
+// of which is written together with its event or not at all.
 type siege struct {
 	scene
 	address string
@@ -27,8 +27,8 @@ type siege struct {
 	stop    context.CancelFunc
 }
 
-// newSiege lays one to the server at address, on the brokers of the environment or
-// else on one in the process.
+// newSiege returns a siege of the server at address, with the brokers of the
+// environment or else one inside the process.
 func newSiege(t *testing.T, address string) *siege {
 	t.Helper()
 	if testing.Short() {
@@ -57,7 +57,7 @@ func (s *siege) process(unfenced bool) relayProcess {
 	return relayProcess{Database: s.address, Environment: s.cluster.Environment(), Brokers: s.cluster.Brokers(), Schema: s.table.Schema, Unfenced: unfenced}
 }
 
-// begin lets the writers write until end.
+// begin starts the writers, which write until end.
 func (s *siege) begin(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -78,8 +78,8 @@ func (s *siege) more(t *testing.T, n int64) {
 	})
 }
 
-// end stops the writers, waits until everything that they committed is published,
-// and judges it. All of it goes through an inbox then, which must let each event
+// end stops the writers, waits until everything that they committed is published, and
+// judges the result. It then handles all events through an inbox, which must let each
 // through once.
 func (s *siege) end(t *testing.T) outcome {
 	t.Helper()
@@ -103,8 +103,8 @@ func (s *siege) end(t *testing.T) outcome {
 	return found
 }
 
-// resolvePrepared commits what was prepared when its writer lost the connection, as a
-// transaction manager does.
+// resolvePrepared commits prepared transactions whose writers lost the connection,
+// like a transaction manager.
 func resolvePrepared(t testing.TB, pool *pgxpool.Pool) {
 	t.Helper()
 	rows, err := pool.Query(context.Background(), `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`)
@@ -120,8 +120,8 @@ func resolvePrepared(t testing.TB, pool *pgxpool.Pool) {
 	}
 }
 
-// truth returns the version of each aggregate, when no transaction is left that may change
-// one: what a writer committed last may still be under way in the server.
+// truth returns the version of each aggregate, once no transaction is left that may
+// change one: the server may still be committing a writer's last transaction.
 func (s *siege) truth(t testing.TB) map[string]int64 {
 	t.Helper()
 	eventually(t, "every writer's transaction is over", func() bool {
@@ -142,7 +142,7 @@ func (s *siege) truth(t testing.TB) map[string]int64 {
 	return truth
 }
 
-// judge counts in events, in the order of the log, what should be there by truth.
+// judge compares events, which are in log order, with truth.
 func judge(truth map[string]int64, events []change) (found outcome) {
 	highest := make(map[string]int64)
 	seen := make(map[change]bool)
@@ -156,7 +156,7 @@ func judge(truth map[string]int64, events []change) (found outcome) {
 			found.repeated++
 			continue
 		case c.Version > truth[c.Key]:
-			found.inverted++ // of a transaction that did not commit
+			found.inverted++ // from a transaction that did not commit
 		case c.Version < highest[c.Key]:
 			found.inverted++
 		}
@@ -174,8 +174,8 @@ func judge(truth map[string]int64, events []change) (found outcome) {
 	return found
 }
 
-// once handles all that is in Kafka through an inbox, with one event sent again for
-// certain, and checks that each ran once, in the order of its key.
+// once handles all events in Kafka through an inbox, at least one of which per key is
+// sent twice, and checks that each ran once, in the order of its key.
 func (s *siege) once(t *testing.T, truth map[string]int64) {
 	t.Helper()
 	for key, version := range truth {

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// TestDatabaseSQL: a *sql.Tx writes what a pgx.Tx does.
+// TestDatabaseSQL: a *sql.Tx works like a pgx.Tx.
 func TestDatabaseSQL(t *testing.T) {
 	s := newScene(t, dsn(t))
 	db := stdlib.OpenDBFromPool(s.pool)

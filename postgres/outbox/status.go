@@ -18,7 +18,7 @@ type Status struct {
 	Oldest    OldestTx      `json:"oldestTransaction"`
 }
 
-// CountLimit is the number up to which rows are counted.
+// CountLimit is the largest number of rows that is counted.
 const CountLimit = 100_000
 
 // RelayStatus is the state of one relay name.
@@ -27,9 +27,9 @@ type RelayStatus struct {
 	Holder    string        `json:"holder,omitempty"` // who leads: host/pid; empty if nobody does
 	Epoch     int64         `json:"epoch"`
 	Published int64         `json:"published"`
-	Pending   int64         `json:"pending"` // committed and not sent, up to CountLimit
+	Pending   int64         `json:"pending"` // committed but not sent, up to CountLimit
 	OldestAge time.Duration `json:"oldestAge"`
-	Parked    int64         `json:"parked"`    // events that wait in keys which Kafka refused, up to CountLimit
+	Parked    int64         `json:"parked"`    // events held back because Kafka refused one of their key, up to CountLimit
 	ParkedFor time.Duration `json:"parkedFor"` // since the oldest was parked
 	// Still is how long the cursor has not moved. A name that nobody runs any more keeps
 	// the table from being cleaned.
@@ -61,8 +61,8 @@ func ReadStatus(ctx context.Context, pool *pgxpool.Pool, table Table) (*Status, 
 }
 
 // readStatus reads the status without the checks, which a relay has made already.
-// Pending and scheduled events are counted up to a limit: looking must not cost more
-// the longer an outage lasts.
+// Pending and scheduled events are counted up to a limit, so that reading the status
+// does not cost more the longer an outage lasts.
 func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, error) {
 	s := &Status{Table: n.bare, Version: latest()}
 	if err := pool.QueryRow(ctx, n.sql(`SELECT count(*) FROM (SELECT FROM {scheduled} LIMIT $1) s`), CountLimit).Scan(&s.Scheduled); err != nil {
@@ -75,7 +75,8 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 		return nil, err
 	}
 	s.Oldest.Age = seconds(age)
-	// expires_at decides who holds the lease: a process that died has left its name.
+	// expires_at decides who holds the lease: a process that died leaves its name
+	// behind.
 	found, err := pool.Query(ctx, n.sql(`
 		SELECT r.name, CASE WHEN r.expires_at > clock_timestamp() THEN r.holder ELSE '' END, r.epoch, r.published,
 			extract(epoch FROM clock_timestamp() - r.moved_at)::float8,
@@ -87,7 +88,7 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 	if err != nil {
 		return nil, err
 	}
-	// cursors[i] is that of Relays[i]. The rows are read to their end first.
+	// cursors[i] is the cursor of Relays[i]. All rows are read before the next query.
 	var cursors []cursor
 	s.Relays, err = pgx.CollectRows(found, func(found pgx.CollectableRow) (x RelayStatus, err error) {
 		var still, parkedFor float64
@@ -108,9 +109,9 @@ func readStatus(ctx context.Context, pool *pgxpool.Pool, n names) (*Status, erro
 	return s, nil
 }
 
-// readPending counts what a relay has not sent yet. What is left of a window that is
-// being walked is counted as the walk reads it, and what committed since as the next
-// window will: the limit must not be used up by rows that are sent.
+// readPending counts what a relay has not sent yet. It counts the rest of a window
+// that is being walked as walk reads it, and what has committed since as the next
+// window will, so that rows that are sent do not use up the limit.
 func readPending(ctx context.Context, pool *pgxpool.Pool, n names, c cursor, x *RelayStatus) error {
 	rows, args := windowBy("id, xid, created_at"), []any{c.from, farFuture, CountLimit}
 	if c.to != "" {
@@ -133,11 +134,12 @@ func readPending(ctx context.Context, pool *pgxpool.Pool, n names, c cursor, x *
 	return err
 }
 
-// farFuture is a snapshot in which every transaction is over: what a statement sees
-// has committed.
+// farFuture is a snapshot in which every transaction is over: it shows every row that
+// a statement sees.
 const farFuture = "9223372036854775807:9223372036854775807:"
 
-// seconds never returns less than zero, even if the server's clock was set back.
+// seconds converts s. It never returns less than zero, even if the server's clock was
+// set back.
 func seconds(s float64) time.Duration { return max(0, time.Duration(s*float64(time.Second))) }
 
 // watch reads the status for health and metrics.

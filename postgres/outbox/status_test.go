@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestPendingOfLargeWindow: of a window with more rows than are counted, those that are
-// sent are not counted in place of those that are not.
+// TestPendingOfLargeWindow: in a window with more than CountLimit rows, sent rows do
+// not use up the limit.
 func TestPendingOfLargeWindow(t *testing.T) {
 	pool := openPool(t, dsn(t), 4)
 	table := newTable(t, pool)
@@ -32,7 +32,7 @@ func TestPendingOfLargeWindow(t *testing.T) {
 	if x := pending(); x.Pending != CountLimit {
 		t.Errorf("%d pending before anything is sent, want %d", x.Pending, CountLimit)
 	}
-	// Walked up to the last 500 of the window; 7 have come since.
+	// The window is walked up to its last 500 rows; 7 rows have come since.
 	mustExec(t, pool, n.sql(`UPDATE {relay} SET to_snapshot = $1::text::pg_snapshot, last_id = (SELECT max(id) - 500 FROM {outbox})`), to)
 	fill(7)
 	if x := pending(); x.Pending != 507 || x.OldestAge <= 0 {
@@ -50,8 +50,8 @@ func TestPendingOfLargeWindow(t *testing.T) {
 	}
 }
 
-// TestParkedAreCountedUpTo: an outage of one topic parks rows without end, and a look at
-// the status, which a relay takes every few seconds, reads no more of them than it counts.
+// TestParkedAreCountedUpTo: an outage of one topic may park very many rows, and
+// reading the status reads at most CountLimit of them.
 func TestParkedAreCountedUpTo(t *testing.T) {
 	pool := openPool(t, dsn(t), 4)
 	table := newTable(t, pool)

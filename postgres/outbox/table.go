@@ -23,13 +23,13 @@ type Table struct {
 // names are the tables of one outbox, quoted for SQL.
 type names struct {
 	schema, outbox, relay, run, parked, scheduled, version string
-	overflow, rotate                                       string // of a partitioned outbox: rows of no day, and the function that keeps days
-	bare                                                   string // schema.name, for messages and in the names of days
+	overflow, rotate                                       string // of a partitioned outbox: the default partition, and the function that makes and drops days
+	bare                                                   string // schema.name, for messages
 }
 
-// validName is stricter than PostgreSQL, so that a name needs no care in shells,
-// in migrations and in messages; 40 letters leave room for suffixes below the
-// server's limit of 63.
+// validName is stricter than PostgreSQL, so that a name needs no escaping in SQL,
+// shells and messages; 40 letters leave room for suffixes below the server's limit of
+// 63.
 var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
 // names returns the quoted names of all tables, with the defaults filled in.
@@ -37,7 +37,7 @@ func (t Table) names() (names, error) {
 	schema, name := cmp.Or(t.Schema, "public"), cmp.Or(t.Name, "outbox")
 	for _, s := range []string{schema, name} {
 		if !validName.MatchString(s) {
-			return names{}, fmt.Errorf("the table %q.%q: names have lower-case letters, digits and _, at most 40, and begin with no digit", schema, name)
+			return names{}, fmt.Errorf("the table %q.%q: use at most 40 lower-case letters, digits and _, not beginning with a digit", schema, name)
 		}
 	}
 	// validName allows nothing that would have to be escaped within the quotes.

@@ -16,9 +16,9 @@ type Tx interface {
 	exec(ctx context.Context, statement string, args ...any) (int64, error)
 }
 
-// errNoTx: the caller has no transaction, and an event outside of one is what an
-// outbox is there to prevent.
-var errNoTx = errors.New("there is no transaction: pass the one that writes what the event is about, by outbox.Pgx or outbox.SQL")
+// errNoTx means that the caller passed no transaction. The outbox exists to prevent
+// events outside of one.
+var errNoTx = errors.New("there is no transaction: pass the one that makes the change that the event reports, with outbox.Pgx or outbox.SQL")
 
 // Pgx returns the Tx of a pgx transaction. For nil it returns a nil Tx, which Publish
 // refuses.

@@ -8,11 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// columns are in the order in which collect scans them.
+// columns are the columns of a row, in the order in which collect scans them.
 const columns = `id, format, event_id, topic, key, value, partitioner, attributes, tableoid`
 
-// window is what next returned, and whether it filled a batch.
-// rows and after count only if err is nil.
+// window is what next returned, and whether more rows probably follow. rows and after
+// are valid only if err is nil.
 type window struct {
 	rows  []row
 	after cursor
@@ -20,8 +20,8 @@ type window struct {
 	err   error
 }
 
-// readAhead reads the window after a cursor on a connection of its own. The channel
-// is closed behind it.
+// readAhead reads the window after a cursor in a new goroutine. The channel is closed
+// after the window.
 func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
 	// The buffer lets the goroutine end even if nobody receives.
 	read := make(chan window, 1)
@@ -31,19 +31,20 @@ func (r *Relay) readAhead(ctx context.Context, c cursor) <-chan window {
 		defer cancel()
 		var w window
 		w.rows, w.after, w.err = r.next(ctx, c)
-		// Behind a full batch there is probably another one, and in a walk there is.
+		// After a full batch another one is likely, and a walk has not ended while to
+		// is set.
 		w.more = len(w.rows) >= r.config.Batch || w.after.to != ""
 		read <- w
 	}()
 	return read
 }
 
-// next returns the rows that follow the cursor, in order, and the cursor behind
-// them. No rows and an equal cursor: nothing has happened.
+// next returns the rows that follow the cursor, in order, and the cursor after them.
+// No rows and an equal cursor mean that nothing has committed.
 //
-// A window that fits into one batch is read by the index (xid, id), and sorted
-// here; a larger one, after an outage, by walking the primary key, which needs no
-// sort of all of it.
+// A window that fits into one batch is read by the index (xid, id), and sorted here. A
+// larger one, after an outage, is read by walking the primary key, which needs no
+// sort.
 func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, err error) {
 	if c.to != "" {
 		return r.walk(ctx, c)
@@ -61,7 +62,7 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 	if err != nil || to == c.from {
 		return nil, c, err
 	}
-	// One row more than a batch shows that the window does not fit.
+	// One row more than a batch shows that the window does not fit into it.
 	err = bounded(ctx, maxAnswer, func(ctx context.Context) (err error) {
 		rows, cut, err = r.read(ctx, c.run, r.names.sql(windowBy(columns)), c.from, to, r.config.Batch+1)
 		return err
@@ -81,13 +82,13 @@ func (r *Relay) next(ctx context.Context, c cursor) (rows []row, after cursor, e
 	if err != nil {
 		return nil, c, err
 	}
-	// The walk begins behind last, and first itself is still to be read.
+	// The walk begins after last, so this includes first.
 	c.to, c.last = to, first-1
 	return r.walk(ctx, c)
 }
 
-// windowBy selects the difference of two snapshots, at most $3 rows and one more of
-// each part: transactions that began after from, and those that ran in it.
+// windowBy selects the difference of two snapshots in two parts, of at most $3 rows
+// each: transactions that began after from, and those that were running in it.
 func windowBy(columns string) string {
 	return `(SELECT ` + columns + ` FROM {outbox}
 		WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax($2::text::pg_snapshot)
@@ -99,9 +100,9 @@ func windowBy(columns string) string {
 		ORDER BY xid, id LIMIT $3)`
 }
 
-// first returns the smallest id of a window. OFFSET 0 keeps the planner from
-// walking the primary key for it.
-// Rows that to does not show may make it smaller, and then the walk begins earlier.
+// first returns the smallest id of a window. OFFSET 0 keeps the planner from walking
+// the primary key for it. It may count rows that to does not show, and then the walk
+// only begins earlier.
 func (r *Relay) first(ctx context.Context, run, from, to string) (id int64, err error) {
 	results, err := r.query(ctx, run, r.names.sql(`
 		SELECT min(id) FROM (
@@ -117,8 +118,8 @@ func (r *Relay) first(ctx context.Context, run, from, to string) (id int64, err 
 }
 
 // walk reads one batch of a large window. It asks for no more rows than are likely to
-// fit into maxBatchBytes, as those beyond would be sent by the database only to be
-// dropped.
+// fit into maxBatchBytes, since the database would send the others in addition, only
+// to be dropped.
 func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 	limit := min(cmp.Or(r.likely, r.config.Batch), r.config.Batch)
 	rows, cut, err := r.read(ctx, c.run, r.names.sql(`
@@ -128,11 +129,12 @@ func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 	if err != nil {
 		return nil, c, err
 	}
-	// After a cut the next rows are taken to be as large; otherwise more are tried.
+	// After a cut, the next rows are assumed to be as large; otherwise the next read
+	// tries more.
 	if r.likely = 2 * limit; cut {
 		r.likely = len(rows)
 	}
-	// A batch that is not full ends the window: with it, everything in to is sent.
+	// A batch that is not full ends the window.
 	if len(rows) < limit && !cut {
 		c.from, c.to, c.last = c.to, "", 0
 	} else {
@@ -141,8 +143,8 @@ func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 	return rows, c, nil
 }
 
-// query makes a query with the relay's session settings, in the run of the server that a
-// cursor is of, or fails with errAnotherRun. The caller reads its result next, and closes
+// query runs a query with the relay's session settings, or fails with errAnotherRun if
+// run is not the server's current run. The caller reads its result next, and closes
 // the results.
 func (r *Relay) query(ctx context.Context, run, statement string, args ...any) (pgx.BatchResults, error) {
 	var b pgx.Batch
@@ -165,13 +167,13 @@ func (r *Relay) query(ctx context.Context, run, statement string, args ...any) (
 	return results, nil
 }
 
-// maxBatchBytes bounds the keys, values and attributes of one batch, and with them the
-// memory of a relay and the size of a transaction: two batches are held at a time.
-// One row may exceed it.
+// maxBatchBytes bounds the keys, values and attributes of one batch, and so a relay's
+// memory, which holds two batches, and the size of a transaction. A single row may
+// exceed it.
 const maxBatchBytes = 16 << 20
 
-// read reads the rows of a query. cut reports that there are more
-// than were read, as maxBatchBytes was reached.
+// read reads the rows of a query. cut reports whether maxBatchBytes was reached, so
+// that rows are missing.
 func (r *Relay) read(ctx context.Context, run, statement string, args ...any) (rows []row, cut bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -195,7 +197,7 @@ func collect(found pgx.Rows, cancel context.CancelFunc) (rows []row, cut bool, e
 	defer found.Close()
 	size := 0
 	for found.Next() {
-		// A row is counted before it is kept, by what the connection holds of it.
+		// A row's size is counted before it is kept.
 		for _, value := range found.RawValues() {
 			size += len(value)
 		}

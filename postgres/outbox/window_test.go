@@ -6,9 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestBatchIsBoundedInBytes: a relay reads no more than maxBatchBytes at a time, however
-// many rows a batch may have, and in the end every row once and in order. The sizes mix,
-// so that what is likely to fit is wrong in both directions.
+// TestBatchIsBoundedInBytes: a relay reads at most maxBatchBytes at a time, however
+// many rows a batch may have, and every row once and in order. The sizes vary, so that
+// the estimate is wrong in both directions.
 func TestBatchIsBoundedInBytes(t *testing.T) {
 	pool := openPool(t, dsn(t), 4)
 	table := newTable(t, pool)
@@ -50,9 +50,8 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 	t.Logf("%d rows in %d batches", read, windows)
 }
 
-// TestSessionSettings: with plans disabled, their costs would make the server compile
-// statements that take milliseconds, for seconds; and a role's timeout would end the same
-// one at each attempt.
+// TestSessionSettings: the costs of disabled plans do not make the server compile
+// statements, and a role's timeout does not apply.
 func TestSessionSettings(t *testing.T) {
 	pool := openPool(t, dsn(t)+"&statement_timeout=60000", 4)
 	inTx(t, pool, func(tx pgx.Tx) {

@@ -16,9 +16,9 @@ import (
 // ContentType is the datacontenttype of the events.
 const ContentType = "application/avro"
 
-// Codec returns the codec of T by an Avro schema. The registry may be nil with framing
-// None. With framing Prefix the data is not plain Avro, although its content type says
-// so: only clients that know the registry can read it.
+// Codec returns a codec for T with an Avro schema. The registry may be nil with
+// framing None. With framing Prefix the data is not plain Avro, although its content
+// type says so: only clients that know the prefix can read it.
 //
 // Like eventbus.NewTopic it panics on a faulty declaration: if the schema can't be
 // parsed, is not a named type, or has a field that T does not fit.
@@ -40,7 +40,7 @@ func SchemaFor[T any](options ...avro.SchemaOpt) string {
 	return withPersonal(avro.MustSchemaFor[T](options...).String(), reflect.TypeFor[T]())
 }
 
-// format is Avro with one schema and one Go type.
+// format is a codec.Format for one Avro schema and one Go type.
 type format struct {
 	text         string
 	record       string
@@ -49,8 +49,8 @@ type format struct {
 	goType       reflect.Type
 }
 
-// newFormat parses the schemas that the codec's own refers to before it, since it uses
-// their names.
+// newFormat parses the dependencies first, since the codec's own schema uses their
+// names.
 func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) (*format, error) {
 	var names avro.SchemaCache
 	for _, d := range dependencies {
@@ -73,8 +73,8 @@ func newFormat(t reflect.Type, text string, dependencies []registry.Dependency) 
 	return f, f.fits(t)
 }
 
-// fits tries the schema on an empty value, so that a field without a place in T is
-// found when the codec is declared and not by the first event.
+// fits encodes an empty value, so that a field that T lacks is found when the codec is
+// declared rather than by the first event.
 func (f *format) fits(t reflect.Type) error {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -95,8 +95,8 @@ func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.Avro, Text: f.text}
 }
 
-// Text marks what the Go type has as personal. The registry gets the schema as its author
-// wrote it: by another text it would not be found there.
+// Text returns the schema with the personal fields of the Go type marked. The registry
+// gets the schema as its author wrote it, since it is looked up by its text.
 func (f *format) Text() string {
 	return withPersonal(codec.WithReferences(f.text, f.dependencies), f.goType)
 }
@@ -107,8 +107,8 @@ func (f *format) Refers(text, name string) bool { return strings.Contains(text, 
 
 func (f *format) ZeroFirst() bool { return true }
 
-// Writer encodes by the registry's schema where one is given: then the Go type has to fit
-// that one, which the first event shows.
+// Writer encodes with the registry's schema if one is given. Whether the Go type fits
+// that schema shows only with the first event.
 func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, error) {
 	schema := f.schema
 	if s != nil {
@@ -120,8 +120,8 @@ func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, err
 	return func(dst []byte, v any) ([]byte, error) { return schema.AppendEncode(dst, v) }, nil
 }
 
-// Reader resolves the writer's schema against the codec's own once, for all events of the
-// writer's. An error names the field that can't be resolved.
+// Reader resolves the writer's schema against the codec's own once, for all events of
+// the writer. An error names the field that can't be resolved.
 func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, error) {
 	schema := f.schema
 	if s != nil {
@@ -139,7 +139,7 @@ func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, err
 	return func(data, _ []byte, _ bool, v any) error {
 		rest, err := schema.Decode(data, v)
 		if err == nil && len(rest) > 0 {
-			return fmt.Errorf("%d bytes are left behind the value: it was written by another schema, or framed in another way", len(rest))
+			return fmt.Errorf("%d bytes are left after the value: it was written with another schema or another framing", len(rest))
 		}
 		return err
 	}, nil

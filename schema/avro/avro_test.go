@@ -61,7 +61,7 @@ func topic[T any](c eventbus.Codec) *eventbus.Topic[T] {
 	return eventbus.NewTopic(eventbus.TopicConfig[T]{Domain: "sales", Name: "customer", Plural: true, Type: "CustomerCreated", Codec: c})
 }
 
-// encode encodes as a bus does, which names the topic.
+// encode encodes a value like a bus, which sets the topic.
 func encode[T any](t *testing.T, c eventbus.Codec, v T) (*eventbus.Envelope, error) {
 	t.Helper()
 	e := &eventbus.Envelope{Topic: "dev.sales.public.customers.v1", DataContentType: c.ContentType()}
@@ -92,7 +92,8 @@ func TestFramings(t *testing.T) {
 	if e := own[registry.Prefix]; len(e.Headers) != 0 || string(e.Data) != "\x00\x00\x00\x00\x01"+string(own[registry.None].Data) {
 		t.Errorf("Prefix: % x", e.Data)
 	}
-	// Every reader but that of None takes every framing; a bare value too.
+	// Every reader accepts every framing and bare values, except that None does not
+	// accept Prefix.
 	for reader, c := range codecs {
 		for writer, e := range own {
 			if reader == registry.None && writer == registry.Prefix {
@@ -118,7 +119,7 @@ func TestFramings(t *testing.T) {
 	}
 }
 
-// The header of a registry that gives GUIDs, as Confluent's do, and plain numbers.
+// The header has the GUID if the registry gives GUIDs, as Confluent's does.
 func TestHeadersWithGUIDs(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -165,7 +166,7 @@ const (
 	schema3 = `{"type":"record","name":"C","namespace":"sales","fields":[{"name":"id","type":"long"}]}`
 )
 
-// TestUnitsOfTime: a time that was counted in another unit is no time of the reader's.
+// TestUnitsOfTime: a time in another unit than the reader's is an error.
 func TestUnitsOfTime(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -194,7 +195,7 @@ func TestUnitsOfTime(t *testing.T) {
 			t.Errorf("%s read as %s: %v, %v", c.writer, c.reader, got, err)
 		}
 	}
-	// Within types that hold themselves, lists and maps, and by aliases.
+	// Also within recursive types, lists and maps, and by aliases.
 	nested := func(name, typ string) string {
 		return `{"type":"record","name":"T","fields":[{"name":"next","type":["null","T"],"default":null},{"name":"all","type":{"type":"map","values":{"type":"array","items":{"type":"record","name":"In","fields":[{"name":"` + name + `","type":` + typ + `}]}}}}]}`
 	}
@@ -239,7 +240,7 @@ func TestEvolution(t *testing.T) {
 	}
 	var back v1
 	if err := old.Decode(t.Context(), e, &back); err == nil || !strings.Contains(err.Error(), "age") {
-		t.Errorf("a long into an int: %+v, %v", back, err) // Avro promotes, it does not narrow
+		t.Errorf("a long into an int: %+v, %v", back, err) // Avro promotes but does not narrow
 	}
 	type other struct {
 		ID int64 `avro:"id"`
@@ -320,7 +321,7 @@ func TestDeclarationsThatCantWork(t *testing.T) {
 		"events are records":               func() { avro.Codec[string](r, registry.Header, `"string"`) },
 		"does not fit the schema":          func() { avro.Codec[v2](r, registry.Header, schema1) },
 		"UseLatest and UseID are both set": func() { avro.Codec[created](r, registry.Header, schema, registry.UseLatest(), registry.UseID(1)) },
-		"writes by another schema":         func() { avro.Codec[created](r, registry.Header, schema, registry.UseLatest(), registry.Register()) },
+		"writes with another schema":       func() { avro.Codec[created](r, registry.Header, schema, registry.UseLatest(), registry.Register()) },
 	} {
 		func() {
 			defer func() {
@@ -333,8 +334,8 @@ func TestDeclarationsThatCantWork(t *testing.T) {
 	}
 }
 
-// A registry that is down holds nothing up whose ids are known, makes what is not
-// known wait, and costs no event.
+// While a registry is down, events with known ids are handled, the others wait, and
+// none is lost.
 func TestRegistryDownWhileConsuming(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// TestDataSchemaOfAnotherAddress: Avro that another schema wrote is never read by the
-// reader's own without an error.
+// TestDataSchemaOfAnotherAddress: Avro data of another schema is never silently read
+// with the reader's own.
 func TestDataSchemaOfAnotherAddress(t *testing.T) {
 	t.Parallel()
 	type writer struct {
@@ -50,8 +50,8 @@ func TestDataSchemaOfAnotherAddress(t *testing.T) {
 	}
 }
 
-// TestNoneToHeader: a value that begins with a zero byte is not taken for a prefixed one by the
-// readers that a topic's framing has moved on to.
+// TestNoneToHeader: after a topic changes from None to Header, readers do not take a
+// value that begins with a zero byte for a prefixed one.
 func TestNoneToHeader(t *testing.T) {
 	t.Parallel()
 	type note struct {

@@ -8,19 +8,19 @@ import (
 	"github.com/twmb/avro"
 )
 
-// structural reports whether an error of encoding an empty value is one of every
-// value: a field that the Go type lacks or has with another type. An empty value
-// may be refused for its own sake, as "" where an enum is expected.
+// structural reports whether an error of encoding an empty value would occur for every
+// value: the Go type lacks a field, or has it with another type. Other errors may
+// concern only the empty value, such as "" for an enum.
 func structural(err error) bool {
 	var fault *avro.SemanticError
 	return errors.As(err, &fault) && (fault.Err == nil || strings.HasPrefix(fault.Err.Error(), "missing field"))
 }
 
-// deepestFill bounds how far fill goes: types may hold themselves.
+// deepestFill bounds the depth of fill, since types may contain themselves.
 const deepestFill = 6
 
-// fill lets no pointer of an empty value be nil, so that what they point to is
-// tried too.
+// fill sets the nil pointers in an empty value, so that what they point to is encoded
+// too.
 func fill(v reflect.Value, depth int) {
 	switch {
 	case depth > deepestFill:

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// personalProperty marks a field of a schema that holds personal data, as catalogues
-// have it; a Go field is marked by the tag data:"personal".
+// personalProperty marks a field of a schema as personal data, as in catalogues. A Go
+// field is marked by the tag data:"personal".
 const personalProperty = "x-eventbus-personal"
 
-// withPersonal returns a schema in which the fields are marked that the Go type has as
-// personal. A schema that gets no new mark stays as it was written.
+// withPersonal returns the schema with marks on the fields that are personal in the Go
+// type. If there is nothing to mark, the text is unchanged.
 func withPersonal(text string, t reflect.Type) string {
 	// Numbers keep their digits.
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var root any
 	if decoder.Decode(&root) != nil {
-		return text // a name alone
+		return text // only a name
 	}
 	m := marker{named: make(map[string]declared), seen: make(map[visit]bool)}
 	m.declare(root, "")
@@ -33,26 +33,27 @@ func withPersonal(text string, t reflect.Type) string {
 	return string(marked)
 }
 
-// marker goes through a schema and a Go type side by side.
+// marker walks a schema and a Go type side by side.
 type marker struct {
-	named   map[string]declared // by their names in full
+	named   map[string]declared // by full name
 	seen    map[visit]bool
 	changed bool
 }
 
-// declared is a named type, and the namespace that names inside of it are relative to.
+// declared is a named type, and the namespace that names inside it are relative to.
 type declared struct {
 	props     map[string]any
 	namespace string
 }
 
-// visit is a record that was met as a Go type: types may hold their own kind.
+// visit is a record that was visited with a Go type, since types may contain
+// themselves.
 type visit struct {
 	name string
 	of   reflect.Type
 }
 
-// declare notes the named types of a schema, with those that it refers to.
+// declare collects the named types of a schema and of the schemas that it refers to.
 func (m *marker) declare(v any, namespace string) {
 	switch v := v.(type) {
 	case []any:
@@ -79,7 +80,7 @@ func (m *marker) declare(v any, namespace string) {
 	}
 }
 
-// nameOf returns the full name of a declaration, "" for one of a type without a name.
+// nameOf returns the full name of a declaration, or "" if the type has no name.
 func nameOf(v map[string]any, namespace string) string {
 	switch v["type"] {
 	case "record", "error", "enum", "fixed":
@@ -93,7 +94,7 @@ func nameOf(v map[string]any, namespace string) string {
 	return inFull(name, namespace)
 }
 
-// inFull is a name in full. One with a dot is so already.
+// inFull returns the full name. A name with a dot is full already.
 func inFull(name, namespace string) string {
 	if name == "" || namespace == "" || strings.Contains(name, ".") {
 		return name
@@ -101,8 +102,8 @@ func inFull(name, namespace string) string {
 	return namespace + "." + name
 }
 
-// mark marks the fields of a type by those of a Go type. Where the Go type has no
-// fields to go by, such as a map of anything, there is no mark to take over.
+// mark marks the fields of a type that are personal in the Go type. A Go type without
+// fields, such as a map[string]any, has no marks.
 func (m *marker) mark(v any, namespace string, t reflect.Type) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -135,7 +136,7 @@ func (m *marker) mark(v any, namespace string, t reflect.Type) {
 	}
 }
 
-// record marks the fields of a record by those of a struct.
+// record marks the fields of a record that are personal in a struct.
 func (m *marker) record(name string, d declared, t reflect.Type) {
 	if t.Kind() != reflect.Struct || m.seen[visit{name, t}] {
 		return
@@ -165,9 +166,9 @@ type goField struct {
 	personal bool
 }
 
-// goFields adds the fields of a struct by their names in Avro, with those of structs that
-// are embedded. Of several with one name each counts: which of them is encoded is the
-// library's rule, and a mark too many hides too much rather than too little.
+// goFields adds the fields of a struct, and of structs embedded in it, by their Avro
+// names. If several have one name, all count: the library decides which one is
+// encoded, and it is safer to hide too much than too little.
 func goFields(all map[string][]goField, t reflect.Type, personal bool, inside map[reflect.Type]bool) {
 	if inside[t] {
 		return

@@ -37,8 +37,8 @@ const patientSchema = `{"type":"record","name":"Patient","namespace":"care","fie
 
 const placeSchema = `{"type":"record","name":"Place","namespace":"care","fields":[{"name":"street","type":"string"},{"name":"city","type":"string"}]}`
 
-// TestPersonal: a catalogue has the fields marked that the Go type has as personal, and the
-// registry the schema as it was written.
+// TestPersonal: the catalogue has marks on the personal fields of the Go type, and the
+// registry has the schema as it was written.
 func TestPersonal(t *testing.T) {
 	t.Parallel()
 	_, r := fakeRegistry(t)
@@ -65,7 +65,8 @@ func TestPersonal(t *testing.T) {
 	if s, err := r.Latest(t.Context(), "dev.sales.public.customers.v1-care.Patient"); err != nil || s.Text != patientSchema {
 		t.Errorf("the registry has %+v: %v", s, err)
 	}
-	// A schema that is made of the type has the marks, and one without any is untouched.
+	// A schema made from the type has the marks, and a schema without personal fields
+	// is unchanged.
 	if made := avro.SchemaFor[place](); strings.Count(made, `"x-eventbus-personal":true`) != 1 {
 		t.Errorf("SchemaFor returns %s", made)
 	}
@@ -73,7 +74,8 @@ func TestPersonal(t *testing.T) {
 	if plain.SchemaText() != schema {
 		t.Errorf("the catalogue has %s", plain.SchemaText())
 	}
-	// Events that name no schema are read by the reader's own, which a catalogue has to know.
+	// Events that name no schema are read with the reader's own, so the catalogue has
+	// to say so.
 	for _, bare := range []eventbus.Codec{avro.Codec[created](nil, registry.None, schema), avro.Codec[created](r, registry.None, schema)} {
 		if text := bare.(eventbus.SchemaCodec).SchemaText(); text != `{"x-eventbus-unnamed":true,`+strings.TrimPrefix(strings.TrimSpace(schema), "{") {
 			t.Errorf("the catalogue has %s", text)

@@ -16,7 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// A schema that is missing is found by the bus's start, and not by the first event.
+// A missing schema is an error of the bus's start, not of the first event.
 func TestMissingSchemasAreErrorsOfTheStart(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -43,8 +43,8 @@ func TestMissingSchemasAreErrorsOfTheStart(t *testing.T) {
 	}
 }
 
-// A subject that somebody else writes too is warned about in Header framing, which their
-// readers may not know.
+// With Header framing, a subject that others write too causes a warning, since their
+// readers may not know the header.
 func TestForeignWritersAreWarnedAbout(t *testing.T) {
 	t.Parallel()
 	for framing, want := range map[registry.Framing]bool{registry.Header: true, registry.Prefix: false} {

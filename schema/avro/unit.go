@@ -29,7 +29,7 @@ func checkUnits(writer, reader *avro.Schema) error {
 	return u.check("", w, r)
 }
 
-// named adds the declarations of a schema to all, under the names by which others refer to them.
+// named adds the records of a schema to all, by full name.
 func named(n *avro.SchemaNode, all map[string]*avro.SchemaNode) map[string]*avro.SchemaNode {
 	if all == nil {
 		all = make(map[string]*avro.SchemaNode)
@@ -54,8 +54,8 @@ func named(n *avro.SchemaNode, all map[string]*avro.SchemaNode) map[string]*avro
 	return named(n.Values, all)
 }
 
-// check compares what readers resolve: fields by their names and aliases, and branches of unions
-// of the same type.
+// check compares types as readers resolve them: fields by names and aliases, and union
+// branches of the same type.
 func (u *units) check(path string, w, r *avro.SchemaNode) error {
 	if w == nil || r == nil {
 		return nil

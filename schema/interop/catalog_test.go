@@ -23,8 +23,8 @@ type invoiceLine struct {
 	Cents int64 `avro:"cents" json:"cents"`
 }
 
-// The catalogue takes the schemas of the codecs, without a registry, and the gate sees a
-// change of them, also of what they refer to.
+// The catalogue gets the codecs' schemas without a registry, and Compare sees changes
+// of them and of the schemas that they refer to.
 func TestCatalogueKnowsSchemas(t *testing.T) {
 	t.Parallel()
 	of := func(avroLine, jsonLine string) *catalog.Document {

@@ -44,8 +44,8 @@ func demand(t *testing.T, subject, level string) {
 	}
 }
 
-// Two versions of a service read each other's events, with registries of their own,
-// whichever framing each has.
+// Two versions of a service, each with its own Registry, read each other's events in
+// every framing.
 func TestEvolution(t *testing.T) {
 	for _, c := range []struct {
 		name, level, record, mail string
@@ -58,7 +58,7 @@ func TestEvolution(t *testing.T) {
 			func(f registry.Framing, r *registry.Registry) eventbus.Codec {
 				return avro.Codec[personV2](r, f, personAvro2, registry.Register())
 			}},
-		{"json", "FORWARD", "Person", "", // to Apicurio an added field narrows what was open
+		{"json", "FORWARD", "Person", "", // Apicurio considers an added field a narrowing of the open content
 			func(f registry.Framing, r *registry.Registry) eventbus.Codec {
 				return jsonschema.Codec[personV1](r, f, personJSON1, registry.Register())
 			},
@@ -85,13 +85,13 @@ func TestEvolution(t *testing.T) {
 	}
 }
 
-// The schema of a message has an older version, which lacks fields that the Go type
-// has, and a newer one with more, where the message also lies elsewhere in its file.
+// A message has an older schema, which lacks fields of the Go type, and a newer one
+// with more fields, in which it is also at another place in its file.
 func TestEvolutionOfProtobuf(t *testing.T) {
 	r, topic := open(t), topicName(t)
 	subject := topic + "-shop.OrderPlaced"
 	for _, v := range []struct {
-		text, data string // behind the indexes
+		text, data string // after the indexes
 		want       *orders.OrderPlaced
 	}{
 		{`syntax = "proto3"; package shop; message OrderPlaced { string order_id = 1; }`, "\x0a\x03o-1", &orders.OrderPlaced{OrderId: "o-1"}},
@@ -101,17 +101,17 @@ func TestEvolutionOfProtobuf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		demand(t, subject, "BACKWARD") // to Apicurio an added field is not a forward-compatible change
+		demand(t, subject, "BACKWARD") // Apicurio does not consider an added field forward compatible
 		for _, framing := range []registry.Framing{registry.Header, registry.Prefix} {
 			c := protobuf.Codec[*orders.OrderPlaced](open(t), framing, registry.UseLatest())
 			in := &eventbus.Envelope{Topic: topic, Data: append(registry.AppendPrefix(nil, s.ID, []byte{0}), v.data...)}
 			var got orders.OrderPlaced
 			err := c.Decode(t.Context(), in, &got)
-			got.ProtoReflect().SetUnknown(nil) // the field that it does not know is kept there
+			got.ProtoReflect().SetUnknown(nil) // where an unknown field is kept
 			if err != nil || !proto.Equal(&got, v.want) {
 				t.Errorf("%s reads version %d: %v, %v", framing, s.Version, &got, err)
 			}
-			// What it writes by that version reads back.
+			// What the codec writes with that version can be read back.
 			e := encode(t, c, topic, v.want)
 			var back orders.OrderPlaced
 			if err := protobuf.Codec[*orders.OrderPlaced](open(t), registry.Header).Decode(t.Context(), e, &back); err != nil || !proto.Equal(&back, v.want) {

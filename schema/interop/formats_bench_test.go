@@ -45,7 +45,7 @@ const orderAvro = `{"type":"record","name":"Order","namespace":"shop","fields":[
 	{"name":"lines","type":{"type":"array","items":{"type":"record","name":"Line","fields":[{"name":"sku","type":"string"},{"name":"count","type":"int"}]}}},
 	{"name":"placedAt","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"labels","type":{"type":"map","values":"string"}}]}`
 
-// formatCase is a codec with the order in its form.
+// formatCase is a codec with the order in its Go type.
 type formatCase struct {
 	name  string
 	codec eventbus.Codec
@@ -101,8 +101,8 @@ func BenchmarkFormats(b *testing.B) {
 
 // BenchmarkFormatRatios compares the codecs by the CPU time of the process, garbage
 // collection included, in rounds of 20,000 events in a shuffled order: the ratios to
-// JSON are taken within a round, so that what else the machine does meets all alike.
-// Run it with -benchtime 31x.
+// JSON are taken within a round, so that other load on the machine affects all codecs
+// alike. Run it with -benchtime 31x.
 func BenchmarkFormatRatios(b *testing.B) {
 	const events = 20_000
 	all := formats()
@@ -129,7 +129,7 @@ func BenchmarkFormatRatios(b *testing.B) {
 	for _, c := range all[1:] {
 		r := ratios[c.name]
 		if len(r) < 6 {
-			continue // no interval of 95 %
+			continue // too few rounds for a 95 % interval
 		}
 		slices.Sort(r)
 		low, high := interval(len(r))
@@ -139,8 +139,8 @@ func BenchmarkFormatRatios(b *testing.B) {
 	}
 }
 
-// interval returns the order statistics that enclose the median of n rounds with
-// 95 %, by the binomial distribution.
+// interval returns the indexes of the order statistics that enclose the median of n
+// rounds with 95 % confidence, by the binomial distribution.
 func interval(n int) (low, high int) {
 	p, below := math.Pow(0.5, float64(n)), 0.0
 	for k := range n / 2 {

@@ -26,7 +26,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// encodedFile is a file as Confluent's side takes it.
+// encodedFile returns a file in the form that the Python side accepts.
 func encodedFile(t *testing.T, f protoreflect.FileDescriptor) string {
 	t.Helper()
 	raw, err := proto.Marshal(protodesc.ToFileDescriptorProto(f))
@@ -38,7 +38,7 @@ func encodedFile(t *testing.T, f protoreflect.FileDescriptor) string {
 
 const customerJSON = `{"$schema":"http://json-schema.org/draft-07/schema#","title":"Customer","type":"object","properties":{"id":{"type":"string"},"count":{"type":"integer"}},"required":["id"]}`
 
-// headerCases are an event in each format, and a nested message of Protobuf.
+// headerCases returns an event in each format, and one of a nested Protobuf message.
 func headerCases(t *testing.T, r *registry.Registry) []headerCase {
 	files := []string{encodedFile(t, orders.File_money_proto), encodedFile(t, orders.File_orders_proto)}
 	note := "n"
@@ -71,7 +71,7 @@ type headerCase struct {
 	v, into any
 }
 
-// same compares as JSON, which all values have.
+// same reports whether two values are equal, by their JSON unless they are messages.
 func same(t *testing.T, a, b any) bool {
 	t.Helper()
 	if m, ok := a.(proto.Message); ok {
@@ -82,8 +82,8 @@ func same(t *testing.T, a, b any) bool {
 	return err == nil && err2 == nil && string(x) == string(y)
 }
 
-// GUIDs go through the header as Confluent's clients write and read them. No registry
-// that runs here gives GUIDs, so this one is in the process.
+// Confluent's clients and ours exchange GUIDs in the header. The registry is a fake,
+// since the real one has no GUIDs.
 func TestHeaderWithGUIDs(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -123,8 +123,8 @@ func TestHeaderWithGUIDs(t *testing.T) {
 	}
 }
 
-// With a registry that has numbers alone, the header has the number, which Confluent's
-// clients read.
+// If the registry only has numbers, the header has the number, which Confluent's
+// clients can read.
 func TestHeaderWithNumbers(t *testing.T) {
 	for _, c := range headerCases(t, open(t)) {
 		t.Run(c.name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// control sends a command to the registry that scripts/registry.sh has started.
+// control sends a command to the registry that scripts/registry.sh started.
 func control(t *testing.T, command string) {
 	t.Helper()
 	name := os.Getenv("EVENTBUS_TEST_REGISTRY_NAME")
@@ -35,8 +35,7 @@ func control(t *testing.T, command string) {
 	}
 }
 
-// bed is a bus on a cluster in memory. Its registry is asked by readers that know no
-// schema yet.
+// bed is a bus on a cluster in memory.
 type bed struct {
 	*eventbus.Bus
 	cluster *memory.Cluster
@@ -54,7 +53,7 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-// dead returns the dead letters of all topics.
+// dead returns the records of all dead-letter topics.
 func (b *bed) dead() (letters []transport.Record) {
 	for _, topic := range b.cluster.Topics() {
 		if strings.HasSuffix(topic, ".dlq") {
@@ -69,7 +68,7 @@ func customers(c eventbus.Codec, name string) *eventbus.Topic[customer] {
 	return eventbus.NewTopic(eventbus.TopicConfig[customer]{Domain: "interop", Name: name, Type: "Customer", Key: func(c customer) string { return c.ID }, Codec: c})
 }
 
-// tally counts events that were handled.
+// tally counts handled events.
 type tally struct {
 	mu   sync.Mutex
 	seen map[int64]int
@@ -89,7 +88,7 @@ func (c *tally) handle(_ context.Context, e customer) error {
 	return nil
 }
 
-// wait returns when n different events were handled.
+// wait returns when n different events have been handled.
 func (c *tally) wait(t *testing.T, n int, within time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -109,16 +108,16 @@ func (c *tally) wait(t *testing.T, n int, within time.Duration) {
 	}
 }
 
-// The registry stands still, or is killed and comes back, while events are published
-// and handled: none is lost, none becomes a dead letter. The readers have never asked
-// for the schemas before, so they have to wait.
+// The registry is paused, or killed and restarted, while events are published and
+// handled: none is lost, and none becomes a dead letter. The readers do not know the
+// schemas yet, so they have to wait.
 func TestRegistryOutage(t *testing.T) {
 	for _, way := range [][2]string{{"pause", "resume"}, {"kill", "restart"}} {
 		t.Run(way[0], func(t *testing.T) {
 			b := newBed(t)
 			name := fmt.Sprintf("out-%d", time.Now().UnixNano())
 			got := newTally()
-			// Writer and reader have a registry each, as in two processes; two
+			// Writer and reader each have a Registry, as in two processes; the two
 			// writers have two schemas.
 			old := customers(avro.Codec[customer](open(t), registry.Header, customerAvro, registry.Register()), name)
 			wider := strings.Replace(customerAvro, `]}`, `,{"name":"added","type":"string","default":"x"}]}`, 1)
@@ -163,11 +162,11 @@ func TestRegistryOutage(t *testing.T) {
 					err = publishNew.Publish(t.Context(), customer2{c, "y"})
 				}
 				if err != nil {
-					t.Fatalf("event %d: %v", i, err) // ids that are known need no registry
+					t.Fatalf("event %d: %v", i, err) // known ids need no registry
 				}
 			}
 			control(t, way[0])
-			t.Cleanup(func() { // leave it alive for the next test, whatever happens here
+			t.Cleanup(func() { // leave it running for the next test, whatever happens here
 				if t.Failed() {
 					control(t, way[1])
 				}
@@ -189,8 +188,9 @@ func TestRegistryOutage(t *testing.T) {
 	}
 }
 
-// An id that the registry does not know is waited for, and is a dead letter then whose
-// history names it. One that comes meanwhile is handled. Events of other keys go on.
+// An event with an unknown id waits, and becomes a dead letter whose error names the
+// id. If the schema is registered in the meantime, the event is handled. Events of
+// other keys go on.
 func TestUnknownIDs(t *testing.T) {
 	r, err := registry.New(registry.Config{URLs: []string{address(t)}, UnknownFor: 8 * time.Second})
 	if err != nil {
@@ -207,7 +207,7 @@ func TestUnknownIDs(t *testing.T) {
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The ids of a registry follow each other: the next one is that of a schema which
+	// The ids of a registry are consecutive, so the next one belongs to a schema that
 	// is not registered yet.
 	subject := topic.In("Development") + "-next"
 	first, err := r.Register(t.Context(), subject, registry.Definition{Type: registry.Avro, Text: fmt.Sprintf(`{"type":"fixed","name":"F%d","size":1}`, time.Now().UnixNano())}, false)
@@ -258,7 +258,7 @@ func TestUnknownIDs(t *testing.T) {
 	}
 	letters := b.dead()
 	text := fmt.Sprintf("%s", letters[0].Headers)
-	if len(letters) != 1 || string(letters[0].Key) != "never" || !strings.Contains(text, "schema id 999999 is unknown since") {
+	if len(letters) != 1 || string(letters[0].Key) != "never" || !strings.Contains(text, "schema id 999999 has been unknown for") {
 		t.Errorf("%d dead letters, of %q: %s", len(letters), letters[0].Key, text)
 	}
 }

@@ -48,7 +48,7 @@ func open(t *testing.T) *registry.Registry {
 	return r
 }
 
-// topicName is new in each run, since a registry remembers.
+// topicName returns a new name in each run, since the registry keeps subjects.
 func topicName(t *testing.T) string {
 	return fmt.Sprintf("dev.interop.public.%s.v%d", strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")), time.Now().UnixNano())
 }
@@ -97,8 +97,8 @@ func confluent(t *testing.T, url string, tasks ...task) (answers []json.RawMessa
 	return answers
 }
 
-// exchange has both sides encode one value, wants the same bytes, and has both read
-// the other's. It returns what Confluent's side read.
+// exchange lets both sides encode a value, checks that the bytes are equal, and lets
+// each decode the other's. It returns what Confluent's side decoded.
 func exchange(t *testing.T, c eventbus.Codec, k task, v, into any) json.RawMessage {
 	t.Helper()
 	e := encode(t, c, k.Topic, v)

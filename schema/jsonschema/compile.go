@@ -11,19 +11,20 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// own is the address of the schema itself; references resolve against it.
+// own is the URL of the schema itself, against which references are resolved.
 const own = "schema:///own"
 
-// nowhere loads nothing: a $ref in a schema must not make this process open files
+// nowhere is a loader that loads nothing: a $ref must not make this process open files
 // or connections.
 type nowhere struct{}
 
-// Load refuses, and says what to write: references are named when the codec is declared.
+// Load always fails: references are named when the codec is declared.
 func (nowhere) Load(string) (any, error) {
-	return nil, errors.New("it is no reference of the schema: name it with registry.Refer")
+	return nil, errors.New("it is not a reference of the schema: name it with registry.Refer")
 }
 
-// newCompiler takes draft-07 for a schema that names no draft, as registries do.
+// newCompiler returns a compiler that, like registries, uses draft-07 for a schema
+// that names no draft.
 func newCompiler() *jsonschema.Compiler {
 	c := jsonschema.NewCompiler()
 	c.UseLoader(nowhere{})
@@ -31,24 +32,24 @@ func newCompiler() *jsonschema.Compiler {
 	return c
 }
 
-// add makes a schema known by the name that a $ref uses, resolved as the $ref is.
+// add adds a schema under the name that a $ref uses. The name is resolved like the
+// $ref.
 func add(c *jsonschema.Compiler, name, text string) error {
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
 		return err
 	}
-	// A relative $ref is resolved against the address of the schema, own.
+	// A relative $ref is resolved against own.
 	if !strings.Contains(name, "://") {
 		name = "schema:///" + strings.TrimPrefix(name, "/")
 	}
 	return c.AddResource(name, document)
 }
 
-// compile adds the schema under an address of its own, which its references resolve
-// against, and compiles it with all that was added before.
+// compile compiles a schema, with the schemas added before.
 func compile(c *jsonschema.Compiler, text string) (*jsonschema.Schema, error) {
 	if err := add(c, own, text); err != nil {
-		return nil, fmt.Errorf("the schema is no JSON: %w", err)
+		return nil, fmt.Errorf("the schema is not JSON: %w", err)
 	}
 	schema, err := c.Compile(own)
 	if err != nil {
@@ -60,7 +61,7 @@ func compile(c *jsonschema.Compiler, text string) (*jsonschema.Schema, error) {
 // deepest bounds the references between schemas.
 const deepest = 32
 
-// compileAll compiles a schema of the registry with all that it refers to.
+// compileAll compiles a schema of the registry with the schemas that it refers to.
 func compileAll(s *registry.Schema, load codec.Load) (*jsonschema.Schema, error) {
 	c := newCompiler()
 	if err := addAll(c, s, load, make(map[string]bool), 0); err != nil {
@@ -69,8 +70,8 @@ func compileAll(s *registry.Schema, load codec.Load) (*jsonschema.Schema, error)
 	return compile(c, s.Text)
 }
 
-// addAll adds what a schema refers to, each name once: references may form a circle, and
-// two of them may lead to one schema.
+// addAll adds the schemas that a schema refers to, each once: references may form a
+// circle, and several may lead to the same schema.
 func addAll(c *jsonschema.Compiler, s *registry.Schema, load codec.Load, have map[string]bool, depth int) error {
 	if depth > deepest {
 		return fmt.Errorf("its references are more than %d deep", deepest)
@@ -94,13 +95,14 @@ func addAll(c *jsonschema.Compiler, s *registry.Schema, load codec.Load, have ma
 	return nil
 }
 
-// faultOf says which part of the schema an event does not fit, for the first of the
-// innermost faults. Places in the event are left out: the keys of its maps are data.
+// faultOf returns an error with the part of the schema that an event does not fit, for
+// the first of the innermost faults. It omits the place in the event, since the keys
+// of maps are data.
 func faultOf(fault *jsonschema.ValidationError) error {
 	for len(fault.Causes) > 0 {
 		fault = fault.Causes[0]
 	}
-	// The address before the # is made up here and says nothing to people.
+	// The URL before the # is own, and means nothing to people.
 	_, place, _ := strings.Cut(fault.SchemaURL, "#")
 	return fmt.Errorf("the event does not fit its schema at #%s: %s", place, strings.Join(fault.ErrorKind.KeywordPath(), "/"))
 }

@@ -14,8 +14,8 @@ type refunded struct {
 	Cents   int    `json:"cents"`
 }
 
-// With Validate, an event that its schema does not allow is refused where it would
-// be published. With a registry in place of nil, events name their schema.
+// With Validate, publishing an event that does not fit its schema is an error. With a
+// registry in place of nil, events name their schema.
 func Example() {
 	codec := jsonschema.Codec[refunded](nil, registry.None, `{
 		"$schema": "http://json-schema.org/draft-07/schema#",

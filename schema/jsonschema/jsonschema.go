@@ -20,10 +20,10 @@ import (
 // ContentType is the datacontenttype of the events.
 const ContentType = "application/json"
 
-// Codec returns the codec of T by a JSON Schema. The schema's title, or else the name of
-// the Go type, names it in subjects. The registry may be nil with framing None. With
-// registry.Validate each event is checked before it is written; events are never checked
-// when they are read.
+// Codec returns a codec for T with a JSON Schema. The schema's title, or else the name
+// of the Go type, names it in subjects. The registry may be nil with framing None.
+// With registry.Validate each event is checked before it is written; events are never
+// checked when they are read.
 //
 // Like eventbus.NewTopic it panics on a faulty declaration, such as an invalid schema.
 func Codec[T any](r *registry.Registry, f registry.Framing, schema string, options ...registry.Option) eventbus.Codec {
@@ -37,7 +37,7 @@ func Codec[T any](r *registry.Registry, f registry.Framing, schema string, optio
 	return codec.New(name, r, f, format, o)
 }
 
-// format is JSON with one schema. Validate and dependencies are the codec's options.
+// format is a codec.Format for JSON with one schema.
 type format struct {
 	text         string
 	record       string
@@ -45,14 +45,14 @@ type format struct {
 	dependencies []registry.Dependency
 }
 
-// newFormat compiles the schema also where nothing is to be validated: a mistake in it is
-// found when the codec is declared.
+// newFormat compiles the schema even if it is not used for validation, so that a
+// mistake is found when the codec is declared.
 func newFormat(t reflect.Type, text string, o registry.Options) (*format, error) {
 	var head struct {
 		Title string `json:"title"`
 	}
 	if err := json.Unmarshal([]byte(text), &head); err != nil {
-		return nil, fmt.Errorf("the schema is no JSON object: %w", err)
+		return nil, fmt.Errorf("the schema is not a JSON object: %w", err)
 	}
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -95,8 +95,8 @@ func (f *format) Refers(text, name string) bool { return strings.Contains(text, 
 
 func (f *format) ZeroFirst() bool { return false }
 
-// Writer validates by the schema of the registry where one is to be written by, since that
-// is what readers are told.
+// Writer validates with the registry's schema if one is given, since events name that
+// one.
 func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, error) {
 	if !f.validate {
 		return encode, nil
@@ -118,16 +118,17 @@ func (f *format) Writer(s *registry.Schema, load codec.Load) (codec.Encoder, err
 	}, nil
 }
 
-// plain encodes and decodes: events with a schema mean what all JSON events mean.
+// plain encodes and decodes the data: events with a schema are JSON events like all
+// others.
 var plain = eventbus.JSON()
 
-// encode needs neither the context nor the envelope: the default codec looks at neither.
+// encode passes neither context nor envelope, which the JSON codec does not use.
 func encode(dst []byte, v any) ([]byte, error) {
 	return plain.Encode(context.Background(), dst, nil, v)
 }
 
-// envelopes carry a value that lies behind a prefix to the JSON codec, which looks
-// at nothing else of them.
+// envelopes pass the data, without a prefix, to the JSON codec, which uses nothing
+// else of them.
 var envelopes = sync.Pool{New: func() any { return new(eventbus.Envelope) }}
 
 func (f *format) Reader(*registry.Schema, codec.Load) (codec.Decoder, error) {
@@ -141,9 +142,8 @@ func (f *format) Reader(*registry.Schema, codec.Load) (codec.Decoder, error) {
 	}, nil
 }
 
-// check validates encoded data, and not the value: what counts is what readers get. The
-// error names the place and the keyword, never
-// the value.
+// check validates the encoded data, which is what readers get. The error names the
+// place and the keyword, never the value.
 func check(schema *jsonschema.Schema, data []byte) error {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {

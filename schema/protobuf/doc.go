@@ -1,10 +1,10 @@
-// Package protobuf is the codec for events in Protocol Buffers, with or without a
-// schema registry.
+// Package protobuf provides the codec for events in Protocol Buffers, with or without
+// a schema registry.
 //
 // The schema is the file that declares T's message, as the generated code contains it.
 // Files that it imports are references between schemas, by their import paths. It is
-// registered in its binary form, as by Confluent's Python client. For a registry that
-// has the .proto text, use registry.UseLatest.
+// registered in binary form, as Confluent's Python client does. If the registry has
+// the .proto text, use registry.UseLatest.
 //
 // Messages that protoc-gen-go-vtproto also generates, with its features marshal,
 // unmarshal and size, are encoded and decoded by their own methods, in about half the

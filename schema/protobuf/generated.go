@@ -7,11 +7,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// generatedMarshal and generatedUnmarshal are the methods that
-// protoc-gen-go-vtproto adds to a message. They are code for the one message, where
-// Google's runtime walks a table and allocates for its walk, and take a third of its
-// time. A message has them or not, depending on how its owner generates it, so they
-// are looked for and nothing is imported.
+// generatedMarshal and generatedUnmarshal are the methods that protoc-gen-go-vtproto
+// adds to a message. They are specific to the message and take less time than Google's
+// runtime, which walks tables and allocates. A message has them if its owner generates
+// them, so nothing is imported for them.
 type (
 	generatedMarshal interface {
 		SizeVT() int
@@ -22,8 +21,8 @@ type (
 	}
 )
 
-// marshal is deterministic, so that one event is the same bytes each time it is
-// encoded. Only maps cost more by it.
+// marshal is deterministic, so that encoding an event always gives the same bytes.
+// Only maps cost more.
 var marshal = proto.MarshalOptions{Deterministic: true}
 
 func encode(dst []byte, v any) ([]byte, error) { return marshal.MarshalAppend(dst, v.(proto.Message)) }
@@ -32,7 +31,7 @@ func encodeGenerated(dst []byte, v any) ([]byte, error) {
 	m := v.(generatedMarshal)
 	from, size := len(dst), m.SizeVT()
 	dst = slices.Grow(dst, size)[:from+size]
-	// The message is written from its end, within exactly its size.
+	// The message is written backwards, so the buffer must have exactly its size.
 	_, err := m.MarshalToSizedBufferVT(dst[from:])
 	return dst, err
 }
@@ -41,8 +40,8 @@ func decode(data []byte, v any) error { return proto.Unmarshal(data, v.(proto.Me
 
 func decodeGenerated(data []byte, v any) error { return v.(generatedUnmarshal).UnmarshalVT(data) }
 
-// encoderOf and decoderOf choose for a type of message once, when its codec is
-// declared.
+// encoderOf returns the encoder of a type of message. It is chosen once, when the
+// codec is declared.
 func encoderOf(m proto.Message) func([]byte, any) ([]byte, error) {
 	if _, ok := m.(generatedMarshal); ok {
 		return encodeGenerated
@@ -50,10 +49,10 @@ func encoderOf(m proto.Message) func([]byte, any) ([]byte, error) {
 	return encode
 }
 
-// Generated code follows messages inside messages without counting how deep it is:
-// data of some megabytes could make it use up the stack, which ends the process. Google's
-// runtime stops at a depth of 10,000, so it reads the messages that can be inside
-// themselves.
+// decoderOf returns the decoder of a type of message. Generated code does not bound
+// the depth of nested messages, so a few megabytes of data could overflow the stack,
+// which ends the process. Google's runtime stops at a depth of 10,000, so it reads the
+// messages that can contain themselves.
 func decoderOf(m proto.Message) func([]byte, any) error {
 	if _, ok := m.(generatedUnmarshal); ok && !recursive(m.ProtoReflect().Descriptor(), make(map[protoreflect.FullName]bool)) {
 		return decodeGenerated
@@ -61,8 +60,8 @@ func decoderOf(m proto.Message) func([]byte, any) error {
 	return decode
 }
 
-// recursive reports whether a message can be inside one of its own kind. Seen holds
-// the messages that were looked at: true for those that m is inside of.
+// recursive reports whether a message can contain itself. seen has the messages that
+// were visited, with true for those that contain m.
 func recursive(m protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
 	if outer, ok := seen[m.FullName()]; ok {
 		return outer

@@ -16,7 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// Generated methods write and read what Google's runtime does.
+// Generated methods write and read the same data as Google's runtime.
 func TestGeneratedMethods(t *testing.T) {
 	want := &ordersvt.OrderPlaced{
 		OrderId: "o-1", Total: &ordersvt.Money{Currency: "EUR", Cents: -995}, PlacedAt: timestamppb.New(time.Unix(1700000000, 1000)),
@@ -37,7 +37,7 @@ func TestGeneratedMethods(t *testing.T) {
 	if err := c.Decode(t.Context(), &eventbus.Envelope{Data: plain}, &got); err != nil || !proto.Equal(&got, want) {
 		t.Errorf("%v, %v", &got, err)
 	}
-	for n := range plain { // what is cut off is an error or less, never a panic
+	for n := range plain { // truncated data never panics
 		_ = c.Decode(t.Context(), &eventbus.Envelope{Data: plain[:n]}, new(ordersvt.OrderPlaced))
 	}
 	if allocations := testing.AllocsPerRun(100, func() {
@@ -49,12 +49,12 @@ func TestGeneratedMethods(t *testing.T) {
 	}
 }
 
-// Data that is nested without end is an error, although generated code would follow
-// it until the stack is used up.
+// Very deeply nested data is an error, although generated code would overflow the
+// stack.
 func TestDepthIsBounded(t *testing.T) {
 	t.Parallel()
 	const depth = 20_000
-	var reversed []byte // inner messages come last, so lengths are known from the end
+	var reversed []byte // built from the end, since the length of a message comes before it
 	for range depth {
 		size := binary.AppendUvarint(nil, uint64(len(reversed)))
 		slices.Reverse(size)

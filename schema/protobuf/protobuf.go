@@ -23,7 +23,7 @@ import (
 // ContentType is the datacontenttype of the events.
 const ContentType = "application/protobuf"
 
-// Codec returns the codec of the message T, a pointer to a generated type: a topic of
+// Codec returns a codec for the message T, a pointer to a generated type: a topic of
 // *pb.OrderPlaced has a Codec[*pb.OrderPlaced]. The registry may be nil with framing
 // None. With framing Prefix the data is not a plain message, although its content type
 // says so.
@@ -41,8 +41,8 @@ func Codec[T proto.Message](r *registry.Registry, f registry.Framing, options ..
 	return codec.New(name, r, f, format, o)
 }
 
-// importedFiles are the files that one imports, each after its own imports. Google's
-// well-known types are part of every registry.
+// importedFiles returns the files that a file imports, directly or not, each after its
+// own imports. It omits Google's well-known types, which are part of every registry.
 func importedFiles(file protoreflect.FileDescriptor, have []protoreflect.FileDescriptor) []protoreflect.FileDescriptor {
 	all := file.Imports()
 	for i := range all.Len() {
@@ -55,7 +55,7 @@ func importedFiles(file protoreflect.FileDescriptor, have []protoreflect.FileDes
 	return have
 }
 
-// imports are the references of a file to those that it imports.
+// imports returns the dependencies of a file.
 func imports(file protoreflect.FileDescriptor) (all []registry.Dependency) {
 	for _, f := range importedFiles(file, nil) {
 		all = append(all, registry.Dependency{Name: f.Path(), Subject: f.Path(), Text: textOf(f)})
@@ -63,7 +63,7 @@ func imports(file protoreflect.FileDescriptor) (all []registry.Dependency) {
 	return all
 }
 
-// textOf is a file as a registry takes it.
+// textOf returns a file in the form that registries accept.
 func textOf(file protoreflect.FileDescriptor) string {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(protodesc.ToFileDescriptorProto(file))
 	if err != nil {
@@ -86,8 +86,8 @@ func (f *format) Definition() registry.Definition {
 	return registry.Definition{Type: registry.Protobuf, Text: textOf(f.message.ParentFile())}
 }
 
-// Text is the message's name with its file and all that it imports, in the JSON form of
-// descriptors: package catalog compares by it without knowing Protobuf.
+// Text returns the message's name, its file and all files that it imports, in the JSON
+// form of descriptors. Package catalog compares it without depending on Protobuf.
 func (f *format) Text() string {
 	file := f.message.ParentFile()
 	text := struct {
@@ -101,7 +101,7 @@ func (f *format) Text() string {
 		}
 		text.Files = append(text.Files, descriptor)
 	}
-	whole, err := json.Marshal(&text) // which also evens out the white space that protojson varies
+	whole, err := json.Marshal(&text) // which also removes the white space that protojson varies
 	if err != nil {
 		panic("eventbus: protobuf: " + err.Error())
 	}
@@ -113,8 +113,8 @@ func (f *format) Refers(text, name string) bool {
 	return err == nil && slices.Contains(file.GetDependency(), name)
 }
 
-// Index of a schema that is not the codec's own is looked up, since another file
-// may have the message at another place.
+// Index looks the message up in s, since a file of the registry may have it at another
+// place than the codec's own.
 func (f *format) Index(s *registry.Schema) ([]byte, error) {
 	file, err := protofile.Of(&s.Definition)
 	if err != nil {
@@ -127,14 +127,15 @@ func (f *format) Index(s *registry.Schema) ([]byte, error) {
 	return registry.AppendIndex(nil, index), nil
 }
 
-// ZeroFirst is false: a message begins with the tag of a field, and fields begin
-// at 1 (Protobuf's encoding, "Message Structure").
+// ZeroFirst returns false: a message begins with the tag of a field, and field numbers
+// begin at 1 (Protobuf's encoding, "Message Structure").
 func (f *format) ZeroFirst() bool { return false }
 
 func (f *format) Writer(*registry.Schema, codec.Load) (codec.Encoder, error) { return f.encode, nil }
 
-// Reader decodes by T whatever version of the schema wrote the data, which is how
-// Protobuf evolves. The schema only has to name T's message by the event's index.
+// Reader decodes into T whatever version of the schema wrote the data, as is usual
+// with Protobuf. The schema is only used to check that the event's index is that of
+// T's message.
 func (f *format) Reader(s *registry.Schema, _ codec.Load) (codec.Decoder, error) {
 	own := new(registry.Schema)
 	own.Definition = f.Definition()
@@ -174,7 +175,7 @@ func (f *format) Reader(s *registry.Schema, _ codec.Load) (codec.Decoder, error)
 	}, nil
 }
 
-// check refuses data of another message: Protobuf would read it without a word.
+// check refuses data of another message, which Protobuf might read without an error.
 func (f *format) check(file *descriptorpb.FileDescriptorProto, path []int) error {
 	name, err := protofile.NameAt(file, path)
 	if err == nil && name != f.message.FullName() {

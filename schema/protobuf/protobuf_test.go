@@ -86,7 +86,8 @@ func TestImportsAreReferences(t *testing.T) {
 	}
 }
 
-// The schema may be text, with the message at another place than in T's own file.
+// The registry's schema may be text, with the message at another place than in T's own
+// file.
 func TestSchemaAsText(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	// Google's own files, which schemas leave out.
+	// These register Google's own files, which schemas leave out.
 	_ "google.golang.org/protobuf/types/known/anypb"
 	_ "google.golang.org/protobuf/types/known/durationpb"
 	_ "google.golang.org/protobuf/types/known/emptypb"
@@ -25,13 +25,14 @@ import (
 	_ "google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// Formats are what AsyncAPI calls a file of each syntax.
+// formats has AsyncAPI's media type for each syntax.
 var formats = map[protoreflect.Syntax]string{
 	protoreflect.Proto2: "application/vnd.google.protobuf;version=2",
 	protoreflect.Proto3: "application/vnd.google.protobuf;version=3",
 }
 
-// ErrSeveral: no single file can contain the schema, and a document needs one file.
+// ErrSeveral means that the schema does not fit into a single file, which a document
+// needs.
 var ErrSeveral = errors.New("the schema is of several files")
 
 // Of returns the schema that package protobuf declares for an event as one file, and
@@ -44,7 +45,7 @@ func Of(schema json.RawMessage) (format, text string, err error) {
 		Files   []json.RawMessage `json:"files"`
 	}
 	if err := json.Unmarshal(schema, &whole); err != nil {
-		return "", "", fmt.Errorf("the schema is none of package protobuf: %w", err)
+		return "", "", fmt.Errorf("the schema is not from package protobuf: %w", err)
 	}
 	var files protoregistry.Files
 	for _, raw := range whole.Files {
@@ -76,7 +77,7 @@ func Of(schema json.RawMessage) (format, text string, err error) {
 	return format, text, err
 }
 
-// add adds a file, whose imports were added before it.
+// add adds a file. Its imports were added before.
 func add(files *protoregistry.Files, raw json.RawMessage) error {
 	described := new(descriptorpb.FileDescriptorProto)
 	if err := protojson.Unmarshal(raw, described); err != nil {
@@ -108,7 +109,7 @@ func (r resolver) FindDescriptorByName(name protoreflect.FullName) (protoreflect
 	return protoregistry.GlobalFiles.FindDescriptorByName(name)
 }
 
-// single returns a file with a message and all that it holds.
+// single returns a file with a message and all the types that it contains.
 func single(root protoreflect.MessageDescriptor) (*descriptorpb.FileDescriptorProto, error) {
 	of := root.ParentFile()
 	file := &descriptorpb.FileDescriptorProto{Name: new("event.proto"), Package: new(string(of.Package()))}
@@ -117,7 +118,8 @@ func single(root protoreflect.MessageDescriptor) (*descriptorpb.FileDescriptorPr
 	}
 	imports := make(map[string]bool)
 	seen := make(map[protoreflect.FullName]bool)
-	// take adds a declaration of the top level, once, and what its fields are of.
+	// take adds the top-level declaration that contains d, once, and the types of its
+	// fields.
 	var take func(d protoreflect.Descriptor) error
 	var fields func(m protoreflect.MessageDescriptor) error
 	take = func(d protoreflect.Descriptor) error {
@@ -170,8 +172,8 @@ func single(root protoreflect.MessageDescriptor) (*descriptorpb.FileDescriptorPr
 		return nil, err
 	}
 	file.Dependency = slices.Sorted(maps.Keys(imports))
-	// AsyncAPI's parser wants to be told which of several messages is the event. The path is
-	// that of the first message (field 4 of a file).
+	// AsyncAPI's parser needs to know which of several messages is the event. The path
+	// is that of the first message (field 4 of a file).
 	file.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
 		{Path: []int32{4, 0}, Span: []int32{0, 0, 0}, LeadingComments: new(" @RootNode\n")},
 	}}

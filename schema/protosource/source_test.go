@@ -24,8 +24,8 @@ import (
 
 var documents = flag.String("documents", "", "write AsyncAPI documents into this directory")
 
-// TestAsyncAPI: the document has the event's message as .proto text, which compiles to the
-// same message. The parser of AsyncAPI judges it in make test-asyncapi.
+// TestAsyncAPI: the document has the event's message as .proto text, which compiles to
+// the same message. make test-asyncapi validates it with AsyncAPI's parser.
 func TestAsyncAPI(t *testing.T) {
 	d, err := catalog.Of(eventbus.NewTopic(eventbus.TopicConfig[*orders.OrderPlaced]{Domain: "shop", Name: "order", Plural: true, Codec: protobuf.Codec[*orders.OrderPlaced](nil, registry.None)}))
 	if err != nil {
@@ -73,25 +73,25 @@ func TestAsyncAPI(t *testing.T) {
 	}
 }
 
-// TestOf: what no single file can hold is an error, and the document has the descriptors.
+// TestOf: a schema that does not fit into a single file is an error.
 func TestOf(t *testing.T) {
 	const line = `{"name":"line.proto","package":"other","syntax":"proto3","messageType":[{"name":"Line"}]}`
 	holds := func(typ string) string {
 		return `{"name":"a.proto","package":"shop","syntax":"proto3","dependency":["line.proto"],"messageType":[{"name":"Paid","field":[{"name":"line","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":"` + typ + `","jsonName":"line"}],"nestedType":[{"name":"In"}]}]}`
 	}
 	for says, schema := range map[string]string{
-		"none of package protobuf": `"text"`,
-		"descriptors":              `{"message":"shop.Paid","files":[{"name":1}]}`,
-		"has no message":           `{"message":"shop.Paid","files":[]}`,
-		"several packages":         `{"message":"shop.Paid","files":[` + line + `,` + holds(".other.Line") + `]}`,
-		"no message of its own":    `{"message":"shop.Paid.In","files":[` + line + `,` + holds(".shop.Paid") + `]}`,
-		"no media type":            `{"message":"shop.Paid","files":[{"name":"a.proto","package":"shop","syntax":"editions","edition":"EDITION_2023","messageType":[{"name":"Paid"}]}]}`,
+		"not from package protobuf": `"text"`,
+		"descriptors":               `{"message":"shop.Paid","files":[{"name":1}]}`,
+		"has no message":            `{"message":"shop.Paid","files":[]}`,
+		"several packages":          `{"message":"shop.Paid","files":[` + line + `,` + holds(".other.Line") + `]}`,
+		"no message of its own":     `{"message":"shop.Paid.In","files":[` + line + `,` + holds(".shop.Paid") + `]}`,
+		"no media type":             `{"message":"shop.Paid","files":[{"name":"a.proto","package":"shop","syntax":"editions","edition":"EDITION_2023","messageType":[{"name":"Paid"}]}]}`,
 	} {
 		if _, text, err := protosource.Of(json.RawMessage(schema)); err == nil || !strings.Contains(err.Error(), says) || text != "" || errors.Is(err, protosource.ErrSeveral) != (says == "several packages") {
 			t.Errorf("%s: %q, %v; want %q", schema, text, err, says)
 		}
 	}
-	// A message that holds itself, and a file of the same package.
+	// Two files of the same package become one.
 	same := strings.ReplaceAll(line, "other", "shop")
 	format, text, err := protosource.Of(json.RawMessage(`{"message":"shop.Paid","files":[` + same + `,` + holds(".shop.Line") + `]}`))
 	if err != nil || format != "application/vnd.google.protobuf;version=3" || !strings.Contains(text, "// @RootNode\nmessage Paid") || !strings.Contains(text, "message Line") {

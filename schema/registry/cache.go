@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// unknownFor is how long the answer "there is none" is believed at most: a stream of
-// events with one bad id must not become a stream of requests. During the wait for an id
-// the registry is asked at least eight times; the last answer decides.
+// unknownFor is how long at most an answer "unknown" is cached: a stream of events
+// with a bad id must not become a stream of requests. While an id is waited for, the
+// registry is asked at least asked times; the last answer decides.
 const (
 	unknownFor = 30 * time.Second
 	asked      = 8
 )
 
-// cache remembers schemas by id, which registries never change, and which ids are
-// unknown. Both are bounded: ids come with events, and somebody may make them up.
+// cache remembers schemas by id, which registries never change, and unknown ids. Both
+// are bounded, since events may have arbitrary ids.
 type cache struct {
 	mu      sync.RWMutex
 	most    int
@@ -22,25 +22,25 @@ type cache struct {
 	unknown map[ID]unknown
 }
 
-// unknown is what is known of an id that the registry does not know.
+// unknown is an id that the registry does not know.
 type unknown struct {
 	err   error
-	first time.Time // when it was asked for first
-	until time.Time // until when the answer is believed
+	first time.Time // when the id was first requested
+	until time.Time // when the registry is asked again
 }
 
 func newCache(most int) *cache {
 	return &cache{most: most, schemas: make(map[ID]*Schema), unknown: make(map[ID]unknown)}
 }
 
-// get returns nil and the zero unknown for an id that was not asked for.
+// get returns nil and the zero unknown for an id that was not requested yet.
 func (c *cache) get(id ID) (*Schema, unknown) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.schemas[id], c.unknown[id]
 }
 
-// put keeps a schema. Its id is unknown no longer.
+// put keeps a schema. Its id is no longer unknown.
 func (c *cache) put(id ID, s *Schema) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,8 +49,8 @@ func (c *cache) put(id ID, s *Schema) {
 	c.schemas[id] = s
 }
 
-// missing notes that id is unknown now, and returns since when. It is waited for during
-// wait.
+// missing notes that the registry does not know id now. wait is how long the id is
+// waited for.
 func (c *cache) missing(id ID, err error, now time.Time, wait time.Duration) unknown {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,8 +67,8 @@ func (c *cache) missing(id ID, err error, now time.Time, wait time.Duration) unk
 	return u
 }
 
-// makeRoom forgets any one entry of a full map: which one does not matter, as
-// long as memory is bounded.
+// makeRoom deletes entries of a full map, no matter which, so that there is room for
+// another.
 func makeRoom[V any](m map[ID]V, most int) {
 	for id := range m {
 		if len(m) < most {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An id that is waited for is asked for again and again, so that one which comes is
-// found; afterwards a stream of its events asks seldom.
+// An unknown id is requested repeatedly while it is waited for, so that it is found
+// once it is registered, and rarely after that.
 func TestUnknownIDsAreAskedForAgain(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// maxAnswer bounds what is read of one answer, in bytes. Schemas of megabytes
-// exist, generated ones; lists of subjects are smaller.
+// maxAnswer bounds an answer, in bytes. Generated schemas may have megabytes; lists of
+// subjects are smaller.
 const maxAnswer = 8 << 20
 
 // newClient returns a client of the configured servers. It opens no connection.
@@ -22,15 +22,15 @@ func newClient(c *Config) (*sr.Client, error) {
 	return sr.NewClient(sr.URLs(c.URLs...), sr.UserAgent("eventbus-go"), sr.LogLevel(sr.LogLevelNone), sr.HTTPClient(httpClient(c)))
 }
 
-// httpClient never follows a redirect: credentials would go with the request to a
-// server that nobody has named.
+// httpClient returns a client that never follows a redirect: the request would carry
+// the credentials to a server that is not configured.
 func httpClient(c *Config) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = c.TLS.Clone()
 	if transport.TLSClientConfig == nil {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	// Schemas are asked for seldom: a few connections are enough, and idle ones go.
+	// Requests are rare, so a few connections are enough, and idle ones are closed.
 	transport.MaxIdleConnsPerHost = 4
 	transport.IdleConnTimeout = 30 * time.Second
 	client := &http.Client{
@@ -47,13 +47,13 @@ func httpClient(c *Config) *http.Client {
 	return &signing
 }
 
-// sign returns what adds credentials to a request, or nil without any. They are read
-// for each request.
+// sign returns a function that adds credentials to a request, or nil if there are
+// none. Passwords and tokens are read for each request.
 func (c *Config) sign(client *http.Client) func(*http.Request) error {
 	switch {
 	case c.Client != nil:
-		// Tokens are fetched by the same client, without credentials of the registry: its
-		// authorities, bounds and refusal of redirects count there too.
+		// Tokens are fetched by the same client, without the registry's credentials,
+		// so its authorities, bounds and refusal of redirects apply too.
 		ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
 		// A token is fetched when needed, and again before it expires.
 		tokens := oauth2.ReuseTokenSource(nil, granting{ctx, c.Client})
@@ -81,8 +81,8 @@ func (c *Config) sign(client *http.Client) func(*http.Request) error {
 	return nil
 }
 
-// granting is the source of tokens by client credentials, with the secret as it is
-// when one is fetched.
+// granting is the source of tokens for client credentials. It reads the secret each
+// time it fetches a token.
 type granting struct {
 	ctx context.Context
 	*ClientCredentials
@@ -114,7 +114,8 @@ func (s signed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-// tokenError leaves out the body of the answer, which may quote the request.
+// tokenError returns an error without the body of the answer, which may quote the
+// request.
 func tokenError(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return fmt.Errorf("no token from the authorization server: status %d %s", refused.Response.StatusCode, clip(refused.ErrorCode))
@@ -122,11 +123,11 @@ func tokenError(err error) error {
 	return fmt.Errorf("no token from the authorization server: %w", err)
 }
 
-// bounded ends answers that are longer than maxAnswer.
+// bounded bounds answers to maxAnswer.
 type bounded struct{ next http.RoundTripper }
 
-// RoundTrip lets reading fail beyond the bound, with an error that says so, in place of
-// giving a part of an answer for the whole.
+// RoundTrip makes reading beyond the bound an error, so that a truncated answer is not
+// taken for the whole.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := b.next.RoundTrip(r)
 	if err != nil {

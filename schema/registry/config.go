@@ -56,7 +56,7 @@ type ClientCredentials struct {
 	Scopes       []string
 }
 
-// setDefaults fills what is left zero.
+// setDefaults sets zero fields to their defaults.
 func (c *Config) setDefaults() {
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.UnknownFor = cmp.Or(c.UnknownFor, time.Minute)
@@ -64,7 +64,7 @@ func (c *Config) setDefaults() {
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 }
 
-// check names every field that can't work.
+// check returns an error that names every invalid field.
 func (c *Config) check() error {
 	var wrong []error
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
@@ -74,7 +74,7 @@ func (c *Config) check() error {
 	for i, text := range c.URLs {
 		checkURL(fmt.Sprintf("URLs[%d]", i), text, add)
 	}
-	// Two ways at once: one of them would be left out in silence.
+	// With two ways to sign in, one of them would be silently ignored.
 	ways := 0
 	if c.Username != "" || !c.Password.IsZero() {
 		ways++
@@ -98,17 +98,17 @@ func (c *Config) check() error {
 	return errors.Join(wrong...)
 }
 
-// checkURL refuses what would put a secret into a URL, which is logged and shown, and what
-// would be lost when paths are joined to it.
+// checkURL refuses parts of a URL that would be lost when paths are joined to it, and
+// users, since URLs are logged and shown.
 func checkURL(field, text string, add func(string, ...any)) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		add("%s is no http or https URL: write for example http://localhost:8081", field) // its text may hold a secret
+		add("%s is not an http or https URL: write for example http://localhost:8081", field) // its text may hold a secret
 	case u.User != nil:
 		add("%s has a user in it: set Username and Password instead", field)
 	case u.RawQuery != "" || u.Fragment != "":
-		add("%s has a query or fragment: leave it away", field)
+		add("%s has a query or fragment: remove it", field)
 	}
 }
 

@@ -13,23 +13,22 @@
 //   - [Prefix]: five bytes before the value, and Protobuf's message indexes. Every
 //     Confluent client understands it; the value is then not what its
 //     datacontenttype says.
-//   - [None]: the attribute dataschema alone, where the codec registers or uses a
-//     schema of the registry; else nothing, for readers that have the same schema.
+//   - [None]: only the attribute dataschema, if the codec registers or uses a
+//     schema of the registry; otherwise nothing, for readers that have the same schema.
 //
 // A reader accepts all of them: it tries the header, then the prefix, then dataschema,
 // then its own schema. A plain Avro value may begin with a zero byte like a prefix. So
-// codecs that are declared with Prefix or Header take such a value without the header for
-// a prefixed one; codecs with None never do. Protobuf and JSON never begin with a zero
-// byte.
+// codecs with Prefix or Header treat such a value without the header as prefixed;
+// codecs with None never do. Protobuf and JSON never begin with a zero byte.
 //
 // # Errors
 //
-// A registry that can't be reached, is overloaded or refuses the credentials makes events
-// wait (eventbus.Unavailable); a known id needs no registry. An unknown id may be on its
-// way to a replica: for Config.UnknownFor it is waited for and requested again, at least
-// eight times. After that it is a permanent error, and the event becomes a dead letter
-// whose error names the id. A schema that the registry calls incompatible is
-// [ErrIncompatible], with the registry's reasons.
+// A registry that can't be reached, is overloaded or refuses the credentials makes
+// events wait (eventbus.Unavailable); a known id needs no registry. An unknown id may
+// be on its way to a replica: for Config.UnknownFor it is waited for and requested
+// again, at least eight times. After that it is a permanent error, and the event
+// becomes a dead letter whose error names the id. If the registry calls a schema
+// incompatible, the error is [ErrIncompatible], with the registry's reasons.
 //
 // # Limits
 //
@@ -49,12 +48,12 @@
 //
 // # Files
 //
-//	registry.go                      the calls
-//	config.go                        where they go, and what is wrong with it
+//	registry.go                      the calls to a registry
+//	config.go                        the configuration, and its check
 //	settings.go, environment.go      the same from files and variables
 //	client.go                        HTTP, its bounds and its credentials
-//	schema.go, cache.go              values, and what is remembered of them
+//	schema.go, cache.go              schemas, and those that are cached
 //	offline.go                       a directory in place of a server
-//	framing.go, subject.go, option.go  what the codecs share
+//	framing.go, subject.go, option.go  framing, subjects and options of the codecs
 //	errors.go                        the classes of errors
 package registry

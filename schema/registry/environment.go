@@ -42,19 +42,20 @@ func ConfigFromEnvironment() (Config, error) {
 // Environment sets the fields whose variables of FromEnvironment are set, and leaves the
 // others unchanged.
 func (s *Settings) Environment() error {
-	// Variables are walked, and not fields, so that one which is not a field is seen.
+	// The loop is over the variables rather than the fields, so that it finds
+	// misspelled variables.
 	fields := s.variables()
 	var wrong []error
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		short, ours := strings.CutPrefix(name, prefix)
 		value = strings.TrimSpace(value)
-		if !ours || value == "" { // an empty one is unset
+		if !ours || value == "" { // an empty variable counts as unset
 			continue
 		}
 		field, known := fields[short]
 		if !known {
-			wrong = append(wrong, fmt.Errorf("%s is no variable of the schema registry: there are %s and %s", name, prefix, strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+			wrong = append(wrong, fmt.Errorf("%s is not a variable of the schema registry: use %s with one of %s", name, prefix, strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
 			continue
 		}
 		if err := set(field, value); err != nil {
@@ -64,7 +65,7 @@ func (s *Settings) Environment() error {
 	return errors.Join(wrong...)
 }
 
-// variables are the fields by the names of their variables, without the prefix.
+// variables returns the fields by the names of their variables, without the prefix.
 func (s *Settings) variables() map[string]any {
 	return map[string]any{
 		"URLS": &s.URLs, "USERNAME": &s.Username, "PASSWORD": &s.Password, "PASSWORD_FILE": &s.PasswordFile, "TOKEN": &s.Token, "TOKEN_FILE": &s.TokenFile,
@@ -74,7 +75,7 @@ func (s *Settings) variables() map[string]any {
 	}
 }
 
-// variable is the name of the variable that sets a field.
+// variable returns the name of the variable that sets a field.
 func variable(field string) string {
 	field = strings.TrimPrefix(field, "TLS.")
 	file := strings.HasSuffix(field, "File")
@@ -87,19 +88,19 @@ func variable(field string) string {
 	return field
 }
 
-// set reads a value. Its errors don't show the value, which may be a secret that was
-// given to the wrong variable.
+// set sets a field to a value. Its errors don't show the value, which may be a secret
+// in the wrong variable.
 func set(field any, value string) (err error) {
 	switch to := field.(type) {
 	case *string:
 		*to = value
 	case *time.Duration:
 		if *to, err = time.ParseDuration(value); err != nil {
-			return errors.New("it is no duration: write for example 5s")
+			return errors.New("it is not a duration: write for example 5s")
 		}
 	case *int:
 		if *to, err = strconv.Atoi(value); err != nil {
-			return errors.New("it is no number: write for example 1000")
+			return errors.New("it is not a number: write for example 1000")
 		}
 	case encoding.TextUnmarshaler:
 		err = to.UnmarshalText([]byte(value))

@@ -39,11 +39,11 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("EVENTBUS_REGISTRY_CACHE_SIZE", "secret")
 	t.Setenv("EVENTBUS_REGISTRY_TIMEOUT", "secret")
 	_, err = registry.ConfigFromEnvironment()
-	wants(t, err, "EVENTBUS_REGISTRY_PASWORD is no variable", "EVENTBUS_REGISTRY_CACHE_SIZE: it is no number", "EVENTBUS_REGISTRY_TIMEOUT: it is no duration")
+	wants(t, err, "EVENTBUS_REGISTRY_PASWORD is not a variable", "EVENTBUS_REGISTRY_CACHE_SIZE: it is not a number", "EVENTBUS_REGISTRY_TIMEOUT: it is not a duration")
 }
 
-// The registry is configured as everything else is: by a section of the files that
-// package config reads, and by its variables.
+// The registry is configured like everything else, by a section of the files that
+// package config reads and by variables.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -66,7 +66,7 @@ func TestSettings(t *testing.T) {
 	if text := fmt.Sprintf("%v %+v %#v", s, &s, s); strings.Contains(text, "secret\n") {
 		t.Errorf("printed: %s", text)
 	}
-	// What OAuth lacks is named; a misspelt key is an error.
+	// The error names what OAuth lacks, and a misspelled key is an error.
 	s = registry.Settings{}
 	err = config.LoadSection("SchemaRegistry", &s, config.Directory(dir), config.Environ("SchemaRegistry__Urls=http://a:1", "SchemaRegistry__ClientId=me", "SchemaRegistry__Username=", "SchemaRegistry__PasswordFile=", "EventBus__Environment=Test"))
 	if err == nil {
@@ -74,7 +74,7 @@ func TestSettings(t *testing.T) {
 			_, err = registry.New(c)
 		}
 	}
-	wants(t, err, "Client.TokenURL is no http", "Client needs ClientID and ClientSecret")
+	wants(t, err, "Client.TokenURL is not an http", "Client needs ClientID and ClientSecret")
 	err = config.LoadSection("SchemaRegistry", new(registry.Settings), config.Directory(dir), config.Environ("SchemaRegistry__Pasword=secret", "SchemaRegistry__Tls__Cafile=x", "EventBus__Environment=Test"))
 	wants(t, err, "did you mean SchemaRegistry:Password?")
 }
@@ -89,7 +89,7 @@ func wants(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// reveal returns what a secret holds.
+// reveal returns the text of a secret.
 func reveal(t *testing.T, v secret.Value) string {
 	t.Helper()
 	text, err := v.Reveal()

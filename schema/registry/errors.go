@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	// ErrUnknown: the registry has no such schema, subject or version.
+	// ErrUnknown means that the registry has no such schema, subject or version.
 	ErrUnknown = errors.New("the schema registry does not know it")
-	// ErrIncompatible: the registry refuses a schema because it would break readers or
-	// writers of earlier ones. The text contains the registry's reasons.
+	// ErrIncompatible means that the registry refuses a schema because it would break
+	// readers or writers of earlier ones. The text contains the registry's reasons.
 	ErrIncompatible = errors.New("the schema registry calls the schema incompatible")
-	// ErrInvalid: the registry can't read a schema.
+	// ErrInvalid means that the registry can't parse a schema.
 	ErrInvalid = errors.New("the schema registry calls the schema invalid")
 )
 
@@ -29,18 +29,18 @@ const (
 	codeReadOnly      = 42205
 )
 
-// classify gives an error of a call its class. What may pass is Unavailable:
-// refused credentials too, since a token that has expired is not a fault of an event.
+// classify wraps the error of a call. Errors that may pass become Unavailable,
+// including refused credentials, since an expired token is not the fault of an event.
 func classify(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	// Without an answer it is the network, the time or TLS: it may pass.
+	// Without an answer, the cause is the network, a timeout or TLS, and may pass.
 	var answer *sr.ResponseError
 	if !errors.As(err, &answer) {
 		return eventbus.Unavailable(fmt.Errorf("%s: the schema registry can't be reached: %w", doing, err))
 	}
-	// The words are for people, who look for the field that is in the way.
+	// The words help people find the field that is to blame.
 	words := clip(answer.Message)
 	switch status := answer.StatusCode; {
 	case status == http.StatusNotFound && !aboutSchemas(answer):
@@ -88,10 +88,10 @@ func known(doing string, answer *sr.SubjectSchema, err error) (*Schema, error) {
 	return schemaOf(answer), nil
 }
 
-// mostWords bounds what is taken over of an answer's text.
+// mostWords bounds the text of an answer in errors, in bytes.
 const mostWords = 1000
 
-// clip makes a server's words short and harmless to show.
+// clip makes a server's text short and safe to show.
 func clip(words string) string {
 	words = strings.Join(strings.FieldsFunc(words, func(r rune) bool { return r < ' ' || r == 0x7f || slices.Contains([]rune{0x85, 0x2028, 0x2029}, r) }), " ")
 	words = strings.ToValidUTF8(words, "\uFFFD")

@@ -17,20 +17,20 @@ var schemas = registry.Lazy(func() (registry.Config, error) {
 	return s.Config()
 })
 
-// A registry that is configured by the files that the bus is configured by.
+// A registry is configured by the same files as the bus.
 func ExampleLazy() {
 	fmt.Println(schemas.SchemaURI(7) == "") // nothing is configured here
 	// Output: true
 }
 
-// The section of the guide.
+// The settings come from a section of the configuration files.
 func ExampleSettings() {
 	var s registry.Settings
 	if err := config.LoadSection("SchemaRegistry", &s, config.Files("testdata/appsettings.json"), config.Environ("EventBus__Environment=Production")); err != nil {
 		fmt.Println(err)
 		return
 	}
-	_, err := s.Config() // the files of the example are not there
+	_, err := s.Config() // the secret files of the example do not exist
 	fmt.Println(len(s.URLs), s.ClientID, errors.Is(err, fs.ErrNotExist))
 	// Output: 2 orders true
 }

@@ -39,7 +39,7 @@ func (f Framing) String() string {
 // serializers of version 8 and later do).
 const HeaderName = "__value_schema_id"
 
-// schemaPath leads to a schema at a registry.
+// schemaPath is the path of schemas at a registry, before the id.
 const schemaPath = "/schemas/ids/"
 
 // The first byte of an id: a number of four bytes follows, or a GUID of sixteen.
@@ -78,7 +78,7 @@ func ParseID(b []byte) (id ID, rest []byte, err error) {
 	case len(b) == 0:
 		return id, nil, errors.New("the schema id is empty")
 	}
-	return id, nil, fmt.Errorf("%d bytes that begin with %#02x are no schema id", len(b), b[0])
+	return id, nil, fmt.Errorf("%d bytes that begin with %#02x are not a schema id", len(b), b[0])
 }
 
 // AppendIndex appends message indexes as Prefix framing writes them: the path to a
@@ -94,7 +94,7 @@ func AppendIndex(dst []byte, index []int) []byte {
 	return dst
 }
 
-// mostIndex bounds the depth of a message: nobody nests deeper.
+// mostIndex bounds the depth of a nested message.
 const mostIndex = 64
 
 // ParseIndex reads message indexes and returns what follows them.
@@ -120,15 +120,15 @@ func ParseIndex(b []byte) (index []int, rest []byte, err error) {
 // Frame is how one event names its schema.
 type Frame struct {
 	ID    ID     // zero if it names none
-	Index []byte // of a header, what follows the id
-	Value []byte // the data, behind a prefix
+	Index []byte // in a header, the bytes after the id
+	Value []byte // the data, without a prefix
 }
 
-// Read finds the schema that an event names. prefixed says whether a value that begins
-// with a zero byte is a prefixed one.
+// Read finds the schema that an event names. prefixed says that a value that begins
+// with a zero byte has a prefix.
 func (r *Registry) Read(e *eventbus.Envelope, prefixed bool) (Frame, error) {
-	// The last one counts where there are several, as with Kafka's lastHeader: an event
-	// that was forwarded may have that of its source first.
+	// If there are several headers the last one counts, as with Kafka's lastHeader: a
+	// forwarded event may still have that of its source.
 	for i := len(e.Headers) - 1; i >= 0; i-- {
 		if e.Headers[i].Key != HeaderName {
 			continue
@@ -157,7 +157,7 @@ func (r *Registry) parseURI(uri string) ID {
 		return ID{}
 	}
 	base, id := splitURI(uri)
-	// A directory without servers does not know where its schemas came from.
+	// With a directory and no servers, it is not known where the schemas came from.
 	known := len(s.config.URLs) == 0
 	for _, server := range s.config.URLs {
 		known = known || strings.TrimSuffix(server, "/") == base
@@ -168,14 +168,15 @@ func (r *Registry) parseURI(uri string) ID {
 	return id
 }
 
-// NamesSchema reports whether a dataschema has the form of SchemaURI's, at any registry.
+// NamesSchema reports whether a dataschema has the form of a SchemaURI, of any
+// registry.
 func NamesSchema(uri string) bool {
 	_, id := splitURI(uri)
 	return id != ID{}
 }
 
-// splitURI returns the server and the id of a URI in the form of SchemaURI's, and a zero
-// id for any other.
+// splitURI returns the server and the id of a URI in the form of a SchemaURI, or a
+// zero id for any other.
 func splitURI(uri string) (base string, id ID) {
 	at := strings.LastIndex(uri, schemaPath)
 	if at < 0 {

@@ -16,21 +16,22 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-// Bounds of a directory, as of everything that comes from outside.
+// Bounds of a directory: the number of files, and their size in bytes.
 const (
 	mostFiles   = 10_000
 	maxFileSize = maxAnswer
 )
 
-// directory is a registry's content in files: subject/version.json, the subject
-// escaped as in a URL's path. A nil directory has nothing.
+// directory is a registry's content in files: subject/version.json, with the subject
+// escaped as in a URL's path. byID, version and lookup find nothing in a nil
+// directory.
 type directory struct {
 	bySubject map[string][]*Schema // by version
 	byNumber  map[ID]*Schema
 }
 
-// readDirectory reads all schemas at once: a directory that lacks something is found at
-// the start, and nothing that changes in it later matters.
+// readDirectory reads all schemas at once, so that faults are found at the start and
+// later changes don't matter.
 func readDirectory(files fs.FS) (*directory, error) {
 	d := &directory{bySubject: make(map[string][]*Schema), byNumber: make(map[ID]*Schema)}
 	count := 0
@@ -55,8 +56,8 @@ func readDirectory(files fs.FS) (*directory, error) {
 	return d, nil
 }
 
-// read adds a file, which has the form of a registry's answer. What it says of itself
-// counts, and not where it lies.
+// read adds a file, which has the form of a registry's answer. Its content decides
+// subject and version, not its path.
 func (d *directory) read(files fs.FS, name string) error {
 	f, err := files.Open(name)
 	if err != nil {
@@ -73,7 +74,7 @@ func (d *directory) read(files fs.FS, name string) error {
 	var answer sr.SubjectSchema
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	if err := decoder.Decode(&answer); err != nil {
-		return fmt.Errorf("it is no schema as a registry gives it: %w", err)
+		return fmt.Errorf("it is not a schema in the form of a registry's answer: %w", err)
 	}
 	if answer.Subject == "" || answer.Version <= 0 || answer.Schema.Schema == "" {
 		return fmt.Errorf("subject, version or schema is missing")
@@ -89,7 +90,7 @@ func (d *directory) read(files fs.FS, name string) error {
 	return nil
 }
 
-// WriteFile returns the name and content of the file of s in a directory for
+// WriteFile returns the name and content of a file for s in a directory for
 // Config.Offline.
 func WriteFile(s *Schema) (name string, content []byte, err error) {
 	if s.Subject == "" || s.Version <= 0 {
@@ -103,13 +104,13 @@ func WriteFile(s *Schema) (name string, content []byte, err error) {
 	return path.Join(fileName(s.Subject), strconv.Itoa(s.Version)+".json"), append(content, '\n'), err
 }
 
-// fileName is a subject as one element of a path, on every file system: a name of
-// dots alone would leave the directory.
+// fileName returns a subject as one element of a path, on every file system. Leading
+// dots are removed, since a name of dots would leave the directory.
 func fileName(subject string) string {
 	return strings.ReplaceAll(strings.TrimLeft(url.PathEscape(subject), "."), ":", "%3A")
 }
 
-// byID returns nil for an id that is not in the directory, as the others do.
+// byID returns nil for an id that is not in the directory.
 func (d *directory) byID(id ID) *Schema {
 	if d == nil {
 		return nil
@@ -117,7 +118,8 @@ func (d *directory) byID(id ID) *Schema {
 	return d.byNumber[id]
 }
 
-// version returns the newest for −1. Numbers have gaps where versions were deleted.
+// version returns a version of a subject, the newest for −1, or nil. Numbers may have
+// gaps, since versions can be deleted.
 func (d *directory) version(subject string, version int) *Schema {
 	if d == nil {
 		return nil
@@ -134,7 +136,7 @@ func (d *directory) version(subject string, version int) *Schema {
 	return nil
 }
 
-// lookup finds a subject's schema by its text.
+// lookup finds a subject's schema by its definition, or returns nil.
 func (d *directory) lookup(subject string, want *Definition) *Schema {
 	if d == nil {
 		return nil

@@ -3,7 +3,8 @@ package registry
 // Option changes how a codec uses the registry. The set is closed.
 type Option func(*Options)
 
-// Options is the sum of a codec's options. Codecs read it; users write Option values.
+// Options are the collected options of a codec. Codecs read it; users pass Option
+// values.
 type Options struct {
 	Strategy        Strategy
 	OmitEnvironment bool
@@ -16,7 +17,7 @@ type Options struct {
 	Dependencies    []Dependency
 }
 
-// Dependency is a schema that a codec's own refers to by Name.
+// Dependency is a schema that a codec's own schema refers to by Name.
 type Dependency struct {
 	Name    string
 	Subject string
@@ -63,9 +64,9 @@ func Normalize() Option { return func(o *Options) { o.Normalize = true } }
 // for JSON Schema: the other formats can't write anything else.
 func Validate() Option { return func(o *Options) { o.Validate = true } }
 
-// Refer names a schema that the codec's own refers to: by an Avro full name, a Protobuf
-// import path, or a JSON Schema $ref. Dependencies come before the schemas that refer to
-// them.
+// Refer gives a schema that the codec's own refers to by name: an Avro full name, a
+// Protobuf import path, or a JSON Schema $ref. Dependencies come before the schemas
+// that refer to them.
 func Refer(name, subject, text string) Option {
 	return func(o *Options) { o.Dependencies = append(o.Dependencies, Dependency{name, subject, text}) }
 }

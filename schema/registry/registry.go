@@ -17,17 +17,17 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// Registry is a schema registry, or a directory in its place. It is safe for concurrent
-// use, connects on demand, and need not be closed.
+// Registry is a schema registry, or a directory in place of one. It is safe for
+// concurrent use, connects on demand, and need not be closed.
 type Registry struct {
 	load func() (*source, error)
 }
 
-// source is what a configuration gives.
+// source answers calls with one configuration.
 type source struct {
 	config  Config
-	client  *sr.Client // nil: offline alone
-	offline *directory // nil: none
+	client  *sr.Client // nil if there are no servers
+	offline *directory // nil if there is none
 	cache   *cache
 	calls   singleflight.Group
 }
@@ -93,12 +93,12 @@ func (r *Registry) Schema(ctx context.Context, id ID) (*Schema, error) {
 		return nil, s.unknown(id, missing, now)
 	}
 	found := s.calls.DoChan("id "+id.String(), func() (any, error) {
-		// The call serves every caller that waits, so it ends with none of them.
+		// The call serves all waiting callers, so it must not end with one of them.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
 		defer cancel()
 		return s.schema(ctx, id)
 	})
-	// A caller whose event is given up does not wait for the others' answer.
+	// A caller whose context ends does not wait for the shared call.
 	select {
 	case result := <-found:
 		if result.Err != nil {
@@ -110,8 +110,8 @@ func (r *Registry) Schema(ctx context.Context, id ID) (*Schema, error) {
 	}
 }
 
-// schema asks the directory first: what was pulled is meant to be used, also beside
-// servers that could give another answer.
+// schema asks the directory first: what was pulled should be used even if the servers
+// could give another answer.
 func (s *source) schema(ctx context.Context, id ID) (*Schema, error) {
 	if found := s.offline.byID(id); found != nil {
 		s.cache.put(id, found)
@@ -129,7 +129,7 @@ func (s *source) schema(ctx context.Context, id ID) (*Schema, error) {
 	return nil, err
 }
 
-// fetch asks the servers, one after the other until one answers (sr.Client).
+// fetch asks the servers in turn until one answers, as sr.Client does.
 func (s *source) fetch(ctx context.Context, id ID) (*Schema, error) {
 	doing := "schema " + id.String()
 	if s.client == nil {
@@ -137,7 +137,7 @@ func (s *source) fetch(ctx context.Context, id ID) (*Schema, error) {
 	}
 	if id.GUID != ([16]byte{}) {
 		answer, err := s.client.SchemaByGUID(ctx, id.String())
-		// A registry without GUIDs does not know the path either.
+		// A registry without GUIDs does not know the path, and also returns 404.
 		if refused, ok := errors.AsType[*sr.ResponseError](err); ok && refused.StatusCode == http.StatusNotFound {
 			return nil, fmt.Errorf("%s: %w (%d %s)", doing, ErrUnknown, refused.StatusCode, clip(refused.Message))
 		}
@@ -161,11 +161,11 @@ func (s *source) fetch(ctx context.Context, id ID) (*Schema, error) {
 	return &Schema{ID: id.Number, Definition: definitionOf(&answer)}, nil
 }
 
-// unknown is the error for an id that is not there: one that may pass at first,
-// since registries replicate, and a permanent one after Config.UnknownFor.
+// unknown returns the error for an unknown id: first one that may pass, since
+// registries replicate, and after Config.UnknownFor a permanent one.
 func (s *source) unknown(id ID, u unknown, now time.Time) error {
 	if waited := now.Sub(u.first); s.client == nil || waited >= s.config.UnknownFor {
-		return fmt.Errorf("schema id %s is unknown since %v: %w", id, waited.Round(time.Second), u.err)
+		return fmt.Errorf("schema id %s has been unknown for %v: %w", id, waited.Round(time.Second), u.err)
 	}
 	return eventbus.Unavailable(u.err)
 }
@@ -188,8 +188,8 @@ func (r *Registry) Version(ctx context.Context, subject string, version int) (*S
 	if s.client == nil {
 		return nil, fmt.Errorf("%s: %w (offline)", doing, ErrUnknown)
 	}
-	// A version requested by its number is wanted even if it was deleted, as long as it can be
-	// restored: other schemas refer to it, and events are kept longer.
+	// A version with a given number is returned even if it was (softly) deleted: other
+	// schemas refer to it, and topics may keep its events longer.
 	if version > 0 {
 		ctx = sr.WithParams(ctx, sr.ShowDeleted)
 	}
@@ -309,7 +309,7 @@ func (r *Registry) Logger() *slog.Logger {
 	return slog.Default()
 }
 
-// parameters are those of a request's query.
+// parameters adds query parameters to a request's context.
 func parameters(ctx context.Context, normalize bool) context.Context {
 	if normalize {
 		return sr.WithParams(ctx, sr.Normalize)

@@ -34,8 +34,8 @@ func server(t *testing.T, handle http.HandlerFunc, change ...func(*registry.Conf
 	return r
 }
 
-// unavailable reports whether an error makes an event wait: the root's own test
-// for it is not exported, so it is asked for by the text of a wrapped codec error.
+// unavailable reports whether an error makes an event wait. It checks whether the bus
+// wraps a codec's error as a serialization error.
 func unavailable(err error) bool {
 	topic := eventbus.NewTopic(eventbus.TopicConfig[struct{}]{Domain: "a", Name: "b", Type: "T", Codec: failing{err}})
 	_, wrapped := topic.Encode(struct{}{})
@@ -94,8 +94,8 @@ func TestErrorsHaveClasses(t *testing.T) {
 	}
 }
 
-// TestNoRegistry: what a server says at whose address there is no registry is neither kept
-// nor taken for a registry's word.
+// TestNoRegistry: the answer of a server that is not a registry is neither cached nor
+// taken for a registry's.
 func TestNoRegistry(t *testing.T) {
 	t.Parallel()
 	wrong := server(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
@@ -132,7 +132,8 @@ func TestNoRegistry(t *testing.T) {
 	}
 }
 
-// TestDeletedVersion: a version that other schemas refer to is found when it was deleted.
+// TestDeletedVersion: a version that other schemas refer to is found even if it was
+// deleted.
 func TestDeletedVersion(t *testing.T) {
 	t.Parallel()
 	r := server(t, func(w http.ResponseWriter, r *http.Request) {
@@ -195,7 +196,7 @@ func TestUnknownIDsAreWaitedForAWhile(t *testing.T) {
 	}
 	r = server(t, missing, func(c *registry.Config) { c.UnknownFor = time.Nanosecond })
 	_, _ = r.Schema(t.Context(), registry.ID{Number: 7})
-	if _, err := r.Schema(t.Context(), registry.ID{Number: 7}); unavailable(err) || !strings.Contains(err.Error(), "schema id 7 is unknown since") {
+	if _, err := r.Schema(t.Context(), registry.ID{Number: 7}); unavailable(err) || !strings.Contains(err.Error(), "schema id 7 has been unknown for") {
 		t.Errorf("later: %v", err)
 	}
 }
@@ -290,7 +291,7 @@ func TestConfigurationFaultsAreNamed(t *testing.T) {
 		URLs: []string{"http://user:secret@host", "ftp://host", "http://host?x=secret"}, Token: secret.Text("a"), Username: "b",
 		Client: &registry.ClientCredentials{}, Timeout: -1,
 	})
-	for _, want := range []string{"URLs[0] has a user", "URLs[1] is no http", "URLs[2] has a query", "more than one of", "Client.TokenURL is no", "ClientID and ClientSecret", "can't be negative"} {
+	for _, want := range []string{"URLs[0] has a user", "URLs[1] is not an http", "URLs[2] has a query", "more than one of", "Client.TokenURL is no", "ClientID and ClientSecret", "can't be negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret@") {
 			t.Errorf("%v, want %q in it", err, want)
 		}

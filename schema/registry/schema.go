@@ -20,7 +20,7 @@ const (
 	JSON     Type = "JSON"
 )
 
-// Definition is a schema's text and what it refers to.
+// Definition is a schema's text and its references.
 type Definition struct {
 	Type       Type
 	Text       string
@@ -38,7 +38,7 @@ type Reference struct {
 // Schema is a schema of the registry. Its fields must not be changed.
 type Schema struct {
 	Definition
-	// ID is the registry's number. GUID is the schema's name in any registry; not
+	// ID is the registry's number. GUID identifies the schema in any registry; not
 	// every registry has GUIDs (Confluent's does from version 8 on).
 	ID   int
 	GUID string
@@ -48,8 +48,7 @@ type Schema struct {
 	Version int
 }
 
-// ID identifies a schema as an event does: by its number, or by its GUID if that is not
-// zero.
+// ID identifies a schema: by its number, or by its GUID if that is not zero.
 type ID struct {
 	Number int
 	GUID   [16]byte
@@ -64,7 +63,7 @@ func (id ID) String() string {
 	return g[:8] + "-" + g[8:12] + "-" + g[12:16] + "-" + g[16:20] + "-" + g[20:]
 }
 
-// parseGUID returns the 16 bytes of a GUID; false for another text.
+// parseGUID returns the 16 bytes of a GUID, and reports whether text is one.
 func parseGUID(text string) (g [16]byte, ok bool) {
 	// Registries write GUIDs with dashes; some tools leave them out.
 	plain := strings.ReplaceAll(text, "-", "")
@@ -75,13 +74,13 @@ func parseGUID(text string) (g [16]byte, ok bool) {
 	return g, err == nil
 }
 
-// schemaOf is what an answer says; a registry leaves out AVRO.
+// schemaOf converts an answer.
 func schemaOf(s *sr.SubjectSchema) *Schema {
 	out := &Schema{ID: s.ID, GUID: s.GUID, Subject: s.Subject, Version: s.Version, Definition: definitionOf(&s.Schema)}
 	return out
 }
 
-// definitionOf copies: the client's values are not kept.
+// definitionOf converts a schema of the client.
 func definitionOf(s *sr.Schema) Definition {
 	d := Definition{Type: Type(s.Type.String()), Text: s.Schema}
 	for _, r := range s.References {
@@ -90,7 +89,7 @@ func definitionOf(s *sr.Schema) Definition {
 	return d
 }
 
-// request is a definition as the registry's API has it.
+// request returns the definition in the client's form.
 func (d *Definition) request() (sr.Schema, error) {
 	s := sr.Schema{Schema: d.Text}
 	if err := s.Type.UnmarshalText([]byte(d.Type)); err != nil {

@@ -24,7 +24,8 @@ type Settings struct {
 	URLs List // the servers, separated by commas
 
 	// At most one way to sign in: a name and a password, a bearer token, or OAuth's
-	// client credentials. A secret in a file is read at each request.
+	// client credentials. Passwords and tokens in files are read at each request,
+	// client secrets at each new token.
 	Username         string
 	Password         secret.Value
 	PasswordFile     string
@@ -40,7 +41,7 @@ type Settings struct {
 		CAFile          string // authorities in PEM, in place of the system's
 		CertificateFile string // signs in by mutual TLS, with KeyFile
 		KeyFile         string
-		ServerName      string // that the certificate is for, where the URL names another
+		ServerName      string // the name in the server's certificate, if it differs from the URL's
 	}
 
 	Offline    string // a directory of schemas
@@ -69,9 +70,10 @@ func (s *Settings) Config() (Config, error) {
 	return s.config(func(field string) string { return field })
 }
 
-// config names fields in errors by name, since the environment has other names.
+// config is Config with the names of fields in errors given by name, since the
+// environment has other names.
 func (s *Settings) config(name func(field string) string) (Config, error) {
-	// All that is wrong is told at once, by the names that were written.
+	// All errors are collected, with the names that the user wrote.
 	var wrong []error
 	hidden := func(field string, text secret.Value, file string) secret.Value {
 		switch {
@@ -107,9 +109,9 @@ func (s *Settings) config(name func(field string) string) (Config, error) {
 	return c, errors.Join(wrong...)
 }
 
-// tls returns nil where nothing is configured.
+// tls returns nil if nothing is configured.
 func (s *Settings) tls(name func(field string) string) (*tls.Config, error) {
-	t := s.TLS // as it is now: connections come later
+	t := s.TLS // a copy: s may change before connections are made
 	if t == (Settings{}).TLS {
 		return nil, nil
 	}
@@ -130,7 +132,8 @@ func (s *Settings) tls(name func(field string) string) (*tls.Config, error) {
 			return nil, fmt.Errorf("%s and %s: %w", name("TLS.CertificateFile"), name("TLS.KeyFile"), err)
 		}
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			// A renewal may be half written: what was loaded last is good for this handshake.
+			// A renewal may be half written: the certificate that was read at first is
+			// used then.
 			if renewed, err := tls.LoadX509KeyPair(t.CertificateFile, t.KeyFile); err == nil {
 				return &renewed, nil
 			}

@@ -26,7 +26,7 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// authority issues certificates for one test, into files.
+// authority issues certificates in files, for one test.
 type authority struct {
 	dir  string
 	cert *x509.Certificate
@@ -40,7 +40,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// file is where a part of an identity lies: ca.pem, server.key.
+// file returns the path of a file of the authority, such as ca.pem or server.key.
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
 
 func (a *authority) issue(t *testing.T, name string) (*x509.Certificate, *ecdsa.PrivateKey) {
@@ -95,7 +95,8 @@ func (a *authority) serve(t *testing.T, clients tls.ClientAuthType, handle http.
 	return s
 }
 
-// TestSigningIn is by every way, over TLS, as files and the environment configure it.
+// TestSigningIn: every way to sign in works over TLS, configured by files and the
+// environment.
 func TestSigningIn(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -187,7 +188,7 @@ func TestSigningIn(t *testing.T) {
 	}
 }
 
-// The server that grants tokens may not send the secret elsewhere, either.
+// The authorization server can't redirect the secret to another server either.
 func TestSecretsFollowNoRedirectForTokens(t *testing.T) {
 	t.Parallel()
 	var elsewhere atomic.Int32
@@ -206,8 +207,9 @@ func TestSecretsFollowNoRedirectForTokens(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreRotated: what is replaced in a file counts from the next request, a
-// certificate from the next connection, and a client's secret from the next token.
+// TestCredentialsAreRotated: a replaced password or token is used from the next
+// request, a certificate from the next connection, and a client secret from the next
+// token.
 func TestCredentialsAreRotated(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -225,7 +227,7 @@ func TestCredentialsAreRotated(t *testing.T) {
 	tokens := a.serve(t, tls.NoClientCert, func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
 		w.Header().Set("Content-Type", "application/json")
-		// Over at once, so each request needs another.
+		// The token expires at once, so each request needs a new one.
 		fmt.Fprintf(w, `{"access_token":"for %s","token_type":"Bearer","expires_in":1}`, password)
 	})
 	for name, c := range map[string]struct {

@@ -19,7 +19,7 @@ const (
 	TopicName
 )
 
-var errNoTopic = errors.New("the subject is named after the topic, and no bus has named it: encode by Publish or Publisher.Envelope, or use the strategy RecordName")
+var errNoTopic = errors.New("the subject is named after the topic, which only a bus knows: use Publish or Publisher.Envelope, or the strategy RecordName")
 
 // Subject returns the subject of a record on a topic.
 func (o *Options) Subject(topic, record string) (string, error) {
@@ -29,7 +29,7 @@ func (o *Options) Subject(topic, record string) (string, error) {
 	if topic == "" {
 		return "", errNoTopic
 	}
-	// Names of topics always have an environment: what is before the first dot.
+	// The environment is the part of the topic's name before the first dot.
 	if o.OmitEnvironment {
 		if _, rest, ok := strings.Cut(topic, "."); ok {
 			topic = rest

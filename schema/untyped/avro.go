@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// deepest bounds references between schemas, and schemas inside schemas.
+	// deepest bounds the depth of references between schemas, and of nested types.
 	deepest = 100
-	// mostDigits bounds the digits of a decimal behind its point: a byte of data may
-	// stand for as many.
+	// mostDigits bounds the digits of a decimal after its point, of which one byte of
+	// data may produce very many.
 	mostDigits = 1000
 )
 
-// avroDecoder decodes by the writer's schema alone, into maps and slices, and writes these
-// as Avro's JSON: logical types keep their meaning, as dates and decimals.
+// avroDecoder decodes with the writer's schema into maps and slices, and encodes these
+// as JSON. Logical types such as dates and decimals keep their meaning.
 func avroDecoder(s *registry.Schema, load load) (decode, func(string) fields, error) {
 	schema, err := avroschema.Parse(s, load, deepest)
 	if err != nil {
@@ -36,11 +36,11 @@ func avroDecoder(s *registry.Schema, load load) (decode, func(string) fields, er
 	}
 	return func(data, _ []byte, _ bool, _ string) (string, []byte, error) {
 		var v any
-		// Data of another schema often decodes by accident, and then seldom ends where
-		// the value does.
+		// Data of another schema may decode by accident, but then rarely ends with the
+		// value.
 		rest, err := schema.Decode(data, &v)
 		if err == nil && len(rest) > 0 {
-			err = fmt.Errorf("%d bytes are left behind the value", len(rest))
+			err = fmt.Errorf("%d bytes are left after the value", len(rest))
 		}
 		if err != nil {
 			return record, nil, err
@@ -50,20 +50,20 @@ func avroDecoder(s *registry.Schema, load load) (decode, func(string) fields, er
 	}, func(string) fields { return avroFields(root) }, nil
 }
 
-// sizes looks at a schema for what a few bytes of data could stand for. Empty are the
-// names of the types whose values take no byte; Avro declares a type before it is
-// referred to.
+// sizes checks a schema for types of which a few bytes of data could become a huge
+// value. empty has the names of the types whose values take no bytes; Avro declares a
+// type before references to it.
 type sizes struct{ empty map[string]bool }
 
-// check refuses lists of items that take no byte, and decimals with very many digits.
+// check refuses lists of items that take no bytes, and decimals with very many digits.
 func (s *sizes) check(n *avro.SchemaNode, depth int) error {
 	switch {
 	case depth > deepest:
 		return fmt.Errorf("it is more than %d deep", deepest)
 	case n.Scale > mostDigits:
-		return fmt.Errorf("a decimal has %d digits behind its point", n.Scale)
+		return fmt.Errorf("a decimal has %d digits after its point", n.Scale)
 	}
-	// Inner types first: Empty has to know those that the outer ones refer to.
+	// Inner types come first, since outer ones may refer to them.
 	inner := []*avro.SchemaNode{n.Items, n.Values}
 	for i := range n.Fields {
 		inner = append(inner, &n.Fields[i].Type)
@@ -83,13 +83,13 @@ func (s *sizes) check(n *avro.SchemaNode, depth int) error {
 		s.empty[n.Name], s.empty[n.Namespace+"."+n.Name] = true, true
 	}
 	if n.Items != nil && s.isEmpty(n.Items) {
-		return errors.New("it has a list of items that take no byte")
+		return errors.New("it has a list of items that take no bytes")
 	}
 	return nil
 }
 
-// isEmpty reports whether values of a type take no byte. A type that is none of Avro's
-// kinds is a reference to one that has a name.
+// isEmpty reports whether values of a type take no bytes. A type that is not a kind of
+// Avro's is a reference to a named type.
 func (s *sizes) isEmpty(n *avro.SchemaNode) bool {
 	switch n.Type {
 	case "null":

@@ -17,7 +17,8 @@ type shipped struct {
 	Parcels int    `avro:"parcels"`
 }
 
-// A tool that knows no Go type shows an event as JSON, by the schema that it names.
+// A tool without the Go type shows an event as JSON, decoded with the schema that it
+// names.
 func Example() {
 	server := srfake.New() // stands for a registry
 	defer server.Close()

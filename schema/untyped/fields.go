@@ -11,28 +11,28 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// mark is the property of JSON Schemas and of Avro's fields that marks personal data, as
-// catalogues have it.
+// mark is the property that marks personal data in JSON Schemas and Avro fields, as in
+// catalogues.
 const mark = "x-eventbus-personal"
 
-// fields is a JSON Schema as far as it says which fields data has, and which are
-// personal. A schema of a value without any says that it is there, and no more.
+// fields is a JSON Schema that only says which fields data has, and which are
+// personal.
 type fields = map[string]any
 
-// plain is the schema of a value that has no fields.
+// plain returns the schema of a value without fields.
 func plain() fields { return fields{"type": "string"} }
 
-// definition refers to a type that has a name: a type may hold its own kind.
+// definition returns a reference to a named type, since types may contain themselves.
 func definition(name string) fields { return fields{"$ref": "#/$defs/" + name} }
 
-// personal marks a schema, or the reference to one.
+// personal marks a schema, or a reference, as personal.
 func personal(s fields) fields {
 	s[mark] = true
 	return s
 }
 
-// tagged reports whether properties mark personal data: by this framework's name, or by
-// the tag that Confluent's registry has for it.
+// tagged reports whether properties mark personal data, with this framework's property
+// or Confluent's tag.
 func tagged(props map[string]any) bool {
 	tags, _ := props["confluent:tags"].([]any)
 	return props[mark] == true || slices.ContainsFunc(tags, func(tag any) bool {
@@ -41,13 +41,13 @@ func tagged(props map[string]any) bool {
 	})
 }
 
-// jsonFields returns the JSON Schema itself, with the mark where a registry's tag is.
+// jsonFields returns the JSON Schema itself, with a mark added wherever it is tagged.
 func jsonFields(text string) fields {
 	var s fields
 	if json.Unmarshal([]byte(text), &s) != nil {
-		return nil // true and false are schemas that have no fields
+		return nil // true and false are schemas too, without fields
 	}
-	// Schemas are as deep as encoding/json reads them, which is bounded.
+	// encoding/json bounds the depth of schemas.
 	var each func(v any)
 	each = func(v any) {
 		switch v := v.(type) {
@@ -68,7 +68,7 @@ func jsonFields(text string) fields {
 	return s
 }
 
-// avroFields describes what EncodeJSON makes of a schema: unions are bare.
+// avroFields describes the JSON of EncodeJSON, which does not wrap union values.
 func avroFields(root *avro.SchemaNode) fields {
 	defs := make(map[string]any)
 	var of func(n *avro.SchemaNode) fields
@@ -102,7 +102,7 @@ func avroFields(root *avro.SchemaNode) fields {
 		if tagged(n.Props) {
 			s = personal(s)
 		}
-		// It may be referred to with its namespace or, within that, without.
+		// References may have the namespace or, within it, omit it.
 		if slices.Contains([]string{"record", "error", "enum", "fixed"}, n.Type) {
 			defs[n.Name] = s
 			if n.Namespace != "" {
@@ -114,15 +114,15 @@ func avroFields(root *avro.SchemaNode) fields {
 	return whole(of(root), defs)
 }
 
-// whole returns a schema with the definitions that it refers to. It may be one of them,
-// and must not contain itself.
+// whole returns a copy of a schema with the definitions that it refers to. It is a
+// copy because s may be one of them.
 func whole(s fields, defs map[string]any) fields {
 	s = maps.Clone(s)
 	s["$defs"] = defs
 	return s
 }
 
-// protobufFields describes what protojson makes of a message.
+// protobufFields describes the JSON of protojson for a message.
 func protobufFields(root protoreflect.MessageDescriptor) fields {
 	defs := make(map[string]any)
 	var of func(m protoreflect.MessageDescriptor) fields
@@ -135,7 +135,7 @@ func protobufFields(root protoreflect.MessageDescriptor) fields {
 			return definition(name)
 		}
 		properties := make(map[string]any)
-		defs[name] = fields{"type": "object", "properties": properties} // before its fields: they may be of its own kind
+		defs[name] = fields{"type": "object", "properties": properties} // before its fields, which may be of the same type
 		all := m.Fields()
 		for i := range all.Len() {
 			f := all.Get(i)
@@ -153,7 +153,7 @@ func protobufFields(root protoreflect.MessageDescriptor) fields {
 			case f.IsList():
 				s = fields{"type": "array", "items": s}
 			}
-			// The option of Protobuf itself for what is not to be shown.
+			// Protobuf's own option for fields that must not be shown.
 			if options, ok := f.Options().(*descriptorpb.FieldOptions); ok && options.GetDebugRedact() {
 				s = personal(s)
 			}
@@ -164,8 +164,8 @@ func protobufFields(root protoreflect.MessageDescriptor) fields {
 	return whole(of(root), defs)
 }
 
-// wellKnown returns the schema of a message of Google's that has a form of its own in
-// JSON. Those that hold anything have fields that no schema describes.
+// wellKnown returns the schema of Google's messages with a special JSON form. Those
+// that can contain anything get an empty schema.
 func wellKnown(name string) (fields, bool) {
 	short, ok := strings.CutPrefix(name, "google.protobuf.")
 	if !ok {

@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/schema/untyped"
 )
 
-// TestFields: fields of all languages are described alike, with the marks that each has
-// for personal data, also of types that hold their own kind.
+// TestFields: the fields of all schema languages are described alike, with the marks
+// of personal data, even for recursive types.
 func TestFields(t *testing.T) {
 	fake, r := fakeRegistry(t)
 	for id, c := range []struct {
@@ -38,7 +38,8 @@ func TestFields(t *testing.T) {
 			continue
 		}
 		f := data.Fields()
-		// The definitions under the short and under the full name are one, and the root is it.
+		// The definitions under the short and the full name are the same, and so is
+		// the root.
 		if defs, _ := f["$defs"].(map[string]any); defs["tree.Kind"] != nil {
 			delete(defs, "tree.Node")
 			delete(defs, "tree.Kind")

@@ -25,7 +25,8 @@ const own = "eventbus-own-schema.proto"
 // mostImports bounds the files that one schema imports, with all that those import.
 const mostImports = 1000
 
-// imports is what the compiler asks for files: it holds those of a schema by the paths that import statements name.
+// imports resolves imports for the compiler. all has the files of a schema by the
+// paths in import statements.
 type imports struct {
 	load load
 	mu   sync.Mutex // the compiler asks concurrently
@@ -37,8 +38,7 @@ func (f *imports) FindFileByPath(path string) (protocompile.SearchResult, error)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.all[path]
-	// What is not found here may be one of Google's own files, which come with the
-	// compiler.
+	// Google's own files come with the compiler.
 	if s == nil {
 		return protocompile.SearchResult{}, protoregistry.NotFound
 	}
@@ -46,14 +46,14 @@ func (f *imports) FindFileByPath(path string) (protocompile.SearchResult, error)
 	if err != nil {
 		return protocompile.SearchResult{}, err
 	}
-	// A registry keeps no paths. The compiler wants the one that it asked for.
+	// Registries keep no paths, and the compiler expects the path that it asked for.
 	file = proto.CloneOf(file)
 	file.Name = &path
 	return protocompile.SearchResult{Proto: file}, nil
 }
 
-// add gathers what a schema refers to: the compiler has no place for the context of a
-// request.
+// add loads the schemas that a schema refers to before compiling, since the compiler
+// would not pass on the request's context.
 func (f *imports) add(s *registry.Schema, depth int) error {
 	if depth > deepest || len(f.all) > mostImports {
 		return errors.New("it has too many references")
@@ -74,15 +74,15 @@ func (f *imports) add(s *registry.Schema, depth int) error {
 	return nil
 }
 
-// protobufDecoder compiles the schema's files and decodes into messages that are made of
-// their descriptors. The result is Protobuf's own JSON form.
+// protobufDecoder compiles the schema's files and decodes into dynamic messages. The
+// result is Protobuf's own JSON form.
 func protobufDecoder(s *registry.Schema, load load) (decode, func(string) fields, error) {
 	files := &imports{load: load, all: map[string]*registry.Schema{own: s}}
 	if err := files.add(s, 0); err != nil {
 		return nil, nil, err
 	}
 	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(files), MaxParallelism: 1}
-	// All files are there by now, so compiling does no I/O that a context could end.
+	// All files are loaded, so compiling does no I/O that needs a context.
 	compiled, err := compiler.Compile(context.Background(), own)
 	if err != nil {
 		return nil, nil, err
@@ -101,8 +101,8 @@ func protobufDecoder(s *registry.Schema, load load) (decode, func(string) fields
 		if err != nil {
 			return "", nil, err
 		}
-		// The resolver is that of the schema's own files: types that this program links
-		// under the same names may be others.
+		// The resolver has the schema's own files, since this program may link
+		// different types with the same names.
 		v := dynamicpb.NewMessage(message)
 		if err := (proto.UnmarshalOptions{Resolver: types}).Unmarshal(data, v); err != nil {
 			return string(message.FullName()), nil, err
@@ -117,14 +117,13 @@ func protobufDecoder(s *registry.Schema, load load) (decode, func(string) fields
 	}, describe, nil
 }
 
-// messageOf finds the message of an event by its indexes, or by the event's type where
-// it has none. It returns the data behind the indexes.
+// messageOf finds the message of an event by its indexes, or by the event's type if it
+// has none. It also returns the data after the indexes.
 func messageOf(file protoreflect.FileDescriptor, data, index []byte, prefixed bool, typ string) (protoreflect.MessageDescriptor, []byte, error) {
 	var path []int
 	var err error
 	switch {
-	// A prefix always has indexes behind the id; a header has them where its writer knows
-	// them.
+	// A prefix always has indexes after the id; a header may have them.
 	case prefixed:
 		path, data, err = registry.ParseIndex(data)
 	case len(index) > 0:
@@ -151,9 +150,9 @@ func messageOf(file protoreflect.FileDescriptor, data, index []byte, prefixed bo
 	return message, data, nil
 }
 
-// byType finds the message that the event's type is called after, as topics are declared
-// by default, or the only one of the file. Where neither helps there is no guess: Protobuf
-// would read almost anything by the wrong message.
+// byType finds the message with the name of the event's type, which is the default of
+// topics, or else the only one of the file. It does not guess, since Protobuf reads
+// almost anything as the wrong message.
 func byType(messages protoreflect.MessageDescriptors, typ string) ([]int, error) {
 	if m := messages.ByName(protoreflect.Name(typ)); m != nil {
 		return []int{m.Index()}, nil

@@ -19,7 +19,7 @@ type Reader struct {
 	registry *registry.Registry
 	mu       sync.Mutex
 	decoders map[registry.ID]*decoder
-	// failed is why the registry could not be reached, and until is when it is asked
+	// failed is why the registry could not be reached; until is when it is asked
 	// again.
 	failed error
 	until  time.Time
@@ -37,7 +37,7 @@ type Data struct {
 	// ID identifies the schema. Schema is nil if it could not be found.
 	ID     registry.ID
 	Schema *registry.Schema
-	// Record is the full name of the type in the schema, "" for JSON.
+	// Record is the full name of the type in the schema, or "" for JSON.
 	Record string
 	// JSON is the data, or nil if it could not be decoded.
 	JSON []byte
@@ -56,23 +56,24 @@ func (d *Data) Fields() map[string]any {
 	return d.decoder.fields(d.Record)
 }
 
-// decoder reads data by one schema. It never changes. Index is the message indexes of a header;
-// prefixed data begins with its own. Typ is the event's type.
+// decoder decodes data of one schema. It never changes.
 type decoder struct {
 	schema *registry.Schema
 	decode decode
-	fields func(record string) fields // for the data of one of its types
+	fields func(record string) fields // describes the data of one of its types
 	err    error                      // the schema can't be used
 }
 
-// decode reads data by a schema.
+// decode decodes data of a schema. index has the message indexes of a header; prefixed
+// data begins with its own. typ is the event's type.
 type decode = func(data, index []byte, prefixed bool, typ string) (record string, text []byte, err error)
 
 const (
-	// mostDecoders bounds the schemas that are kept: ids are the writers' choice.
+	// mostDecoders bounds the decoders that are kept, since events may have arbitrary
+	// ids.
 	mostDecoders = 500
-	// downFor is how long a registry that could not be reached is not asked again, so
-	// that a list of events is not a list of timeouts.
+	// downFor is how long an unreachable registry is not asked again, so that reading
+	// a list of events does not time out for each.
 	downFor = 10 * time.Second
 	// MaxJSON bounds the JSON of one event, in bytes.
 	MaxJSON = 16 << 20
@@ -88,13 +89,13 @@ func (r *Reader) Read(ctx context.Context, e *eventbus.Envelope) (*Data, error) 
 	if err != nil || frame.ID == (registry.ID{}) {
 		return nil, err
 	}
-	// From here on the id is known, so it is returned with every error: it is what the
-	// person who looks needs to go on.
+	// The id is known from here on, and is returned with every error, since people
+	// need it to find the schema.
 	data := &Data{ID: frame.ID}
 	d, err := r.decoder(ctx, frame.ID)
 	prefixed := len(frame.Value) < len(e.Data)
-	// Plain Avro and other bytes may begin with a zero byte too: only an id that is there
-	// makes a prefix of it.
+	// Plain Avro and other data may begin with a zero byte too; it is a prefix only if
+	// the registry knows the id.
 	if prefixed && errors.Is(err, registry.ErrUnknown) {
 		return nil, nil // most likely no prefix
 	}
@@ -116,8 +117,8 @@ func (r *Reader) Read(ctx context.Context, e *eventbus.Envelope) (*Data, error) 
 	return data, nil
 }
 
-// decoder returns the decoder of a schema: from memory, or made of what the registry
-// has. While the registry counts as down it is not asked.
+// decoder returns the decoder of a schema, which it may have to request from the
+// registry. While the registry counts as down, it is not asked.
 func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) {
 	r.mu.Lock()
 	d, failed := r.decoders[id], r.failed
@@ -131,12 +132,12 @@ func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) 
 	case failed != nil:
 		return nil, failed
 	}
-	// The registry is asked without the lock: two events of one new schema may both ask,
-	// and Registry makes one request of that.
+	// The registry is asked without the lock. Two events of one new schema may both
+	// ask; Registry then makes a single request.
 	s, err := r.registry.Schema(ctx, id)
 	if err != nil {
-		// An id that is unknown says nothing about the next one, and neither does a
-		// caller who gave up.
+		// An unknown id says nothing about others, and neither does a caller that gave
+		// up.
 		if !errors.Is(err, registry.ErrUnknown) && ctx.Err() == nil {
 			r.mu.Lock()
 			r.failed, r.until = err, time.Now().Add(downFor)
@@ -147,7 +148,7 @@ func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) 
 	d = newDecoder(s, func(ref registry.Reference) (*registry.Schema, error) {
 		return r.registry.Version(ctx, ref.Subject, ref.Version)
 	})
-	// Any other one goes when there are too many. Ids that are met often come back.
+	// If there are too many, any other decoder is dropped.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for other := range r.decoders {
@@ -163,8 +164,8 @@ func (r *Reader) decoder(ctx context.Context, id registry.ID) (*decoder, error) 
 // load returns the schema that a reference names.
 type load = func(registry.Reference) (*registry.Schema, error)
 
-// newDecoder compiles a schema. One that can't be used is kept as such, so that it is not
-// compiled again for each of its events.
+// newDecoder compiles a schema. The error of an unusable schema is kept in the
+// decoder, so that it is not compiled again for each event.
 func newDecoder(s *registry.Schema, load load) *decoder {
 	d := &decoder{schema: s}
 	switch s.Type {
@@ -183,11 +184,11 @@ func newDecoder(s *registry.Schema, load load) *decoder {
 	return d
 }
 
-// jsonDecoder does not validate: a tool shows what is there. The data is copied, since
-// its memory is the record's.
+// jsonDecoder does not validate against the schema: tools show data as it is. The data
+// is copied, since its memory belongs to the record.
 func jsonDecoder(data, _ []byte, _ bool, _ string) (string, []byte, error) {
 	if !json.Valid(data) {
-		return "", nil, errors.New("it is no JSON")
+		return "", nil, errors.New("it is not JSON")
 	}
 	return "", bytes.Clone(data), nil
 }

@@ -113,7 +113,7 @@ func TestEventsWithoutASchema(t *testing.T) {
 	}
 }
 
-// What schemas and data of strangers do is an error.
+// Hostile schemas and data are errors.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -128,15 +128,15 @@ func TestHostile(t *testing.T) {
 		{sr.TypeAvro, `{"type":"record","name":"A","fields":[{"name":"e","type":{"type":"record","name":"E","fields":[]}},{"name":"l","type":{"type":"array","items":"E"}}]}`, "\x00", "take no byte"},
 		{sr.TypeAvro, decimals, "\x02\x01", "60000 digits"},
 		{sr.TypeAvro, `"string"`, "\x04a", ""},
-		{sr.TypeAvro, `"int"`, "\x02\x02", "left behind"},
+		{sr.TypeAvro, `"int"`, "\x02\x02", "left after"},
 		{sr.TypeAvro, `{"type":"recor`, "", "can't be used"},
 		{sr.TypeProtobuf, `syntax = "proto3"; import "nowhere.proto"; message M {}`, "\x00", "can't be used"},
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x0c\x00", "malformed"},
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x02\x08", "no message at the indexes [4]"},
 		{sr.TypeProtobuf, `syntax = "proto3"; message M { string s = 1; }`, "\x00\xff", ""},
-		{sr.TypeJSON, `{}`, "\xff", "no JSON"},
+		{sr.TypeJSON, `{}`, "\xff", "not JSON"},
 	}
-	fake.Intercept(func(w http.ResponseWriter, req *http.Request) bool { // the fake takes no such schemas
+	fake.Intercept(func(w http.ResponseWriter, req *http.Request) bool { // the fake refuses such schemas
 		n, err := strconv.Atoi(path.Base(req.URL.Path))
 		if err != nil {
 			return false
@@ -153,7 +153,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// A registry that is down is asked once in a while, and not for every event.
+// A registry that is down is asked only from time to time, not for every event.
 func TestRegistryDown(t *testing.T) {
 	t.Parallel()
 	fake, r := fakeRegistry(t)
@@ -170,7 +170,7 @@ func TestRegistryDown(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	if n := calls.Load(); n > 5 { // its client tries one call again
+	if n := calls.Load(); n > 5 { // its client retries a call
 		t.Errorf("the registry was asked %d times for 20 events", n)
 	}
 }

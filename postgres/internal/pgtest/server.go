@@ -1,5 +1,5 @@
-// Package pgtest gives tests a PostgreSQL server: the one that all packages of a
-// run share, or one of a test's own.
+// Package pgtest gives tests a PostgreSQL server: the one that all packages of a run
+// share, or one for a single test.
 package pgtest
 
 import (
@@ -14,9 +14,9 @@ import (
 	"testing"
 )
 
-// Shared returns the address of the server that the whole run uses, or skips the
-// test. The go command tests packages side by side, so no test may do anything to
-// this server that another's connections would feel: that is what [Start] is for.
+// Shared returns the address of the server that the whole run uses, or skips the test.
+// The go command tests packages in parallel, so a test must not disturb other
+// connections to this server; it uses [Start] for that.
 func Shared(t testing.TB) string {
 	t.Helper()
 	address := os.Getenv("EVENTBUS_TEST_POSTGRES")
@@ -26,7 +26,7 @@ func Shared(t testing.TB) string {
 	return address
 }
 
-// Server is a server of one test's own, which the test may restart, freeze and kill.
+// Server is a server for a single test, which may restart, freeze and kill it.
 type Server struct {
 	URL string // postgres://…
 
@@ -35,16 +35,17 @@ type Server struct {
 
 var started atomic.Int64
 
-// Start starts a server that ends with the test. It skips the test where
-// scripts/postgres.sh did not start the run, or the run is a short one.
-// The settings are PG_… variables of that script, as "PG_FSYNC=on".
+// Start starts a server that ends with the test. It skips the test with -short, or if
+// scripts/postgres.sh did not start the run. The settings are PG_… variables of that
+// script, such as "PG_FSYNC=on".
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	script := os.Getenv("EVENTBUS_TEST_POSTGRES_SCRIPT")
 	if Shared(t); script == "" || testing.Short() {
-		t.Skip("no server of the test's own: run scripts/postgres.sh run -- go test ./...")
+		t.Skip("no server for this test alone: run scripts/postgres.sh run -- go test ./...")
 	}
-	// Below the name of the run's server, so that the script finds what a killed test leaves.
+	// The name extends that of the run's server, so that the script finds what a
+	// killed test leaves behind.
 	s := &Server{script: script, cluster: fmt.Sprintf("%s-%d-%d", os.Getenv("PG_CLUSTER"), os.Getpid(), started.Add(1))}
 	t.Cleanup(func() { _ = s.run(nil, "drop").Run() })
 	s.URL = s.value(t, s.run(settings, "start"), "EVENTBUS_TEST_POSTGRES")
@@ -59,8 +60,8 @@ func (s *Server) Control(t testing.TB, args ...string) {
 	}
 }
 
-// Dump writes a dump of the server's database to a file. It skips the test where
-// this machine's pg_dump is older than the server, or there is none.
+// Dump writes a dump of the server's database to a file. It skips the test if pg_dump
+// is missing or older than the server.
 func (s *Server) Dump(t testing.TB, file string) {
 	t.Helper()
 	out, err := s.run(nil, "dump", file).CombinedOutput()
@@ -72,8 +73,8 @@ func (s *Server) Dump(t testing.TB, file string) {
 	}
 }
 
-// Upgrade brings the server's database into another cluster by pg_upgrade. It skips the test
-// where there is none.
+// Upgrade moves the server's database into another cluster with pg_upgrade. It skips
+// the test if pg_upgrade is missing.
 func (s *Server) Upgrade(t testing.TB) {
 	t.Helper()
 	out, err := s.run(nil, "upgrade").CombinedOutput()
@@ -85,7 +86,7 @@ func (s *Server) Upgrade(t testing.TB) {
 	}
 }
 
-// Bouncer starts PgBouncer in transaction mode before the server, and returns its
+// Bouncer starts PgBouncer in transaction mode in front of the server, and returns its
 // address. It skips the test where PgBouncer is not installed.
 func (s *Server) Bouncer(t testing.TB) string {
 	t.Helper()
@@ -97,7 +98,8 @@ func (s *Server) Bouncer(t testing.TB) string {
 
 func (s *Server) run(settings []string, args ...string) *exec.Cmd {
 	command := exec.Command(s.script, args...)
-	// Servers that start at the same time look for free ports from different ones on.
+	// The random start keeps servers that start at the same time from choosing the
+	// same port.
 	port := fmt.Sprint("PG_PORT=", 20_000+rand.IntN(10_000))
 	command.Env = append(append(os.Environ(), "PG_CLUSTER="+s.cluster, port), settings...)
 	return command

@@ -1,4 +1,5 @@
-// Package avroschema parses Avro schemas of a registry with the schemas they refer to.
+// Package avroschema parses a registry's Avro schemas together with the schemas that
+// they refer to.
 package avroschema
 
 import (
@@ -9,9 +10,9 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// Parse parses the references of a schema before the schema, which uses their names.
-// They may be nested at most deepest deep, since a registry of strangers could return a
-// circle. load returns the schema of a reference.
+// Parse parses a schema after its references, whose names it uses. References may be
+// nested at most deepest deep, since a registry is not trusted. load returns the
+// schema of a reference.
 func Parse(s *registry.Schema, load func(registry.Reference) (*registry.Schema, error), deepest int) (*avro.Schema, error) {
 	p := parser{load: load, deepest: deepest, met: make(map[registry.Reference]bool)}
 	return p.parse(s, 0)
@@ -19,12 +20,12 @@ func Parse(s *registry.Schema, load func(registry.Reference) (*registry.Schema, 
 
 // parser is one call of Parse.
 type parser struct {
-	// names has the types of all schemas that were read, for those that follow.
+	// names has the types of all schemas that were parsed, for those that follow.
 	names   avro.SchemaCache
 	load    func(registry.Reference) (*registry.Schema, error)
 	deepest int
-	// met has the references that were followed, without the names that refer to them: several
-	// schemas may refer to one schema, and some to each other.
+	// met has the references that were followed, without the name, since several
+	// schemas may refer to the same one, and some to each other.
 	met map[registry.Reference]bool
 }
 

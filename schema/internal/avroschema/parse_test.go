@@ -7,8 +7,8 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// TestReferencesAreFollowedOnce: schemas that many others refer to, and ones that refer to
-// each other, are asked for once.
+// TestReferencesAreFollowedOnce: schemas that many others refer to, or that refer to
+// each other, are loaded once.
 func TestReferencesAreFollowedOnce(t *testing.T) {
 	const levels = 20
 	name := func(level, n int) string { return fmt.Sprintf("L%dN%d", level, n) }
@@ -40,7 +40,7 @@ func TestReferencesAreFollowedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		loads = 0
-		// Avro can't say what is in a circle, and what it is called then does not matter.
+		// Avro can't express a circle of references, so it is an error.
 		if _, err := Parse(root, load, 32); (err != nil) != circle {
 			t.Errorf("in a circle: %t: %v", circle, err)
 		}

@@ -1,10 +1,10 @@
-// Package codec is what the codecs of the three formats share: finding the schema to
-// write with, framing, and a reader for each schema that events name.
+// Package codec is the common part of the codecs of the three formats: finding the
+// schema to write with, framing, and a reader for each schema that events name.
 //
-// A format knows one schema language and one Go type. The codec gets from it an encoder
-// per topic and a decoder per schema, and keeps both: after the first event, an event
-// costs no lock, and no more allocations than its value, except for the list of headers
-// of Header framing.
+// A format knows one schema language and one Go type. The codec gets from it an
+// encoder for each topic and a decoder for each schema, and keeps them. After the
+// first one, an event takes no lock, and allocates only its value and, with Header
+// framing, the list of headers.
 //
 // codec.go encodes and decodes, write.go finds the schema to write with, read.go keeps
 // the readers.
@@ -26,25 +26,25 @@ import (
 // be safe for concurrent use.
 type Format interface {
 	ContentType() string
-	// Record is the full name of the schema's type, for subjects.
+	// Record returns the full name of the schema's type, for subjects.
 	Record() string
-	// Definition is the codec's own schema, without references.
+	// Definition returns the codec's own schema, without references.
 	Definition() registry.Definition
-	// Text is the codec's own schema as JSON, with everything that is needed to
-	// understand it.
+	// Text returns the codec's own schema as JSON, including the schemas that it
+	// refers to.
 	Text() string
 	// Refers reports whether the text of a schema refers to another by name.
 	Refers(text, name string) bool
-	// Index is the message indexes that go with the id of a schema of the
-	// registry, nil for formats that have none.
+	// Index returns the message indexes to write after the id of a schema of the
+	// registry, or nil if the format has none.
 	Index(s *registry.Schema) ([]byte, error)
 	// ZeroFirst reports whether a plain value may begin with a zero byte.
 	ZeroFirst() bool
-	// Writer returns what encodes by a schema of the registry, the codec's own
-	// for nil. Load gives the schemas that it refers to.
+	// Writer returns an encoder for a schema of the registry, or for the codec's own
+	// if s is nil. load returns the schemas that s refers to.
 	Writer(s *registry.Schema, load Load) (Encoder, error)
-	// Reader returns what decodes data that was written by a schema of the
-	// registry, the codec's own for nil. Index is that of the event.
+	// Reader returns a decoder for data that was written with a schema of the
+	// registry, or with the codec's own if s is nil.
 	Reader(s *registry.Schema, load Load) (Decoder, error)
 }
 
@@ -55,8 +55,8 @@ const (
 	unnamedKeyword = "x-eventbus-unnamed"
 )
 
-// WithReferences returns a schema in JSON that includes the schemas it refers to: a
-// catalogue sees a change of any of them.
+// WithReferences returns a JSON schema that includes the schemas it refers to, so that
+// a catalogue sees a change of any of them.
 func WithReferences(text string, references []registry.Dependency) string {
 	text = strings.TrimSpace(text)
 	if len(references) == 0 || !strings.HasPrefix(text, "{") {
@@ -83,10 +83,10 @@ type Encoder func(dst []byte, v any) ([]byte, error)
 // prefixed data begins with its own, if the format has them.
 type Decoder func(data, index []byte, prefixed bool, v any) error
 
-// codec is an eventbus.Codec. The topic of the last event and the schema of the last one
-// read are found without a lock, since nearly all codecs have one of each.
+// codec is an eventbus.Codec. It finds the topic and the schema of the last event
+// without a lock, since nearly all codecs have only one of each.
 type codec struct {
-	registry *registry.Registry // nil with None framing alone
+	registry *registry.Registry // may be nil with None framing
 	framing  registry.Framing
 	format   Format
 	options  registry.Options
@@ -105,16 +105,16 @@ func New(name string, r *registry.Registry, f registry.Framing, format Format, o
 	case f != registry.Header && f != registry.Prefix && f != registry.None:
 		fail("the framing is " + f.String() + ": write registry.Header, registry.Prefix or registry.None")
 	case r == nil && f != registry.None:
-		fail("framing " + f.String() + " needs a registry: the ids are its")
+		fail("framing " + f.String() + " needs a registry, which gives the ids")
 	case r == nil && (o.Register || o.Latest || o.ID != 0):
 		fail("Register, UseLatest and UseID need a registry")
 	case o.Latest && o.ID != 0:
 		fail("UseLatest and UseID are both set: keep one")
 	case o.Register && (o.Latest || o.ID != 0):
-		fail("Register is set, and UseLatest or UseID writes by another schema: keep one")
+		fail("Register is set, and UseLatest or UseID writes with another schema: keep one")
 	}
-	// The own encoder and decoder need no registry. They are made now, so that a
-	// declaration which can't work is found where it stands.
+	// The codec's own encoder and decoder need no registry. They are made now, so that
+	// a faulty declaration panics here.
 	own, err := format.Writer(nil, nil)
 	if err != nil {
 		fail(err.Error())
@@ -129,9 +129,9 @@ func New(name string, r *registry.Registry, f registry.Framing, format Format, o
 
 func (c *codec) ContentType() string { return c.format.ContentType() }
 
-// SchemaText returns the codec's own schema, for catalogues: what a service declares,
-// whatever the registry has. Avro data can be read only by its writer's schema, so the text says
-// if events don't name that.
+// SchemaText returns the codec's own schema, for catalogues: what the service
+// declares, whatever the registry has. Avro data can be read only with its writer's
+// schema, so the text says if events don't name it.
 func (c *codec) SchemaText() string {
 	text := c.format.Text()
 	if object := strings.TrimSpace(text); !c.names() && c.format.Definition().Type == registry.Avro && strings.HasPrefix(object, "{") {
@@ -140,23 +140,22 @@ func (c *codec) SchemaText() string {
 	return text
 }
 
-// names reports whether events name the schema that they are written with.
+// names reports whether events name their schema.
 func (c *codec) names() bool {
 	return c.registry != nil && (c.framing != registry.None || c.options.Register || c.options.Latest || c.options.ID != 0)
 }
 
-// Start finds the schema to write by, so that one that is missing is an error of
-// the bus's start.
+// Start finds the schema to write with, so that a missing schema is an error of the
+// bus's start.
 func (c *codec) Start(ctx context.Context, topic string) error {
 	_, err := c.writer(ctx, topic)
 	return err
 }
 
-// Encode names the schema as the framing says, and by dataschema too, which readers that
-// know CloudEvents alone understand. A dataschema that the publisher has set stays.
+// Encode names the schema as the framing says, and in dataschema for readers that only
+// know CloudEvents. It does not change a dataschema that is set.
 func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v any) ([]byte, error) {
-	// Publish is called for one topic after the other by a codec that several share, and
-	// then the map is looked into.
+	// Only a codec of several topics needs the map.
 	w := c.last.Load()
 	if w == nil || w.topic != e.Topic {
 		var err error
@@ -164,13 +163,13 @@ func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v 
 			return dst, err
 		}
 	}
-	// A topic that declares its dataschema has a reason; ours would only be its number.
+	// A declared dataschema takes precedence over the registry's URI.
 	if e.DataSchema == "" {
 		e.DataSchema = w.uri
 	}
 	switch c.framing {
 	case registry.Header:
-		// The header's value is shared by all events of the writer: nobody changes it.
+		// All events of the writer share the header's value, which nobody changes.
 		e.Headers = append(e.Headers, w.header)
 	case registry.Prefix:
 		dst = append(dst, w.prefix...)
@@ -178,23 +177,23 @@ func (c *codec) Encode(ctx context.Context, dst []byte, e *eventbus.Envelope, v 
 	return w.encode(dst, v)
 }
 
-// Decode reads what any of the framings has written. Whether a leading zero byte is a
-// prefix is known from what the codec was declared with, or from a format whose values
-// never begin so.
+// Decode reads events of all framings. A leading zero byte is a prefix if the codec's
+// framing is not None, or if the format's values never begin with one.
 func (c *codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	prefixes := c.registry != nil && (c.framing != registry.None || !c.format.ZeroFirst())
 	frame, err := c.registry.Read(e, prefixes)
 	if err != nil {
 		return err
 	}
-	// Plain data of a topic that went from None to Header may begin with a zero byte too.
-	// A prefix of this module's names the schema that dataschema names.
+	// Plain data of a topic that changed from None to Header may begin with a zero
+	// byte too. In events of this module, a prefix names the same schema as
+	// dataschema.
 	if c.framing == registry.Header && len(frame.Value) < len(e.Data) {
 		if named, err := c.registry.Read(e, false); err == nil && named.ID != (registry.ID{}) && named.ID != frame.ID {
 			frame = named
 		}
 	}
-	// By another schema than the writer's, Avro reads other values without noticing.
+	// With another schema than the writer's, Avro reads wrong values without an error.
 	if frame.ID == (registry.ID{}) && c.registry != nil && c.format.ZeroFirst() && registry.NamesSchema(e.DataSchema) {
 		return fmt.Errorf("dataschema %.200q names a schema at none of the registry's URLs: add that address to them", e.DataSchema)
 	}
@@ -203,7 +202,7 @@ func (c *codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 		return err
 	}
 	if err := decode(frame.Value, frame.Index, len(frame.Value) < len(e.Data), v); err != nil {
-		// The id is what helps to find the writer: the error may be in its schema.
+		// The id helps to find the writer, whose schema may be wrong.
 		if frame.ID != (registry.ID{}) {
 			return fmt.Errorf("data of schema id %s: %w", frame.ID, err)
 		}

@@ -9,11 +9,11 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// mostReaders bounds the compiled readers of a codec: a topic has few schemas, and
-// somebody may make up ids.
+// mostReaders bounds the compiled readers of a codec. A topic has few schemas, but
+// events may have arbitrary ids.
 const mostReaders = 200
 
-// readers are the decoders by the schema that data was written by.
+// readers are the decoders of a codec, by the id of the writer's schema.
 type readers struct {
 	own  Decoder
 	most int
@@ -28,7 +28,7 @@ type reader struct {
 	decode Decoder
 }
 
-// reader returns the decoder of data that names the schema id, the codec's own for
+// reader returns the decoder of data that names the schema id, or the codec's own for
 // data that names none.
 func (c *codec) reader(ctx context.Context, id registry.ID) (Decoder, error) {
 	if id == (registry.ID{}) || c.registry == nil {
@@ -43,8 +43,8 @@ func (c *codec) reader(ctx context.Context, id registry.ID) (Decoder, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A number may be that of another language's schema, where a topic changed its
-		// codec, or where somebody guesses.
+		// The id may be that of a schema in another language, if the topic changed its
+		// codec or the id is wrong.
 		if own := c.format.Definition().Type; s.Type != own {
 			return nil, fmt.Errorf("schema id %s is of type %s, not %s", id, s.Type, own)
 		}
@@ -59,15 +59,15 @@ func (c *codec) reader(ctx context.Context, id registry.ID) (Decoder, error) {
 	return r.decode, nil
 }
 
-// get returns nil for an id that was not met yet. Two goroutines that meet one at the same
-// time compile it twice, and one result is kept.
+// get returns nil for a new id. Two goroutines may compile the same schema at the same
+// time; one result is kept.
 func (r *readers) get(id registry.ID) *reader {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byID[id]
 }
 
-// put keeps a reader, and forgets any one of too many.
+// put keeps a reader. If there are too many, it drops others at random.
 func (r *readers) put(one *reader) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

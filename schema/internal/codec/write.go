@@ -10,7 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// writer is what is written on one topic. It never changes.
+// writer is how a codec writes on one topic. It never changes.
 type writer struct {
 	topic  string
 	encode Encoder
@@ -19,7 +19,7 @@ type writer struct {
 	prefix []byte           // of Prefix framing
 }
 
-// writer returns the writer of a topic, asking the registry at the first time.
+// writer returns the writer of a topic. The first call for a topic asks the registry.
 func (c *codec) writer(ctx context.Context, topic string) (*writer, error) {
 	c.mu.Lock()
 	w := c.writers[topic]
@@ -37,8 +37,8 @@ func (c *codec) writer(ctx context.Context, topic string) (*writer, error) {
 	return w, nil
 }
 
-// newWriter asks for the schema that events of a topic are to be written by. Without a
-// registry, or with None framing and no choice of a schema, nothing has to be asked.
+// newWriter finds the schema to write a topic's events with. If events don't name
+// their schema, it does not ask the registry.
 func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 	w := &writer{topic: topic, encode: c.own}
 	if !c.names() {
@@ -50,10 +50,10 @@ func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 	}
 	if c.options.Latest || c.options.ID != 0 {
 		if w.encode, err = c.format.Writer(s, c.load(ctx)); err != nil {
-			return nil, fmt.Errorf("schema id %d can't be written by: %w", s.ID, err)
+			return nil, fmt.Errorf("schema id %d can't be used for writing: %w", s.ID, err)
 		}
 	}
-	// Header and prefix are made once: they are the same for every event of the topic.
+	// Header and prefix are the same for every event of the topic.
 	index, err := c.format.Index(s)
 	if err != nil {
 		return nil, fmt.Errorf("schema id %d: %w", s.ID, err)
@@ -64,9 +64,9 @@ func (c *codec) newWriter(ctx context.Context, topic string) (*writer, error) {
 	return w, nil
 }
 
-// resolve finds the schema that events of a topic are written by.
+// resolve returns the schema that events of a topic are written with.
 func (c *codec) resolve(ctx context.Context, topic string) (*registry.Schema, error) {
-	// A schema by its number has no subject, and a topic's name does not matter.
+	// A schema with a given id needs no subject.
 	if c.options.ID != 0 {
 		s, err := c.registry.Schema(ctx, registry.ID{Number: c.options.ID})
 		return s, err
@@ -101,11 +101,11 @@ func (c *codec) resolve(ctx context.Context, topic string) (*registry.Schema, er
 	return s, err
 }
 
-// definition is the codec's own with what it refers to, registered or looked up.
+// definition returns the codec's own definition with its references, which it
+// registers or looks up.
 func (c *codec) definition(ctx context.Context) (registry.Definition, error) {
 	d := c.format.Definition()
-	// Each dependency may refer to those before it, and is known by subject and version
-	// once it is registered itself.
+	// Each dependency may refer to those before it, by their subjects and versions.
 	var earlier []registry.Reference
 	for _, dependency := range c.options.Dependencies {
 		own := registry.Definition{Type: d.Type, Text: dependency.Text, References: c.referred(dependency.Text, earlier)}
@@ -125,8 +125,8 @@ func (c *codec) definition(ctx context.Context) (registry.Definition, error) {
 	return d, nil
 }
 
-// referred keeps the references that a text names: registries refuse others, and a
-// schema with a reference that it does not need is another one than without it.
+// referred returns the references that a text uses. Registries refuse others, or treat
+// the schema as a different one.
 func (c *codec) referred(text string, all []registry.Reference) (named []registry.Reference) {
 	for _, r := range all {
 		if c.format.Refers(text, r.Name) {
@@ -136,13 +136,13 @@ func (c *codec) referred(text string, all []registry.Reference) (named []registr
 	return named
 }
 
-// warnForeign says that a subject has schemas of other writers, whose readers may
-// not look at headers yet.
+// warnForeign logs a warning if other writers have registered schemas at the subject,
+// since their readers may not read the header.
 func (c *codec) warnForeign(ctx context.Context, subject string, own *registry.Schema) {
 	if c.framing != registry.Header {
 		return
 	}
-	// A warning alone: a registry that fails here does not hold the start up.
+	// This is only a warning, so a failing registry does not fail the start.
 	latest, err := c.registry.Latest(ctx, subject)
 	if err == nil && latest.ID != own.ID {
 		c.registry.Logger().Warn("a subject's newest schema is not this service's: somebody else writes it too. Readers that don't know the header "+registry.HeaderName+
@@ -150,8 +150,8 @@ func (c *codec) warnForeign(ctx context.Context, subject string, own *registry.S
 	}
 }
 
-// load returns the schemas that references name. They are asked for once for each schema
-// that is compiled, and not kept: what is compiled of them is.
+// load returns a function that returns the schemas of references. They are not cached,
+// since each is needed only to compile a schema, and the result is kept.
 func (c *codec) load(ctx context.Context) Load {
 	return func(r registry.Reference) (*registry.Schema, error) {
 		return c.registry.Version(ctx, r.Subject, r.Version)

@@ -1,10 +1,9 @@
 // Package protofile reads Protocol Buffers files as schema registries store them, and
 // finds messages in them by the indexes that events carry.
 //
-// Registries store files in two forms: as .proto text, which people register, and as
-// descriptors in base64, which some clients register because they have no text. The
-// package reads both. It parses text but does not compile it: what a file imports is not
-// needed to find a message.
+// Registries store files in two forms: .proto text, and base64 descriptors, which some
+// clients register because they have no text. The package reads both. It parses text
+// but does not compile it, since finding a message does not need the imports.
 package protofile
 
 import (
@@ -22,11 +21,12 @@ import (
 	"github.com/eventbus-go/eventbus/schema/registry"
 )
 
-// WellKnown reports whether a file is one of Google's, which every registry and compiler
-// has.
+// WellKnown reports whether a file is one of Google's well-known files, which every
+// registry and compiler has.
 func WellKnown(path string) bool { return strings.HasPrefix(path, "google/protobuf/") }
 
-// Of reads a schema of a registry, binary in base64 or .proto text. It ignores imports.
+// Of parses a schema of a registry: a base64 descriptor or .proto text. It ignores
+// imports.
 func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(d.Text)); err == nil {
 		file := new(descriptorpb.FileDescriptorProto)
@@ -35,8 +35,7 @@ func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 		}
 		return file, nil
 	}
-	// Names and numbers may hold characters that base64 has too, but a text has a space
-	// or a semicolon somewhere, which base64 has not.
+	// Text never decodes as base64, since it contains spaces or semicolons.
 	handler := reporter.NewHandler(nil)
 	tree, err := parser.Parse("schema.proto", strings.NewReader(d.Text), handler)
 	if err != nil {
@@ -49,11 +48,11 @@ func Of(d *registry.Definition) (*descriptorpb.FileDescriptorProto, error) {
 	return result.FileDescriptorProto(), nil
 }
 
-// IndexOf returns the path to a message in its file: its index among the messages, then
-// among those nested in that, and so on. It returns nil if there is no such message.
+// IndexOf returns the path to a message in its file: the index of the top-level
+// message, then of the message nested in it, and so on. It returns nil if there is no
+// such message.
 func IndexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName) []int {
-	// The package is a prefix of the name, but not all of a prefix is the package: shop
-	// and shop.v2 are two.
+	// The package must be cut with its dot: shop.v2.M is not in a package shop.v.
 	rest := string(name)
 	if p := file.GetPackage(); p != "" {
 		var ok bool
@@ -78,7 +77,7 @@ func IndexOf(file *descriptorpb.FileDescriptorProto, name protoreflect.FullName)
 	return path
 }
 
-// NameAt returns the name of the message at a path, as an event has it.
+// NameAt returns the name of the message at a path.
 func NameAt(file *descriptorpb.FileDescriptorProto, path []int) (protoreflect.FullName, error) {
 	name, messages := file.GetPackage(), file.GetMessageType()
 	if len(path) == 0 {
