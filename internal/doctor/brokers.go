@@ -13,9 +13,9 @@ import (
 // centre it takes less than a millisecond.
 const slow = 100 * time.Millisecond
 
-// Brokers connects to every broker at the address that the cluster
-// names. Clients bootstrap from one address and then use these: that they
-// differ from what can be reached is the most frequent fault of a new cluster.
+// Brokers connects to every broker at the address that the cluster advertises. Clients
+// bootstrap from one address and then use these; that they can't be reached is the most
+// frequent fault of a new cluster.
 func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
 	// An error here is that of the metadata, without which no broker's address is known. A
 	// broker that does not answer has its error in its own probe.
@@ -28,8 +28,8 @@ func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
 		name := fmt.Sprintf("broker %d", p.ID)
 		at := fmt.Sprintf("%s:%d", p.Host, p.Port)
 		switch {
-		// A client may bootstrap all the same. It fails with its first request to a partition
-		// that this broker leads, which looks like a fault of one topic.
+		// A client can still bootstrap. It fails at its first request to a partition that
+		// this broker leads, which looks like a fault of one topic.
 		case p.Err != nil:
 			found.Add(name, Bad, "the cluster names this address (advertised.listeners): it has to be reachable from here, and the broker to run", "%s: %v", at, p.Err)
 		case p.Took > slow:
@@ -37,24 +37,23 @@ func Brokers(ctx context.Context, found *Findings, t *kafka.Transport) {
 		default:
 			found.Add(name, Fine, "", "%s answers in %s, speaks Kafka %s", at, p.Took.Round(10*time.Microsecond), p.Version)
 		}
-		// The first certificate is the broker's own (RFC 8446, section 4.4.2). Those after it
-		// are of authorities.
+		// The first certificate is the broker's own (RFC 8446, section 4.4.2); the others are
+		// those of authorities.
 		if p.TLS != nil && len(p.TLS.PeerCertificates) > 0 {
 			certificate(found, name+" TLS", p.TLS.PeerCertificates[0].NotAfter)
 		}
 	}
-	// Replication over fewer brokers leaves none to acknowledge when one is
-	// lost.
+	// With fewer brokers, the loss of one leaves too few replicas to acknowledge writes.
 	if len(probes) < 3 {
 		found.Add("cluster", Warning, "run three brokers or more, with replication 3 and min.insync.replicas 2, where events must survive the loss of one",
 			"%s", counted(len(probes), "broker"))
 	}
 }
 
-// certificate warns two weeks before a broker's certificate ends.
+// certificate warns two weeks before a broker's certificate expires.
 func certificate(found *Findings, check string, until time.Time) {
 	left := time.Until(until).Round(time.Hour)
-	// One that has ended is not seen here: the handshake fails, and with it the probe.
+	// An expired certificate never gets here: the handshake fails, and with it the probe.
 	if left < 14*24*time.Hour {
 		found.Add(check, Warning, "renew it", "the certificate ends in %s", left)
 		return
@@ -62,13 +61,13 @@ func certificate(found *Findings, check string, until time.Time) {
 	found.Add(check, Fine, "", "the certificate is good until %s", until.Format(time.DateOnly))
 }
 
-// Rights examines whether these credentials may create topics. Not to be
-// allowed is fine: many clusters provision topics by other credentials.
+// Rights checks whether these credentials may create topics. It is fine if they may not: many
+// clusters provision topics with other credentials.
 func Rights(ctx context.Context, found *Findings, t *kafka.Transport) {
 	rights, err := kafka.NewAdmin(t).ClusterRights(ctx)
 	switch {
-	// Brokers tell rights by KIP-430. Old ones, and those that do not let this client
-	// describe the cluster, leave them out: that is not a fault to report.
+	// Brokers report rights by KIP-430. Old ones, and those that do not let this client
+	// describe the cluster, leave them out, which is not a fault.
 	case err != nil || !rights.Known:
 		found.Add("ACLs", Unknown, "", "the brokers do not tell what this client may do with the cluster")
 	case !rights.Allow(kafka.OperationCreate):
@@ -78,10 +77,10 @@ func Rights(ctx context.Context, found *Findings, t *kafka.Transport) {
 	}
 }
 
-// Security examines the configuration of TLS and SASL. That they work
-// was shown by the connection.
+// Security checks the configuration of TLS and SASL. The connection has already shown that
+// they work.
 func Security(found *Findings, c *kafka.Config) {
-	// TLS is configured by either: a tls.Config of the program, or files.
+	// TLS is configured by the program's tls.Config or by files.
 	secure := c.TLS != nil || c.TLSFiles != kafka.TLSFiles{}
 	switch {
 	case secure:
@@ -96,8 +95,8 @@ func Security(found *Findings, c *kafka.Config) {
 		found.Add("SASL", Fine, "", "not used")
 	case secure:
 		found.Add("SASL", Fine, "", "%s", c.SASL)
-	// SCRAM proves the password without sending it. PLAIN (RFC 4616) sends it as it is, and
-	// OAUTHBEARER (RFC 7628) a token that serves anyone who reads it.
+	// SCRAM proves the password without sending it. PLAIN (RFC 4616) sends it in the clear,
+	// and OAUTHBEARER (RFC 7628) sends a token that anyone who reads it can use.
 	case mechanism == "PLAIN":
 		found.Add("SASL", Warning, "use TLS as well, or SCRAM-SHA-512", "PLAIN without TLS: the password can be read on the way")
 	case mechanism == "OAUTHBEARER":
@@ -110,8 +109,8 @@ func Security(found *Findings, c *kafka.Config) {
 // Loopback reports whether all addresses are on this machine.
 func Loopback(addresses []string) bool {
 	for _, address := range addresses {
-		// An address that can't be split has an empty host, and counts as another machine: in
-		// doubt the warning stays.
+		// An address that can't be split has an empty host and counts as another machine, so
+		// that the warning stays when in doubt.
 		host, _, _ := net.SplitHostPort(address)
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return false

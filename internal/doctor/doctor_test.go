@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// finds demands the verdict of one check, and a text in what was found.
+// finds fails the test unless a check has this verdict, and a finding that contains
+// a text.
 func finds(t *testing.T, found Findings, check, verdict, says string) {
 	t.Helper()
 	for _, f := range found {
@@ -27,8 +28,7 @@ func finds(t *testing.T, found Findings, check, verdict, says string) {
 	t.Errorf("no finding %s of %s says %q: %+v", verdict, check, says, found)
 }
 
-// TestClocks: a record from the future shows that a clock differs, and nothing else
-// shows anything.
+// TestClocks: only a record from the future shows that clocks differ.
 func TestClocks(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
@@ -56,7 +56,7 @@ func TestClocks(t *testing.T) {
 	finds(t, examine("t"), "clocks", Warning, "t/1@0 is 1m0s ahead")
 }
 
-// TestCluster: a cluster of one broker works and keeps too little.
+// TestCluster: a cluster of one broker works, but has too few replicas.
 func TestCluster(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})
@@ -76,7 +76,8 @@ func TestCluster(t *testing.T) {
 	finds(t, found, "t", Warning, "single replica")
 }
 
-// TestSecurity: what can be read on the way is said, and what can't be is fine.
+// TestSecurity: there is a warning for what can be read on the way, and none
+// otherwise.
 func TestSecurity(t *testing.T) {
 	away, here := []string{"kafka.example:9092"}, []string{"localhost:9092", "[::1]:9092"}
 	tls := kafka.TLSFiles{CA: "ca.pem"}
@@ -118,7 +119,7 @@ func TestCompactedLetters(t *testing.T) {
 	}
 }
 
-// TestLoopback: in doubt an address is another machine's.
+// TestLoopback: when in doubt, an address belongs to another machine.
 func TestLoopback(t *testing.T) {
 	for address, here := range map[string]bool{
 		"localhost:1": true, "127.0.0.9:1": true, "[::1]:1": true, "127.0.0.1": false, ":1": false, "0.0.0.0:1": false, "localhost.example:1": false,
@@ -129,7 +130,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// TestCertificate warns two weeks before the end.
+// TestCertificate: the warning comes two weeks before the certificate expires.
 func TestCertificate(t *testing.T) {
 	var found Findings
 	certificate(&found, "near", time.Now().Add(13*24*time.Hour))

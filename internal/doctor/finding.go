@@ -1,12 +1,12 @@
-// Package doctor examines a cluster, and this machine's way to it.
+// Package doctor examines a cluster, and the connection from this machine to it.
 package doctor
 
 import (
 	"fmt"
 )
 
-// The verdicts. unknown is for what can't be examined with these credentials:
-// that is not a failure.
+// The verdicts. Unknown means that these credentials don't suffice to check it, which
+// is not a failure.
 const (
 	Fine    = "ok"
 	Warning = "warn"
@@ -29,8 +29,8 @@ type Finding struct {
 // another, so that the list reads the same each time.
 type Findings []Finding
 
-// Add appends a finding, whose text is made as by fmt.Sprintf. The texts may hold names
-// from the cluster: who prints them makes those visible.
+// Add appends a finding, whose text is made as by fmt.Sprintf. The texts may contain
+// names from the cluster, so pass them through package visible before showing them.
 func (f *Findings) Add(check, verdict, remedy, format string, args ...any) {
 	*f = append(*f, Finding{check, verdict, fmt.Sprintf(format, args...), remedy})
 }

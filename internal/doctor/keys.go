@@ -13,27 +13,27 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The newest records of each partition are looked at, and of a topic with many
-// partitions fewer of each.
+// How many of the newest records are read, per partition and per topic: a topic with many
+// partitions gets fewer of each.
 const (
 	sampleOfPartition = 200
 	sampleOfTopic     = 10_000
 )
 
-// writers names the clients that have a partitioner by default.
+// writers names the clients that use each partitioner by default.
 var writers = map[declare.Partitioner]string{
 	declare.Murmur2: "murmur2 (Java, franz-go, eventbus)",
 	declare.FNV1a:   "fnv1a (kafka-go's Hash, sarama, Watermill)",
 	declare.CRC32:   "crc32 (librdkafka, .NET, Python)",
 }
 
-// Keys examines whether the keyed records of a topic are where its declared
-// partitioner puts them, and whether a key is in one partition alone. Two kinds of
-// writers that choose by different partitioners cost the order of a key, and nothing
-// else shows it. declared is the partitioner's name, "" for the default.
+// Keys checks whether the keyed records of a topic are where its declared partitioner puts
+// them, and whether each key is in only one partition. Writers with different partitioners
+// break the order of a key, and nothing else shows that. declared is the partitioner's
+// name, "" for the default.
 //
-// Records that were written before the topic got more partitions are found as well: the
-// order of their keys is lost in the same way.
+// It also finds records that were written before the topic got more partitions: the order
+// of their keys is lost in the same way.
 func Keys(ctx context.Context, found *Findings, t *kafka.Transport, info *transport.TopicInfo, declared string) {
 	const remedy = "have all writers choose partitions alike: set TopicConfig.Partitioner to what the others use, or change those"
 	if info.Partitions < 2 {
@@ -71,13 +71,13 @@ func Keys(ctx context.Context, found *Findings, t *kafka.Transport, info *transp
 	case len(what) > 0:
 		found.Add(check, Warning, remedy, "%s", strings.Join(what, "; "))
 	case !known:
-		found.Add(check, Fine, "", "%s in one partition each; %q is a partitioner that only the topic's own programs know", counted(len(s.keys), "key"), declared)
+		found.Add(check, Fine, "", "%s in one partition each; %q is a partitioner that only the topic's own programs have", counted(len(s.keys), "key"), declared)
 	default:
 		found.Add(check, Fine, "", "%s where %s puts them", counted(len(s.keys), "key"), p)
 	}
 }
 
-// keySample is where the keys of a topic are. Keys are kept by their hashes, since they may
+// keySample records where the keys of a topic are. It stores hashes of keys, since keys may
 // be long.
 type keySample struct {
 	keys    map[[sha256.Size]byte]*keyPlace
@@ -85,7 +85,8 @@ type keySample struct {
 	example string
 }
 
-// keyPlace is the first place of a key that was seen, and which partitioners put it there.
+// keyPlace is the first position at which a key was seen, and the partitioners that would
+// put it there.
 type keyPlace struct {
 	at       string
 	in       int32
@@ -115,7 +116,7 @@ func sample(ctx context.Context, t *kafka.Transport, info *transport.TopicInfo) 
 	return s, err
 }
 
-// add notes the place of a record's key.
+// add records the position of a record's key.
 func (s *keySample) add(r *transport.Record, partitions int32) {
 	at := fmt.Sprintf("%d@%d", r.Partition, r.Offset)
 	id := sha256.Sum256(r.Key)
@@ -135,8 +136,8 @@ func (s *keySample) add(r *transport.Record, partitions int32) {
 	s.example = k.at + " and " + at
 }
 
-// misses returns how many keys are in a partition that p does not choose, and the
-// partitioners that choose all of those.
+// misses returns how many keys are in a partition that p does not choose, and the other
+// writers whose partitioner chooses all of those.
 func (s *keySample) misses(p declare.Partitioner) (n int, elsewhere []string) {
 	by := make(map[declare.Partitioner]int)
 	for _, k := range s.keys {

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestKeys lets writers with one partitioner each write to a topic, and looks at what
-// the doctor makes of it.
+// TestKeys writes to a topic with several partitioners, and checks the doctor's
+// finding.
 func TestKeys(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})

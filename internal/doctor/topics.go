@@ -14,10 +14,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Replicas examines whether the loss of one broker would lose events or
-// stop writes, and whether a partition can't be used now.
-// infos and names are of the same topics. What topics are configured to and what their
-// replicas do now are findings of their own: either may be wrong alone.
+// Replicas checks whether the loss of one broker would lose events or stop writes, and
+// whether a partition can't be used now. infos and names are of the same topics. The
+// configuration of topics and the current state of their replicas are separate findings:
+// either may be wrong alone.
 func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []transport.TopicInfo, names []string) {
 	if len(infos) == 0 {
 		return
@@ -32,7 +32,7 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 	}
 	for _, r := range replicas {
 		switch {
-		// Kafka writes −1 for a partition that no replica in sync leads.
+		// Kafka reports leader −1 for a partition without a leader.
 		case r.Leader < 0:
 			found.Add(r.Partition.String(), Bad, "start the brokers that hold it", "has no leader: it can be neither read nor written")
 		case len(r.InSync) < len(r.All):
@@ -41,9 +41,10 @@ func Replicas(ctx context.Context, found *Findings, t *kafka.Transport, infos []
 	}
 }
 
-// configured examines how a topic is configured.
+// configured checks a topic's configuration.
 func configured(found *Findings, info *transport.TopicInfo) {
-	// Of the letters of one key it would leave the last, and those without a key it refuses.
+	// Compaction would keep only the last letter of each key, and refuse letters without a
+	// key.
 	letters := naming.IsDead(info.Name) || naming.IsRetry(info.Name)
 	if letters && strings.Contains(info.Configs["cleanup.policy"], "compact") {
 		found.Add(info.Name, Bad, "set cleanup.policy=delete", "is compacted: dead letters and redelivered events are removed before anybody has seen them")
@@ -52,26 +53,26 @@ func configured(found *Findings, info *transport.TopicInfo) {
 	case info.Replication == 1:
 		found.Add(info.Name, Warning, "use replication 3 where events must survive the loss of a broker", "has a single replica")
 	// With acks=all a write needs this many replicas. With one, the leader may acknowledge
-	// alone, and what it acknowledged so is lost with it.
+	// alone, and such writes are lost with it.
 	case info.Configs["min.insync.replicas"] == "1":
 		found.Add(info.Name, Warning, "set min.insync.replicas=2, with three replicas", "acknowledges writes with a single replica in sync")
 	}
 }
 
-// GroupState examines whether a group may be joined, has members, and keeps
-// up with its partitions.
+// GroupState checks whether a group may be joined, has members, and keeps up with its
+// partitions.
 func GroupState(ctx context.Context, found *Findings, t *kafka.Transport, name string) {
 	check := "group " + name
-	// Brokers describe a group that may not be read as one that does not exist:
-	// the rights come first.
+	// Check the rights first: brokers describe a group that may not be read as one that does
+	// not exist.
 	if rights, err := kafka.NewAdmin(t).GroupRights(ctx, name); errors.Is(err, transport.ErrUnauthorized) || rights.Known && !rights.Allow(kafka.OperationRead) {
 		found.Add(check, Bad, "allow Read on the group", "may not be joined with these credentials")
 		return
 	}
 	g, err := kafka.NewAdmin(t).Group(ctx, name)
 	switch {
-	// A group exists from its first member on, so this is also how one looks whose service
-	// was never started.
+	// A group exists from its first member on, so a group whose service was never started
+	// looks the same.
 	case errors.Is(err, kafka.ErrGroupMissing):
 		found.Add(check, Warning, "start a service of the group, or check its name: {service}-{env} unless Group says otherwise", "does not exist")
 		return
@@ -90,15 +91,15 @@ func GroupState(ctx context.Context, found *Findings, t *kafka.Transport, name s
 		if p.Problem != "" {
 			found.Add(check, Warning, "members drop it and go on from the commit: some events may be repeated", "%s/%d: %s", p.Topic, p.Partition, p.Problem)
 		}
-		// A partition without a member matters only where something waits in it: a group may
-		// have left a topic whose commits are kept.
+		// A partition without a member matters only if something waits in it: a group may
+		// have left a topic while its commits are kept.
 		if p.Member == "" && p.Lag > 0 {
 			idle++
 		}
 	}
 	switch {
-	// The worst comes first, since a group gets one verdict. No members without lag is no
-	// fault: a service may be stopped while nothing is published.
+	// The worst case comes first, since a group gets one verdict. It is not a fault to have
+	// no members and no lag: a service may be stopped while nothing is published.
 	//
 	case len(g.Members) == 0 && lag > 0:
 		found.Add(check, Bad, "start its service", "has no members, and %s left to handle", counted(lag, "event"))
@@ -116,10 +117,10 @@ func GroupState(ctx context.Context, found *Findings, t *kafka.Transport, name s
 // clock is not ours.
 const ahead = time.Second
 
-// Clocks compares this machine's clock with the times of the newest
-// records. Brokers do not tell their time, so this is all there is: a record
-// from the future shows that a clock differs, that of its producer, or of the
-// broker if brokers stamp records. A record from the past shows nothing.
+// Clocks compares this machine's clock with the times of the newest records. Brokers do not
+// report their time, so there is no better check: a record from the future shows that a
+// clock differs, its producer's, or the broker's if brokers stamp records. A record from the
+// past shows nothing.
 func Clocks(ctx context.Context, found *Findings, t *kafka.Transport, infos []transport.TopicInfo, now func() time.Time) {
 	const remedy = "let all machines keep time by NTP: retention, lag in time and start positions by time go by records' times"
 	if len(infos) == 0 {
@@ -137,8 +138,7 @@ func Clocks(ctx context.Context, found *Findings, t *kafka.Transport, infos []tr
 	}
 	from := make(map[transport.Partition]int64, len(partitions))
 	for _, p := range partitions {
-		// The last record of a partition is its newest, nearly always:
-		// producers' clocks may differ by less than what is looked for.
+		// The last record of a partition is nearly always its newest.
 		from[p] = max(first[p], end[p]-1)
 	}
 	var newest time.Time

@@ -13,28 +13,28 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// book is what Topic says, as far as it was read. It is used by one goroutine at
+// book is the contents of Topic, as far as they have been read. It is used by one goroutine at
 // a time.
 type book struct {
 	cluster *kafka.Transport
 	id      transport.TopicID
 	exists  bool
 	next    int64     // the offset to read on from
-	read    time.Time // when refresh began to read what there is here
+	read    time.Time // when the last refresh began
 	size    int       // of all keys and values in memory
 	boxes   map[string]*entries
 }
 
-// entries are the records about one box, by what their keys name. Decided letters
-// of a topic that was deleted may be among them: see ledger.
+// entries are the records about one box, by what their keys name. They may include records
+// about a deleted topic of the same name; see ledger.
 type entries struct {
 	partitions map[int32]partitionRecord
 	pages      map[int32]map[int64]storedPage
 	jobs       map[string]*Job
-	jobBytes   map[string]int // of the jobs as they are stored
-	// fences are the nonces of the last claims, the latest last.
+	jobBytes   map[string]int // size of each job as stored
+	// fences has the nonces of the last claims, the latest last.
 	fences []string
-	// wrong is why nothing may be decided about the box, by the key of the record.
+	// wrong has the reasons why nothing may be decided about the box, by the key of the record.
 	wrong map[string]error
 }
 
@@ -48,24 +48,23 @@ type storedPage struct {
 // million letters take a quarter of it.
 const maxBook = 128 << 20
 
-// maxFences is how many claims may follow one before it is read, for its process
-// to know that it was fenced.
+// maxFences bounds fences. A process that finds its own claim followed by others knows that it
+// was fenced.
 const maxFences = 16
 
 // boxOverhead is what the maps of entries take.
 const boxOverhead = 512
 
-// refresh reads what was committed since the last time. Readers see the end of
-// transactions only, so a process that was killed in the midst of one can delay
-// this by transactionTimeout.
+// refresh reads what was committed since the last time. Readers see only transactions that have
+// ended, so a process that was killed within one can delay this by transactionTimeout.
 func (b *book) refresh(ctx context.Context) error {
 	began := time.Now()
 	info, exists, err := describe(ctx, b.cluster)
 	if err != nil {
 		return err
 	}
-	// A topic that was deleted and created again begins with nothing decided; the
-	// markers then say that something is missing.
+	// A topic that was deleted and created again starts without decisions; the markers then
+	// show that some are missing.
 	if !exists || info.ID != b.id || b.boxes == nil {
 		*b = book{cluster: b.cluster, id: info.ID, boxes: make(map[string]*entries)}
 	}
@@ -78,13 +77,13 @@ func (b *book) refresh(ctx context.Context) error {
 		return err
 	}
 	to := end[ledgerPartition]
-	// An election removed records that were read, and others take their offsets.
+	// An unclean election removed records that were read; others will take their offsets.
 	if to < b.next {
 		*b = book{cluster: b.cluster, id: b.id, exists: true, boxes: make(map[string]*entries)}
 	}
 	from := max(b.next, first[ledgerPartition])
 	err = scan.Each(ctx, b.cluster, map[transport.Partition]int64{ledgerPartition: from}, end, func(r *transport.Record) error {
-		// Also if the scan fails later: a record that was taken in twice is the same.
+		// Even if the scan fails later: applying a record twice changes nothing.
 		b.next = r.Offset + 1
 		return b.apply(r)
 	})
@@ -109,8 +108,8 @@ func (b *book) edges(ctx context.Context) (first, end map[transport.Partition]in
 	}
 }
 
-// apply takes in one record. One that is not a record of this package's is passed
-// over; one that should be and can't be read closes its box.
+// apply adds one record. It ignores records that are not this package's. One of its own that
+// can't be read makes the box unusable.
 func (b *book) apply(r *transport.Record) error {
 	at, ours := parseKey(r.Key)
 	if !ours {
@@ -125,7 +124,7 @@ func (b *book) apply(r *transport.Record) error {
 		b.boxes[at.topic] = e
 		b.size += len(at.topic) + boxOverhead
 	}
-	// The size is that of the difference: a record may replace one, or be refused.
+	// Count the difference: a record may replace another, or be refused.
 	before := e.size(at)
 	// A later record under a key repairs what an earlier one broke.
 	delete(e.wrong, string(r.Key))
@@ -149,7 +148,7 @@ func (b *book) apply(r *transport.Record) error {
 	return nil
 }
 
-// take takes in one value.
+// take adds one value.
 func (e *entries) take(at place, raw []byte) error {
 	switch at.kind {
 	case kindPartition:
@@ -157,7 +156,7 @@ func (e *entries) take(at place, raw []byte) error {
 		if err := unpack(raw, &p); err != nil {
 			return err
 		}
-		// Offsets stay far from overflow in all that is computed with them.
+		// The bound keeps computations with offsets far from overflow.
 		if p.Base < 0 || p.Base > 1<<62 || p.Replayed < 0 || p.Skipped < 0 || len(p.Topic) != 2*len(transport.TopicID{}) {
 			return errors.New("it is damaged")
 		}
@@ -191,7 +190,7 @@ func (e *entries) take(at place, raw []byte) error {
 	return nil
 }
 
-// remove takes back what was stored under a key, if anything was.
+// remove removes what was stored under a key, if anything.
 func (e *entries) remove(at place) {
 	switch at.kind {
 	case kindPartition:
@@ -223,7 +222,7 @@ func (e *entries) size(at place) int {
 			return len(page{}) + overhead + wrong
 		}
 	case kindJob:
-		// Decoded, short values in lists take some times what they do in JSON.
+		// Decoded, short values in lists take several times their size in JSON.
 		return 4*e.jobBytes[at.job] + overhead + wrong
 	}
 	return wrong
@@ -235,7 +234,7 @@ func (b *book) of(topic string) (*entries, error) {
 	if e == nil {
 		return &entries{}, nil
 	}
-	// One is enough to refuse: a letter whose decision was lost would come back twice.
+	// One is enough to refuse: a letter whose decision is lost could come back twice.
 	for _, err := range e.wrong {
 		return nil, fmt.Errorf("what was decided about %s: %w", topic, err)
 	}
@@ -251,8 +250,7 @@ func (e *entries) ledger(p int32, id transport.TopicID) (*ledger, bool) {
 	}
 	pages := make(map[int64]*page)
 	var stale []int64
-	// Pages of a topic of that name before this one are removed with the next
-	// decision.
+	// Pages of an earlier topic of that name are removed with the next decision.
 	for n, s := range e.pages[p] {
 		if s.id == id {
 			pages[n] = s.page
@@ -267,8 +265,8 @@ func (e *entries) ledger(p int32, id transport.TopicID) (*ledger, bool) {
 	return l, true
 }
 
-// held returns the job of a box that a process was running at its last sign of
-// life, nil if there is none. Of several it is the one that was renewed last.
+// held returns the job of a box that a live process is running, nil if there is none; of
+// several, the one that was renewed last.
 func (e *entries) held(live func(*Job) bool) *Job {
 	var held *Job
 	for _, j := range e.jobs {

@@ -16,7 +16,7 @@ const box = "t.g.dlq"
 
 func newBook() *book { return &book{boxes: make(map[string]*entries)} }
 
-// told has a book take in a value under a key.
+// told adds a record with a key and a value to a book.
 func (b *book) told(t *testing.T, key, value string) error {
 	t.Helper()
 	r := transport.Record{Topic: Topic, Offset: b.next, Key: []byte(key)}
@@ -27,7 +27,7 @@ func (b *book) told(t *testing.T, key, value string) error {
 	return b.apply(&r)
 }
 
-// stored is a job as it is stored.
+// stored returns a job in its stored form.
 func stored(t *testing.T, change func(*Job)) string {
 	t.Helper()
 	j := Job{
@@ -44,7 +44,7 @@ func stored(t *testing.T, change func(*Job)) string {
 	return string(r.Value)
 }
 
-// TestBook: what is stored is read as it was, also keys that are not text.
+// TestBook: stored records are read back unchanged, even keys that are not text.
 func TestBook(t *testing.T) {
 	b := newBook()
 	id := transport.TopicID{7}
@@ -92,8 +92,8 @@ func TestBook(t *testing.T) {
 	}
 }
 
-// TestBookRefuses: a record that this version can't be sure of closes its box,
-// and the error shows nothing of what is in it.
+// TestBookRefuses: a record that this version can't read for sure makes its box
+// unusable, and the error shows nothing of its contents.
 func TestBookRefuses(t *testing.T) {
 	newer := strings.Replace(stored(t, nil), `"v":1`, `"v":2,"sharper":true`, 1)
 	for name, record := range map[string][2]string{
@@ -129,14 +129,14 @@ func TestBookRefuses(t *testing.T) {
 		if strings.HasPrefix(name, "newer") && !errors.Is(err, errNewer) {
 			t.Errorf("%s: %v; want that it is of a newer version", name, err)
 		}
-		// Whatever was there before does not stay in its place.
+		// The record's previous value must not stay in use.
 		if e := b.boxes[topic]; len(e.jobs)+len(e.pages[0])+len(e.partitions) > 0 {
 			t.Errorf("%s: it is taken in: %+v", name, e)
 		}
 	}
 }
 
-// TestBookBounded: no number of records takes more memory than is said.
+// TestBookBounded: memory is bounded, whatever the number of records.
 func TestBookBounded(t *testing.T) {
 	for name, record := range map[string]func(i int) (key, value string){
 		"pages": func(i int) (string, string) {
@@ -163,7 +163,7 @@ func TestBookBounded(t *testing.T) {
 			if err == nil || i < 100 {
 				t.Errorf("%d records: %v", i, err)
 			}
-			// The same again and again takes nothing.
+			// Repeating the same record takes no more memory.
 			b = newBook()
 			key, value := record(1)
 			if err := b.told(t, key, value); err != nil {

@@ -57,12 +57,12 @@ func (c *Client) openLog(ctx context.Context, topic string) (*Box, error) {
 	return b, c.recognize(ctx, b)
 }
 
-// newest is how many records of each partition are looked at for a dead letter.
+// newest is how many records of each partition recognize reads.
 const newest = 100
 
-// recognize returns an error if the name of a topic was chosen, and no letter shows
-// that it is one of dead letters. An order about a topic of events would delete some.
-// One that is empty passes, as there is nothing to decide about.
+// recognize returns an error if a topic does not have the name of a dead-letter topic and none
+// of its newest records is a dead letter: an order about a topic of events could delete
+// events. An empty topic passes, since there is nothing to decide about.
 func (c *Client) recognize(ctx context.Context, b *Box) error {
 	if known, ok := c.recognized.Load(b.Topic); naming.IsDead(b.Topic) || ok && known == b.info.ID {
 		return nil
@@ -91,8 +91,8 @@ func (c *Client) recognize(ctx context.Context, b *Box) error {
 	return nil
 }
 
-// read takes the ledgers out of a book, and where that has none out of the
-// commits of earlier versions.
+// read takes the ledgers from a book, or, if it has none, from the commits of earlier
+// versions.
 func (b *Box) read(ctx context.Context, from *book) error {
 	e, err := from.of(b.Topic)
 	if err != nil {
@@ -149,7 +149,7 @@ func (b *Box) unmarked(ctx context.Context) (bool, error) {
 
 // readCommits reads the ledgers that are missing from commits.
 func (b *Box) readCommits(ctx context.Context) error {
-	// Both groups are asked even if one answers: which is newer shows in the ledgers.
+	// Ask both groups: the ledgers show which one is newer.
 	commits, err := b.cluster.Admin().Committed(ctx, Group, b.Topic)
 	if err != nil {
 		return err
@@ -166,8 +166,8 @@ func (b *Box) readCommits(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// All of it has to be stored, an empty one too: what is absent later is
-		// lost.
+		// The whole ledger must be stored, even an empty one: a ledger that is missing later
+		// counts as lost.
 		l.moved = true
 		b.ledgers[p] = l
 	}
@@ -207,7 +207,7 @@ func (b *Box) Each(ctx context.Context, from map[transport.Partition]int64, see 
 	return b.each(ctx, from, b.End, see)
 }
 
-// each is Each up to, and without, the offsets in to.
+// each is Each for the letters before the offsets in to.
 func (b *Box) each(ctx context.Context, from, to map[transport.Partition]int64, see See) error {
 	return scan.Each(ctx, b.cluster, from, to, func(r *transport.Record) error {
 		l, foreign := letter.Read(r)
@@ -248,8 +248,7 @@ func (b *Box) purgeable(includingOpen bool, most map[int32]int64) Purgeable {
 	what := Purgeable{before: make(map[transport.Partition]int64)}
 	for p, end := range b.End {
 		l := b.ledgers[p]
-		// The base may lie beyond the end of the log: of a topic that lost records
-		// in an unclean election, say.
+		// The base may lie beyond the end of the log, for example after an unclean election.
 		to := min(l.base, end)
 		waiting := l.Count(Open, end) + l.Count(Quarantined, end)
 		if includingOpen {

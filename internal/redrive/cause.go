@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// Cause sums up the letters of one fingerprint, which most likely failed for the same
-// reason. Its texts come from the letters: make them visible before showing them.
+// Cause summarizes the letters with one fingerprint, which most likely failed for the
+// same reason. Its texts come from the letters: make them visible before showing them.
 type Cause struct {
 	Fingerprint string
 	Reason      string // "(foreign)" for records that are not dead letters
@@ -35,7 +35,7 @@ type Cause struct {
 
 // Causes is the result of Box.Causes.
 type Causes struct {
-	// List is the causes, the most frequent first.
+	// List has the causes, the most frequent first.
 	List []Cause
 	// Letters counts all letters that the filter chose. Others counts those whose
 	// cause is not in List because there were too many causes.
@@ -54,7 +54,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	if limit <= 0 || limit > MaxCauses {
 		limit = MaxCauses
 	}
-	// The letters before the first open one may be millions, all of them done.
+	// There may be millions of letters before the first open one.
 	from := b.All()
 	if len(filter.States) == 0 {
 		filter.States = []State{Open}
@@ -62,7 +62,7 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 	}
 	var all Causes
 	found := make(map[string]*Cause)
-	// With a seed of its own nobody can choose keys whose hashes are small.
+	// The seed is random, so that nobody can choose keys with small hashes.
 	seed := maphash.MakeSeed()
 	err := b.Each(ctx, from, func(l *letter.Letter, s State, foreign error) error {
 		if !filter.Takes(l, s, foreign) {
@@ -70,8 +70,8 @@ func (b *Box) Causes(ctx context.Context, filter Filter, limit int) (Causes, err
 		}
 		all.Letters++
 		cause, reason, gist := CauseOf(l, foreign)
-		// Of a letter beyond the limit only the number is kept, so that memory does not
-		// grow with what somebody writes into error texts.
+		// Letters of causes beyond the limit are only counted, so that memory does not
+		// grow with the texts of errors.
 		c := found[cause]
 		if c == nil {
 			if len(found) == limit {

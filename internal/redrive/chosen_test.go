@@ -22,8 +22,8 @@ var returns = eventbus.NewTopic(eventbus.TopicConfig[order]{
 	Domain: "shop", Name: "returns", Partitions: 2, Key: func(o order) string { return o.ID },
 })
 
-// TestChosenNames: letters of two topics and two groups in one dead-letter topic come
-// back to the group that failed alone, through the retry topic that each names.
+// TestChosenNames: letters of two topics and two groups in one dead-letter topic come back
+// only to the group that failed, through the retry topic that each names.
 func TestChosenNames(t *testing.T) {
 	body := func(t *testing.T, c *kafkatest.Cluster) {
 		var mended atomic.Bool
@@ -82,8 +82,8 @@ func TestChosenNames(t *testing.T) {
 			t.Fatalf("%+v, %v", would, err)
 		}
 		through := would.Through
-		// Letters that can't come back hold up no others: through a topic that is gone, one
-		// with too few partitions, or the one that the event was read from.
+		// Letters that can't come back don't hold up others: through a topic that is gone,
+		// one with too few partitions, or the one that the event was read from.
 		gone, small, source := forged, forged, forged
 		gone.Headers = named(forged.Headers, env+".gone")
 		small.Partition, small.Headers = 1, named(forged.Headers, env+".small")
@@ -103,14 +103,14 @@ func TestChosenNames(t *testing.T) {
 		for n := range 99 {
 			replay.Through = append(replay.Through, fmt.Sprint("other-", n))
 		}
-		// The derived name counts for nothing.
+		// The derived name has no effect.
 		replay.Topic, replay.Through = orders.In(c.Environment())+".x.dlq", append(replay.Through, "other", orders.In(c.Environment())+".x.retry")
 		if _, err := client.Start(t.Context(), replay, redrive.Run{}); !errors.Is(err, transport.ErrTopicMissing) || strings.Contains(err.Error(), "too many") {
 			t.Errorf("%v, want ErrTopicMissing", err)
 		}
 		replay.Topic, replay.Through = box, nil
 		mended.Store(true)
-		// Nobody has agreed to these topics.
+		// The order doesn't name these topics.
 		if j, err := client.Start(t.Context(), replay, redrive.Run{}); err != nil || j.Done.Replayed != 0 || j.Done.Foreign != 8 {
 			t.Fatalf("%+v, %v", j.Done, err)
 		}
@@ -130,7 +130,7 @@ func TestChosenNames(t *testing.T) {
 		if !listed() {
 			t.Error("what was decided about is not listed")
 		}
-		// A topic of events is none of letters.
+		// A topic of events has no letters.
 		purge := redrive.Order{Topic: orders.In(c.Environment()), Action: redrive.Purge, IncludingOpen: true, Who: "ann@desk", Why: "a slip"}
 		if _, err := client.Start(t.Context(), purge, redrive.Run{}); !errors.Is(err, redrive.ErrNoBox) {
 			t.Errorf("%v, want ErrNoBox", err)

@@ -98,12 +98,12 @@ func (c *Client) Topics(ctx context.Context, known ...string) ([]string, error) 
 	return names, nil
 }
 
-// recently is how old what Open shows may be. A console opens every box of a
-// cluster one after the other, and Topic is read once for all of them.
+// recently is how old the decisions that Open shows may be. A console opens all boxes of a
+// cluster one after another, and so reads Topic once for all of them.
 const recently = 200 * time.Millisecond
 
-// glancing is reading for what only shows the decisions: they may be those of a
-// moment ago, but never older than what this Client stored itself.
+// glancing is like reading, for callers that only show the decisions: these may be slightly old,
+// but never older than what this Client itself has stored.
 func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
 	if err := c.books.take(ctx); err != nil {
 		return false, err
@@ -117,8 +117,8 @@ func (c *Client) glancing(ctx context.Context, do func(*book) (bool, error)) (bo
 	return do(&c.book)
 }
 
-// provide makes sure that Topic exists, and creates it where the Client may. It
-// gets as many replicas as the letters have.
+// provide makes sure that Topic exists. It creates it if the Client may, with as many replicas
+// as the letters have.
 func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) error {
 	_, exists, err := describe(ctx, c.cluster)
 	switch {
@@ -135,8 +135,7 @@ func (c *Client) provide(ctx context.Context, letters *transport.TopicInfo) erro
 	return nil
 }
 
-// reading brings the book up to date, and calls do with it. Calls wait for each
-// other, so that one of them reads.
+// reading brings the book up to date, and calls do with it. Only one call runs at a time.
 func (c *Client) reading(ctx context.Context, do func(*book) (bool, error)) (bool, error) {
 	if err := c.books.take(ctx); err != nil {
 		return false, err
@@ -194,8 +193,7 @@ func (c *Client) Plan(ctx context.Context, o Order, may func(topic string) bool)
 	if o.Action == Purge {
 		return Preview{Tally: Tally{Deleted: b.Purgeable(o.IncludingOpen).Letters}, Until: b.Bounds()}, nil
 	}
-	// A walk without a session counts and marks nothing. What would stop the job shows now,
-	// when nobody waits for it yet.
+	// A walk without a session only counts. It also finds errors that would stop the job.
 	j := newJob(o, b)
 	w := newWalk(b, nil, &j, maxEvents, nil)
 	w.may = may
@@ -214,7 +212,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 			if topic != "" && name != topic {
 				continue
 			}
-			// The jobs that can be read are shown all the same.
+			// Still show the jobs that can be read.
 			if _, err := b.of(name); err != nil {
 				wrong = err
 			}
@@ -225,7 +223,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 		}
 		return true, wrong
 	})
-	// They are copies: the book goes on changing.
+	// Return copies, since the book goes on changing.
 	slices.SortFunc(found, newestFirst)
 	for _, j := range found {
 		jobs = append(jobs, *j)
@@ -237,7 +235,7 @@ func (c *Client) Jobs(ctx context.Context, topic string) (jobs []Job, err error)
 // none.
 func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 	jobs, err := c.Jobs(ctx, "")
-	// A record that can't be read is no reason to hide the job that was found.
+	// Return the job if it was found, even if another record can't be read.
 	if i := slices.IndexFunc(jobs, func(j Job) bool { return j.ID == id }); i >= 0 {
 		return jobs[i], nil
 	}
@@ -271,8 +269,8 @@ func (c *Client) store(ctx context.Context, r transport.Record) error {
 	return s.write(ctx, r)
 }
 
-// Submit stores an order as a job that a watching process takes up: see Watch. The job
-// waits for its turn if others of the topic run.
+// Submit stores an order as a job for a process that watches to run; see Watch. The job waits
+// its turn if another job of the topic is running.
 func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {

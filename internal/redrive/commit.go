@@ -15,26 +15,26 @@ import (
 )
 
 // Group and GroupKept are the consumer groups in whose commits earlier versions
-// kept ledgers, and copies of them that brokers do not forget. They are read
-// until the first decision of this version about a box. Then a marker is put
-// into GroupKept: an earlier version refuses it, and this one knows by it that
-// there have to be records in Topic.
+// kept ledgers, and copies of them that brokers do not expire. They are read until
+// this version first decides something about a box. Then it puts a marker into
+// GroupKept: earlier versions refuse to go on from it, and this version knows from
+// it that Topic must have records.
 const (
 	Group     = "eventbus-dead-letters"
 	GroupKept = Group + ".kept"
 )
 
-// The metadata of a commit whose offset is the base of a ledger: the prefix, then
-// in Base64 the topic id, a revision and both counts, then the length and state of
-// each run from the base on, as unsigned varints, and a CRC-32 of all that. A
-// marker is its prefix and the topic id.
+// The form of the metadata of a commit, whose offset is the ledger's base: the
+// prefix, then in Base64 the topic id, a revision and both counts, then the length
+// and state of each run from the base on, as unsigned varints, and a CRC-32 of all
+// that. A marker is its prefix and the topic id.
 const (
 	ledgerPrefix = "eventbus-letters1:"
 	markerPrefix = "eventbus-letters2:"
 )
 
-// maxRuns bounds the letters that the runs of a commit may mark: an offset is
-// worth no more memory than a partition could have letters.
+// maxRuns bounds the letters that the runs of a commit can mark, and so the memory
+// that a forged commit can take.
 const maxRuns = 1 << 26
 
 // ErrLost: decisions about a box should be in Topic, but are not.
@@ -50,9 +50,9 @@ func marks(c transport.Commit, id transport.TopicID) bool {
 	return c.Metadata == marker(c.Partition, id).Metadata
 }
 
-// readCommits returns the ledger in the commits of Group and GroupKept, of which
-// the one with the higher revision counts: brokers forget the commits of Group,
-// and a process may have ended before it made the copy.
+// readCommits returns the ledger in the commits of Group and GroupKept, from the
+// one with the higher revision: brokers expire the commits of Group, and a process
+// may have ended before it made the copy.
 func readCommits(commit, kept transport.Commit, id transport.TopicID) (*ledger, error) {
 	if marks(kept, id) {
 		return nil, fmt.Errorf("partition %s: %w: topic %s had them and was deleted or cut. Restore it; or delete the group %s, and all letters are open again, those that were brought back too",
@@ -73,10 +73,10 @@ func readCommits(commit, kept transport.Commit, id transport.TopicID) (*ledger, 
 	return a, nil
 }
 
-// readCommit returns the ledger that a commit of a topic holds, and its revision.
-// A commit for an earlier topic of the same name, and no commit, give the zero
-// ledger. A commit that no version of this package wrote is an error: deciding
-// anything would lose what another program keeps there.
+// readCommit returns the ledger that a commit of a topic holds, and its revision. A
+// commit for an earlier topic of the same name, and no commit, give the zero
+// ledger. A commit that no version of this package wrote is an error: a decision
+// would overwrite what another program keeps there.
 func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error) {
 	fresh := &ledger{}
 	if c.Metadata == "" && c.Offset <= 0 || strings.HasPrefix(c.Metadata, markerPrefix) {
@@ -86,13 +86,13 @@ func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error
 	raw, err := base64.RawStdEncoding.DecodeString(encoded)
 	const head, sum = 16, 4
 	if !ours || err != nil || len(raw) < head+sum || crc32.ChecksumIEEE(raw[:len(raw)-sum]) != binary.BigEndian.Uint32(raw[len(raw)-sum:]) {
-		return nil, 0, fmt.Errorf("partition %s: what group %s or %s has committed is not what this tool writes: see what else uses the group, then reset it", c.Partition, Group, GroupKept)
+		return nil, 0, fmt.Errorf("partition %s: group %s or %s has a commit that this tool did not write: find out what else uses the group, then reset it", c.Partition, Group, GroupKept)
 	}
 	of := transport.TopicID(raw[:head])
 	r := varints{rest: raw[head : len(raw)-sum]}
 	revision, replayed, skipped := r.next(), r.next(), r.next()
 	l := newLedger(max(c.Offset, 0), 0, 0, nil)
-	// Runs are marked letter by letter, so their sum is bounded; open ones cost
+	// Runs are marked letter by letter, so their sum is bounded; open runs cost
 	// nothing.
 	left := int64(maxRuns)
 	for at := l.base; len(r.rest) > 0 && !r.short; {
@@ -121,7 +121,7 @@ func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error
 	return l, cmp.Or(revision, 1), nil
 }
 
-// varints reads unsigned varints; short is true once there was none.
+// varints reads unsigned varints; short is set once there are no more.
 type varints struct {
 	rest  []byte
 	short bool

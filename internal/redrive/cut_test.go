@@ -21,10 +21,10 @@ import (
 	"github.com/eventbus-go/eventbus/kafkatest"
 )
 
-// childVariable makes this program a process that runs a job until it is killed.
+// childVariable makes the test program run a job until it is killed.
 const childVariable = "EVENTBUS_TEST_REDRIVE_CHILD"
 
-// child runs a job in the place of the tests, if this process was started for it.
+// child runs a job instead of the tests, if this process was started for that.
 func child() {
 	order := strings.Fields(os.Getenv(childVariable)) // brokers, topic, fingerprint, rate
 	if len(order) != 4 {
@@ -104,8 +104,8 @@ func (p *pile) killed(t *testing.T, fingerprint string) string {
 	return id
 }
 
-// cut resumes a job and ends it with the request of a number: the connections
-// break, before the request is sent or after, for good if it is a crash; else the
+// cut resumes a job and interrupts it at a random request: the connections break,
+// before or after the request is sent, permanently if it is a crash; otherwise the
 // process gives up in an orderly way.
 func (p *pile) cut(t *testing.T, id string, rng *rand.Rand) (redrive.Job, error) {
 	t.Helper()
@@ -119,7 +119,7 @@ func (p *pile) cut(t *testing.T, id string, rng *rand.Rand) (redrive.Job, error)
 	return client.Resume(ctx, p.topic, id, redrive.Run{TakeOver: true})
 }
 
-// wire breaks connections with the last of left requests.
+// wire breaks connections at the last of left requests.
 type wire struct {
 	mu           sync.Mutex
 	left         int
@@ -135,7 +135,7 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	return &wired{c, w}, err
 }
 
-// dead reports whether this process is one that crashed.
+// dead reports whether this process has crashed.
 func (w *wire) dead() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -167,8 +167,8 @@ func (c *wired) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// TestJobOutlivesConnections: a job goes on by itself when connections break in the
-// midst of requests, and the cluster is there.
+// TestJobOutlivesConnections: if connections break during requests and the cluster
+// is available, a job goes on by itself.
 func TestJobOutlivesConnections(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 1200)

@@ -15,8 +15,8 @@
 //	client.go       the face: topics, dry runs, lists of jobs
 //	job.go          an order, and the job that it becomes
 //	run.go          running and resuming jobs
-//	stop.go         how a job ends before it is done
-//	watch.go        taking up jobs that nobody runs
+//	stop.go         ending a job before it is done
+//	watch.go        resuming jobs that no process runs
 //	walk.go         one walk through a box, which carries a job out
 //	pace.go         events per second
 //	session.go      claims, and transactions under them
@@ -26,8 +26,8 @@
 //	cause.go        letters grouped by their cause
 //	state.go        the decisions
 //	ledger.go       the decisions about the letters of one partition
-//	topic.go        Topic: how it is created, and when it is refused
-//	book.go         what Topic says
+//	topic.go        Topic, and when it is refused
+//	book.go         the contents of Topic, in memory
 //	record.go       the form of its records
 //	commit.go       ledgers of earlier versions, in commits
 package redrive

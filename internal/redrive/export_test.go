@@ -7,10 +7,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// SetLease has a Client that watches take a process for gone sooner.
+// SetLease shortens the silence after which a watching Client considers a process
+// gone.
 func (c *Client) SetLease(d time.Duration) { c.lease = d }
 
-// SetEvents has a Client put fewer events into a transaction.
+// SetEvents bounds the events that a Client puts into a transaction.
 func (c *Client) SetEvents(n int) { c.events = n }
 
 // OldCommit returns what earlier versions commit for a ledger that begins with
@@ -24,24 +25,24 @@ func OldCommit(p transport.Partition, id transport.TopicID, base int64, length u
 // Marker returns the marker of a partition.
 func Marker(p transport.Partition, id transport.TopicID) transport.Commit { return marker(p, id) }
 
-// Take has a Client take up a job as a look found it.
+// Take makes a Client take a job in the state in which look found it.
 func (c *Client) Take(ctx context.Context, j Job) {
 	(&watch{client: c, busy: make(map[string]bool), later: make(map[string]time.Time)}).take(ctx, j)
 }
 
-// Claim claims a box, and returns what commits nothing.
+// Claim claims a box, and returns a function that commits an empty transaction.
 func (c *Client) Claim(ctx context.Context, topic string) (commit func() error, err error) {
 	s, err := c.claim(ctx, topic)
 	return func() error { return s.commit(ctx, nil) }, err
 }
 
-// ReadNow has a Client take what it has read of Topic for new.
+// ReadNow makes a Client treat what it has read of Topic as fresh.
 func (c *Client) ReadNow() { c.book.read = time.Now() }
 
-// ReadOn has a Client take the records of Topic before an offset for read.
+// ReadOn makes a Client treat the records of Topic before an offset as read.
 func (c *Client) ReadOn(offset int64) { c.book.next = offset }
 
-// Busy has a Client read Topic until done is called.
+// Busy makes a Client appear to read Topic until done is called.
 func (c *Client) Busy() (done func()) {
 	c.books <- struct{}{}
 	return c.books.give

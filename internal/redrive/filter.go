@@ -21,7 +21,7 @@ type Filter struct {
 	IDs          []string `json:"ids,omitempty"`          // ids of events
 	Groups       []string `json:"groups,omitempty"`       // consumer groups that failed
 	Reasons      []string `json:"reasons,omitempty"`      // reasons of dead letters, such as exhausted
-	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
+	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as returned by CauseOf
 	// Ranges are places in the dead-letter topic.
 	Ranges []Range `json:"ranges,omitempty"`
 	// States are decisions. If empty, a job chooses the letters that its Action is
@@ -99,11 +99,11 @@ func (f *Filter) Validate() error {
 	}
 	for _, r := range f.Ranges {
 		if r.Partition < 0 || r.From < 0 || r.To <= r.From {
-			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one behind the last", r.Partition, r.From, r.To))
+			wrong = append(wrong, fmt.Errorf("range %d@%d-%d has no offsets: write the first, and the one after the last", r.Partition, r.From, r.To))
 		}
 	}
 	if !f.After.IsZero() && !f.Before.IsZero() && !f.After.Before(f.Before) {
-		wrong = append(wrong, errors.New("no time is after the one bound and before the other"))
+		wrong = append(wrong, errors.New("no time is both after After and before Before"))
 	}
 	return errors.Join(wrong...)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestFilterTakesForeignForms: letters of a topic that another program writes are
-// chosen by the type and the id that their records have.
+// TestFilterTakesForeignForms: letters of another program's topic are chosen by the type
+// and the id in their records.
 func TestFilterTakesForeignForms(t *testing.T) {
 	r := &transport.Record{Topic: "orders.g.dlq", Offset: 7, Value: []byte(`{}`), Headers: []transport.Header{
 		{Key: "_watermill_message_uuid", Value: []byte("m-1")}, {Key: "name", Value: []byte("OrderPlaced")},
@@ -37,8 +37,8 @@ func TestFilterTakesForeignForms(t *testing.T) {
 	}
 }
 
-// TestFilterTakesCauses: what a page lists under a cause is what is chosen by it, also of
-// records that are no dead letters, and of letters that are damaged.
+// TestFilterTakesCauses: a cause chooses the letters that a page lists under it,
+// including records that are not dead letters and damaged letters.
 func TestFilterTakesCauses(t *testing.T) {
 	header := func(key, value string) transport.Header { return transport.Header{Key: key, Value: []byte(value)} }
 	sound := []transport.Header{header(letter.Topic, "orders"), header(letter.Reason, "exhausted"), header(letter.Error, "no funds")}
@@ -63,7 +63,7 @@ func TestFilterTakesCauses(t *testing.T) {
 	}
 }
 
-// TestStates: of letters whose decision is not kept nothing is claimed.
+// TestStates: a letter whose decision is not kept may be replayed or skipped.
 func TestStates(t *testing.T) {
 	l := &ledger{}
 	l.Mark(0, Skipped)

@@ -9,9 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// accidents matches what differs between two errors of one cause: identifiers,
-// quoted values, numbers and addresses. The longer forms come first, since what
-// they match holds the shorter ones.
+// accidents match what differs between two errors of the same cause: identifiers, quoted values,
+// numbers and addresses. The longer forms come first, since they contain the shorter ones.
 var accidents = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`),
 	regexp.MustCompile(`"[^"]*"|'[^']*'|` + "`[^`]*`"),
@@ -19,8 +18,8 @@ var accidents = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9]+`),
 }
 
-// gistBytes is how much of an error's text makes its gist. A service shortens
-// its errors to less; anyone else may write a megabyte.
+// gistBytes bounds the part of an error's text that makes its gist. A service shortens its
+// errors to less, but other programs may write a megabyte.
 const gistBytes = 2 << 10
 
 // Gist returns the text of an error without what differs from event to event.
@@ -53,8 +52,8 @@ func CauseOf(l *letter.Letter, foreign error) (cause, reason, gist string) {
 	return fingerprint(reason, gist, Type(l)), reason, gist
 }
 
-// fingerprint returns the fingerprint of texts. 32 bits are enough to tell a
-// thousand causes apart, and few enough to be typed.
+// fingerprint hashes texts. 32 bits are enough to distinguish a thousand causes, and short
+// enough to type.
 func fingerprint(parts ...string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(strings.Join(parts, "\x00")))

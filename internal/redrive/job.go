@@ -40,9 +40,9 @@ type Order struct {
 	// Replay puts an event beyond that into quarantine instead, since the handler can't
 	// handle it. Default DefaultMaxRedeliveries.
 	MaxRedeliveries int `json:"maxRedeliveries,omitzero"`
-	// Through are the retry topics through which a Replay may bring events back, in
-	// addition to the one that belongs to the name of Topic. Letters of chosen names
-	// say theirs, and a program that writes to Topic could name any: letters that name
+	// Through are the retry topics through which a Replay may bring events back, in addition to
+	// the one that belongs to the name of Topic. Letters in a topic with a chosen name say which
+	// one is theirs, and a program that writes to Topic could name any: letters that name
 	// another are left alone.
 	Through []string `json:"through,omitempty"`
 	// IncludingOpen makes a Purge delete undecided letters too.
@@ -73,7 +73,8 @@ func (o Order) withDefaults() Order {
 	if o.Action == "" {
 		o.Action = Replay
 	}
-	// The derived one needs no word, which earlier versions would not know.
+	// The derived one is always allowed. Listing it would add a field that earlier versions
+	// don't know.
 	derived := naming.RetryOf(o.Topic)
 	o.Through = slices.DeleteFunc(slices.Clone(o.Through), func(name string) bool { return name == derived })
 	if len(o.Filter.States) == 0 && o.Action != Purge {
@@ -82,8 +83,8 @@ func (o Order) withDefaults() Order {
 			o.Filter.States = []State{Quarantined}
 		}
 	}
-	// They are stored, so that a later version with other defaults goes on as this one
-	// began.
+	// Defaults are stored, so that a later version with other defaults continues the job
+	// unchanged.
 	if o.MaxRedeliveries == 0 {
 		o.MaxRedeliveries = DefaultMaxRedeliveries
 	}
@@ -114,7 +115,7 @@ func (o *Order) Validate() error {
 			add("%s has to be UTF-8 of at most %d bytes", name, maxText)
 		}
 	}
-	// Written so that it holds for NaN too.
+	// Written so that NaN is refused too.
 	if !(o.Rate >= 0 && o.Rate <= 1e6) {
 		add("rate %v is not between 0 and a million events per second", o.Rate)
 	}
@@ -167,8 +168,8 @@ type Job struct {
 // JobState is the state of a job.
 type JobState string
 
-// The states of a job. Any process that watches takes up a Waiting job, and a Running one
-// when its Holder is silent.
+// The states of a job. Any process that watches runs a Waiting job, and a Running one whose
+// Holder is silent.
 const (
 	Waiting JobState = "waiting" // nobody runs it
 	Running JobState = "running"
@@ -181,7 +182,8 @@ const (
 type Holder struct {
 	// Process identifies the process: random, new with each Client.
 	Process string `json:"process"`
-	// Who is whom it acts for, such as user@host. Since is when it took the job.
+	// Who is the person or service that it acts for, such as user@host. Since is when it took
+	// the job.
 	Who   string    `json:"who"`
 	Since time.Time `json:"since,omitzero"`
 	// Renewed is when it last wrote, by its own clock. It does so every
@@ -189,9 +191,9 @@ type Holder struct {
 	Renewed time.Time `json:"renewed,omitzero"`
 }
 
-// Lease is how long a process holds a job without a sign of life. A clock that is off by
-// more makes a living process look dead, or a dead one alive: the first is fenced off and
-// loses nothing, the second is taken over by an explicit order.
+// Lease is how long a process holds a job without renewing it. A clock that is off by more makes
+// a living process look dead, or a dead one alive: the first is fenced off and loses nothing,
+// the second is taken over by an explicit order.
 const Lease = 15 * time.Second
 
 // Live reports whether a process holds the job at a moment.

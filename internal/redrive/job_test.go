@@ -16,7 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestTwoOperators: the second is told who runs what, and takes over by order.
+// TestTwoOperators: the second is told who runs the job, and takes over only if ordered to.
 func TestTwoOperators(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 600)
@@ -61,8 +61,8 @@ func TestTwoOperators(t *testing.T) {
 	})
 }
 
-// TestStopResume: a stop holds at once, wherever the job runs, and with it who
-// gave it and why.
+// TestStopResume: a stop takes effect at once, wherever the job runs, and who ordered it and
+// why is kept.
 func TestStopResume(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 600)
@@ -96,7 +96,7 @@ func TestStopResume(t *testing.T) {
 		if _, err := bob.Stop(t.Context(), p.topic, "00000000", "bob@desk", ""); !errors.Is(err, redrive.ErrNoJob) {
 			t.Errorf("%v, want ErrNoJob", err)
 		}
-		// The rest at once: a job keeps its rate, so this is a job of its own.
+		// Replay the rest without a rate. A job keeps its rate, so this is another job.
 		rest := order
 		rest.Rate = 0
 		done, err := bob.Start(t.Context(), rest, redrive.Run{})
@@ -165,8 +165,7 @@ func TestInterruptedAtOnce(t *testing.T) {
 	}
 }
 
-// TestWatch: a process that watches takes up what waits, and what a process has
-// left that is gone.
+// TestWatch: a watching process runs jobs that wait, and jobs whose process is gone.
 func TestWatch(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 3000)
@@ -209,8 +208,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestFencedByNobody: a process that was fenced by one that then claimed nothing,
-// as it found the box held, goes on by itself.
+// TestFencedByNobody: a process goes on by itself if the one that fenced it then found the
+// box held and claimed nothing.
 func TestFencedByNobody(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 300)
@@ -248,8 +247,8 @@ func TestStoppedBeforeTaken(t *testing.T) {
 	p.back(t)
 }
 
-// TestTopicOfOtherLetters: a job does not go on with the letters of a topic that was created
-// under the name of its own.
+// TestTopicOfOtherLetters: a job does not go on with the letters of a new topic under the
+// same name.
 func TestTopicOfOtherLetters(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 300)
 	order := p.order(t, 0)
@@ -274,8 +273,8 @@ func TestTopicOfOtherLetters(t *testing.T) {
 	}
 }
 
-// TestTopicGone: jobs of a dead-letter topic that was deleted can be stopped, and end with
-// an error where they are taken up.
+// TestTopicGone: jobs of a dead-letter topic that was deleted can be stopped, and end with an
+// error when they are resumed.
 func TestTopicGone(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 120)
 	client := p.client("ann@desk")
@@ -316,7 +315,8 @@ func TestOrdersAtOnce(t *testing.T) {
 	}
 }
 
-// TestOrderedAsCounted: letters that die between a dry run and its order are not the order's.
+// TestOrderedAsCounted: letters that arrive between a dry run and its order are not part of
+// the order.
 func TestOrderedAsCounted(t *testing.T) {
 	p := heap(t, kafkatest.NewBroker(t), 120)
 	client := p.client("ann@desk")

@@ -5,28 +5,28 @@ import "maps"
 // ledger holds the decisions about the letters of one partition. In the zero
 // ledger all letters are open.
 type ledger struct {
-	// base is the offset of the first letter that is open or in quarantine: all
-	// before it are done.
+	// base is the offset of the first letter that is not done: those before it are
+	// replayed, skipped or gone.
 	base int64
-	// replayed and skipped count all letters since the topic was created that
-	// were put into the state.
+	// replayed and skipped count the letters that were put into these states since
+	// the topic was created.
 	replayed, skipped int64
 
-	// pages have the states of the letters from base on, by the number of the
-	// page; one without a decision is absent. Two bits a letter cost the same
-	// however scattered the decisions are.
+	// pages have the states of the letters from base on, by page number; a page
+	// without a decision is absent. At two bits per letter, scattered decisions
+	// cost no more than others.
 	pages map[int64]*page
 	// marked counts the letters from base on that are not Open, quarantined
 	// those among them that are Quarantined.
 	marked, quarantined int64
-	// changed are the pages that differ from what is stored, the absent ones
-	// too, and moved is true if the rest does.
+	// changed has the pages that differ from what is stored, including removed
+	// ones; moved reports whether the other fields differ.
 	changed map[int64]bool
 	moved   bool
 }
 
-// pageLetters is the number of letters on a page, which is written again with
-// each transaction that decides about one of them.
+// pageLetters is the number of letters on a page, which is stored again by each
+// transaction that decides about one of them.
 const pageLetters = 1024
 
 // page has the states of pageLetters letters, four in a byte.
@@ -41,8 +41,8 @@ func (p *page) set(i int64, s State) {
 	p[i/4] = p[i/4]&^(3<<shift) | byte(s)<<shift
 }
 
-// State returns the decision about a letter. For a letter before base it
-// returns Decided: whether it was replayed or skipped is not kept.
+// State returns the decision about a letter. For a letter before base it returns
+// Decided, since the ledger doesn't keep which it was.
 func (l *ledger) State(offset int64) State {
 	if offset < l.base {
 		return Decided
@@ -53,8 +53,8 @@ func (l *ledger) State(offset int64) State {
 	return Open
 }
 
-// Mark records a decision about a letter. It has no effect before base: what is
-// done stays done.
+// Mark records a decision about a letter. It has no effect before base: a letter
+// that is done stays done.
 func (l *ledger) Mark(offset int64, s State) {
 	was := l.State(offset)
 	if offset < l.base || was == s {
@@ -89,7 +89,7 @@ func (l *ledger) put(offset int64, was, s State) {
 }
 
 // count adds to the numbers of letters from base on that are in a state. Open
-// ones are not counted: how many there are depends on the end of the log.
+// letters are not counted: their number depends on the end of the log.
 func (l *ledger) count(s State, by int64) {
 	if s != Open {
 		l.marked += by
@@ -99,7 +99,7 @@ func (l *ledger) count(s State, by int64) {
 	}
 }
 
-// change notes that a page has to be stored again, or removed if it is absent.
+// change records that a page must be stored again, or removed if it is absent.
 func (l *ledger) change(n int64) {
 	if l.changed == nil {
 		l.changed = make(map[int64]bool)
@@ -114,8 +114,7 @@ func (l *ledger) advance() {
 	}
 }
 
-// step moves base over one letter, and drops its page with the last of them. The
-// pages have a letter at base or after it, so this ends.
+// step moves base over one letter, and drops the page if it was the last one on it.
 func (l *ledger) step() {
 	l.count(l.State(l.base), -1)
 	l.base++
@@ -125,7 +124,7 @@ func (l *ledger) step() {
 	}
 }
 
-// drop removes a page of which every letter lies before base.
+// drop removes a page whose letters are all before base.
 func (l *ledger) drop(n int64) {
 	if l.pages[n] != nil {
 		delete(l.pages, n)
@@ -133,13 +132,13 @@ func (l *ledger) drop(n int64) {
 	}
 }
 
-// Pass moves base over letters before first, which the log no longer has:
-// retention or a purge removed them.
+// Pass moves base to first, over letters that retention or a purge has removed from
+// the log.
 func (l *ledger) Pass(first int64) {
 	if first <= l.base {
 		return
 	}
-	// Whole pages are passed at once: a log may begin at any offset.
+	// Pass whole pages at once, since the log may begin at any offset.
 	for n := range maps.Clone(l.pages) {
 		if (n+1)*pageLetters > first {
 			continue
@@ -149,7 +148,7 @@ func (l *ledger) Pass(first int64) {
 		}
 		l.drop(n)
 	}
-	// What is left to pass is on one page.
+	// The rest is on one page.
 	l.base = max(l.base, first/pageLetters*pageLetters)
 	l.moved = true
 	for l.base < first {
@@ -159,7 +158,7 @@ func (l *ledger) Pass(first int64) {
 }
 
 // Count returns how many letters before end are in a state. For Replayed and
-// Skipped these are all since the topic was created.
+// Skipped it counts all letters since the topic was created.
 func (l *ledger) Count(s State, end int64) int64 {
 	switch s {
 	case Replayed:

@@ -15,8 +15,8 @@ import (
 
 var partition = transport.Partition{Topic: "t.g.dlq", Partition: 3}
 
-// TestLedger makes random decisions beside a plain list of states, over several
-// pages and from a random base on.
+// TestLedger compares a ledger with a plain list of states while it makes random
+// decisions, over several pages and from a random base on.
 func TestLedger(t *testing.T) {
 	const letters = 3 * pageLetters / 2
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -25,7 +25,8 @@ func TestLedger(t *testing.T) {
 		l := newLedger(start, 0, 0, nil)
 		states := make([]State, letters)
 		for step := range 300 {
-			// Runs of letters, so that the base moves and pages come and go.
+			// Decide about runs of letters, so that the base moves and pages come
+			// and go.
 			from, state := rng.Int64N(letters), State(rng.IntN(4))
 			if step%3 == 0 {
 				from, state = l.base-start, Replayed
@@ -51,7 +52,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// check compares a ledger, and what is read of what it stores, with a list.
+// check compares a ledger, and one that is read back from what it stores, with a
+// list.
 func check(t *testing.T, round int, l *ledger, start int64, states []State) {
 	t.Helper()
 	read := newLedger(l.base, l.replayed, l.skipped, l.pages)
@@ -81,8 +83,8 @@ func check(t *testing.T, round int, l *ledger, start int64, states []State) {
 	}
 }
 
-// TestLedgerScattered: every other of a million letters takes two bits of memory,
-// and pages that are complete go.
+// TestLedgerScattered: decisions about every other of a million letters take two
+// bits per letter, and complete pages are dropped.
 func TestLedgerScattered(t *testing.T) {
 	const letters = 1 << 20
 	l := &ledger{}
@@ -113,7 +115,7 @@ func oldCommit(offset int64, id transport.TopicID, numbers ...uint64) transport.
 // run is a run of a commit: its length and state.
 func run(length uint64, s State) uint64 { return length<<2 | uint64(s) }
 
-// TestCommits: ledgers of earlier versions are read, of two copies the newer.
+// TestCommits: ledgers of earlier versions are read, the newer of two copies.
 func TestCommits(t *testing.T) {
 	id := transport.TopicID{1}
 	older := oldCommit(10, id, 6, 7, 8, run(2, Open), run(1, Replayed))
@@ -144,7 +146,7 @@ func TestCommits(t *testing.T) {
 	}
 }
 
-// TestCommitsRefused: a ledger is never made up from what somebody else committed.
+// TestCommitsRefused: no ledger is read from commits that others made.
 func TestCommitsRefused(t *testing.T) {
 	id := transport.TopicID{1}
 	good := oldCommit(4, id, 1, 0, 0, run(1, Quarantined))

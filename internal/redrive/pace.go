@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// pace spreads events evenly over time: one each interval, after at most burst
-// at once. The zero pace does not wait.
+// pace spreads events evenly over time: one per interval, after a burst at the
+// start or after a pause. The zero pace does not wait.
 type pace struct {
 	interval time.Duration
 	burst    time.Duration // the interval times the burst
-	next     time.Time     // when the next event is due if none was saved up
+	next     time.Time     // when the previous event was due; the next is due an interval later
 }
 
 // newPace returns the pace of a rate in events per second; 0 means no bound.
@@ -22,15 +22,15 @@ func newPace(rate float64, burst int) pace {
 	return pace{interval: interval, burst: interval * time.Duration(burst)}
 }
 
-// wait waits until the next event may go, but not longer than most, and reports
-// whether it may.
+// wait waits until the next event is due, but no longer than most, and reports
+// whether it is due.
 func (p *pace) wait(ctx context.Context, most time.Duration) (bool, error) {
 	now := time.Now()
-	// What was not used in time is lost but for a burst.
+	// Unused time beyond a burst is lost.
 	if saved := now.Add(-p.burst); p.next.Before(saved) {
 		p.next = saved
 	}
-	// The caller has something else to do meanwhile, and asks again.
+	// The caller has other things to do meanwhile, and calls again.
 	left := p.next.Add(p.interval).Sub(now)
 	if left > most {
 		return false, sleep(ctx, most)
@@ -40,7 +40,8 @@ func (p *pace) wait(ctx context.Context, most time.Duration) (bool, error) {
 			return false, err
 		}
 	}
-	// From when it was due, not from now: a late wake-up does not lower the rate.
+	// Count from when it was due, not from now, so that a late wake-up does not
+	// lower the rate.
 	p.next = p.next.Add(p.interval)
 	return true, nil
 }

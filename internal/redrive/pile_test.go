@@ -21,8 +21,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// pile is a dead-letter topic with letters of three causes, one after the other,
-// which nobody handles when they come back.
+// pile is a dead-letter topic with letters of three causes, alternating. Nobody
+// handles them when they come back.
 type pile struct {
 	brokers []string
 	topic   string
@@ -173,12 +173,12 @@ func (p *pile) order(t *testing.T, of int) redrive.Order {
 	return redrive.Order{Topic: p.topic, Who: "ann@desk", Why: "it is mended", Filter: redrive.Filter{Fingerprints: []string{p.cause(t, of)}}}
 }
 
-// back reads what came back, and demands that it is each letter of those causes,
-// once, in order per key, and that all others are as they were.
+// back reads what came back, and checks that it is each letter of those causes,
+// once, in order per key, and that all other letters are unchanged.
 func (p *pile) back(t *testing.T, of ...int) {
 	t.Helper()
 	var came map[string][]int
-	// A transaction is committed some milliseconds before its records can be read.
+	// The records of a transaction can be read some milliseconds after its commit.
 	for began, n := time.Now(), -1; n < p.of(of...) && time.Since(began) < 10*time.Second; {
 		came, n = make(map[string][]int), 0
 		p.read(t, func(key string, seq int) { came[key], n = append(came[key], seq), n+1 })
@@ -193,7 +193,7 @@ func (p *pile) back(t *testing.T, of ...int) {
 	for key := range customers {
 		key := fmt.Sprint("c-", key)
 		got := came[key]
-		// Several jobs follow each other, so each cause is in order by itself.
+		// Several jobs ran one after another, so the order holds within each cause.
 		for _, cause := range of {
 			only := func(seqs []int) []int {
 				return slices.DeleteFunc(slices.Clone(seqs), func(i int) bool { return i%len(causes) != cause })
@@ -234,7 +234,7 @@ func (p *pile) of(causesOf ...int) (n int) {
 	return n
 }
 
-// read calls see with what is committed in the retry topic.
+// read calls see with the committed records of the retry topic.
 func (p *pile) read(t *testing.T, see func(key string, seq int)) {
 	t.Helper()
 	from := make(map[transport.Partition]int64)
@@ -268,7 +268,7 @@ func onBrokers(t *testing.T, body func(*testing.T, *kafkatest.Cluster)) {
 	t.Run("Kafka", func(t *testing.T) { body(t, kafkatest.Open(t)) })
 }
 
-// next is the order about another cause, of letters that are still open.
+// next returns an order about another cause.
 func (p *pile) next(t *testing.T, o redrive.Order, of int) redrive.Order {
 	t.Helper()
 	box, err := p.client("x").Open(t.Context(), p.topic)

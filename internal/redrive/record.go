@@ -15,17 +15,17 @@ import (
 )
 
 // The records of Topic. The key says what a record is about, so that compaction
-// keeps the last one about it; the names of topics have no slash. A record
-// without a value takes back the one before.
+// keeps the last one about it; names of topics have no slash. A record without a
+// value removes the one before.
 //
 //	partition/TOPIC/N    JSON: the base and the counts of a ledger
 //	page/TOPIC/N/PAGE    the version, the topic's id, and the states of 1,024 letters
 //	job/TOPIC/ID         JSON: a Job
 //	fence/TOPIC          JSON: the process that was the last to claim the box
 //
-// Every value has the version of its form. What has another version, or members
-// that this one does not know, is refused: a condition of a filter that was passed
-// over would choose letters that nobody meant.
+// Every value has the version of its form. A value with another version, or with
+// members that this one does not know, is refused: ignoring a condition of a filter
+// would choose letters that nobody meant.
 const (
 	version = 1
 
@@ -38,10 +38,10 @@ const (
 // maxJobBytes bounds a job as it is stored.
 const maxJobBytes = 256 << 10
 
-// errNewer is the error of a record that another version of this package wrote.
-var errNewer = errors.New("it was written by a newer version: use one as new")
+// errNewer is the error of a record that a newer version of this package wrote.
+var errNewer = errors.New("it was written by a newer version: update this one")
 
-// place is a key of Topic, taken apart.
+// place is a parsed key of Topic.
 type place struct {
 	kind, topic string
 	partition   int32  // of a partition or a page
@@ -49,7 +49,7 @@ type place struct {
 	job         string // of a job
 }
 
-// key returns the key of a place. Two places never have the same.
+// key returns the key of a place. Different places have different keys.
 func (k place) key() []byte {
 	switch k.kind {
 	case kindPartition:
@@ -68,8 +68,7 @@ const maxKey = 400
 // jobID matches the ids of jobs, which people type.
 var jobID = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
-// parseKey takes a key apart. It reports false for a key that this package never
-// writes.
+// parseKey parses a key. It returns false for a key that this package never writes.
 func parseKey(key []byte) (k place, ok bool) {
 	if len(key) > maxKey {
 		return k, false
@@ -89,8 +88,8 @@ func parseKey(key []byte) (k place, ok bool) {
 		if k.kind == kindPage && err == nil {
 			k.page, err = strconv.ParseInt(parts[3], 10, 64)
 		}
-		// The key is compared with what would be written: 007 is another key to
-		// compaction than 7.
+		// Compare the key with the one that would be written: to compaction, 007
+		// and 7 are different keys.
 		if err != nil || k.partition < 0 || k.page < 0 || k.page > 1<<52 || !bytes.Equal(k.key(), key) {
 			return k, false
 		}
@@ -125,7 +124,7 @@ type jobRecord struct {
 	Job
 }
 
-// unpack reads a JSON value. Its version is looked at before anything else.
+// unpack reads a JSON value. It checks the version before anything else.
 func unpack(raw []byte, into any) error {
 	var head struct {
 		V int `json:"v"`
@@ -136,7 +135,7 @@ func unpack(raw []byte, into any) error {
 	if head.V != version {
 		return errNewer
 	}
-	// Unknown members are those of a version that knows more, and may matter.
+	// Unknown members come from a newer version, and may matter.
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -155,7 +154,7 @@ func unpackPage(raw []byte) (id transport.TopicID, p *page, err error) {
 	case len(raw) > 0 && raw[0] > version:
 		return id, nil, errNewer
 	case len(raw) != 1+len(id)+len(p) || raw[0] != version:
-		// Any state of any letter is possible, so there is nothing else to look at.
+		// Any state of any letter is possible, so there is nothing else to check.
 		return id, nil, errors.New("it is damaged")
 	}
 	p = new(page)
@@ -170,8 +169,7 @@ func packPage(id transport.TopicID, p *page) []byte {
 	return append(append(raw, id[:]...), p[:]...)
 }
 
-// unpackJob reads the value of a job, which has to be one that could have been
-// ordered.
+// unpackJob reads the value of a job, whose order must be valid.
 func unpackJob(raw []byte, at place) (*Job, error) {
 	if len(raw) > maxJobBytes {
 		return nil, fmt.Errorf("it has %d bytes", len(raw))
@@ -192,7 +190,7 @@ func unpackJob(raw []byte, at place) (*Job, error) {
 	default:
 		return nil, errors.New("it has no state")
 	}
-	// Who and why were looked at with the order. These texts are shown as well.
+	// Validate has checked who and why. These texts are shown too.
 	for _, text := range []string{j.By, j.Reason, j.Error, j.Holder.Who, j.Holder.Process} {
 		if len(text) > maxText {
 			return nil, errors.New("a text of it is too long")
@@ -201,11 +199,11 @@ func unpackJob(raw []byte, at place) (*Job, error) {
 	return j, nil
 }
 
-// pack returns the record of a value, which is encoded as JSON; nil takes back
-// what was stored.
+// pack returns the record of a value, encoded as JSON. A nil value removes what was
+// stored.
 func pack(at place, value any) (transport.Record, error) {
 	r := transport.Record{Topic: Topic, Key: at.key()}
-	// Without a value compaction removes the key, once no reader may need that.
+	// Compaction removes a key without a value, once no reader can need it.
 	if value == nil {
 		return r, nil
 	}

@@ -36,8 +36,8 @@ var orders = eventbus.NewTopic(eventbus.TopicConfig[order]{
 	Domain: "shop", Name: "orders", Partitions: 4, Key: func(o order) string { return o.ID },
 })
 
-// shop is a service whose handler fails until it is mended, and the dead letters
-// that this made.
+// shop is a service whose handler fails until it is repaired, with the resulting
+// dead letters.
 type shop struct {
 	*kafkatest.Cluster
 	cluster *kafka.Transport
@@ -51,7 +51,7 @@ type shop struct {
 
 var errBroken = errors.New("order 17 of customer 4711 can't be billed")
 
-// events is how many events of each of the keys die.
+// events is how many events of each key are dead-lettered.
 const (
 	keys   = 5
 	events = 8
@@ -85,12 +85,12 @@ func (s *shop) handle(ctx context.Context, o order) error {
 	return nil
 }
 
-// operator returns another process, as it were.
+// operator returns a Client that stands for another process.
 func (s *shop) operator(who string) *redrive.Client {
 	return redrive.New(s.cluster, redrive.Config{Who: who, Create: true})
 }
 
-// box is the name of the dead-letter topic.
+// box returns the name of the dead-letter topic.
 func (s *shop) box() string { return orders.In(s.Environment()) + ".billing.dlq" }
 
 func (s *shop) letters(t *testing.T) *redrive.Box {
@@ -102,7 +102,7 @@ func (s *shop) letters(t *testing.T) *redrive.Box {
 	return b
 }
 
-// order gives an order about the box as it is written, with a name and a reason.
+// order returns o with the box, a name and a reason.
 func (s *shop) order(o redrive.Order) redrive.Order {
 	o.Topic, o.Who, o.Why = s.box(), "ann@desk", "ticket 12"
 	return o
@@ -130,8 +130,8 @@ func (s *shop) plan(t *testing.T, o redrive.Order) redrive.Tally {
 // all checks that every event was handled once, in order, after one redelivery.
 func (s *shop) all(t *testing.T) {
 	t.Helper()
-	// A transaction is committed before its records can be read: Settle might
-	// come too early for them.
+	// Records can be read only some time after their commit, so Settle might be too
+	// early.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range keys * events {
@@ -144,7 +144,7 @@ func (s *shop) all(t *testing.T) {
 	s.none(t)
 }
 
-// none checks that nothing has come since.
+// none checks that no more events have come.
 func (s *shop) none(t *testing.T) {
 	t.Helper()
 	s.Settle(t)
@@ -189,7 +189,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// TestReplayInterrupted ends replays in every way there is between two of them.
+// TestReplayInterrupted interrupts replays in every possible way.
 func TestReplayInterrupted(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *shop) {
 		s.mended.Store(true)
@@ -203,7 +203,7 @@ func TestReplayInterrupted(t *testing.T) {
 		if err == nil || first.Done.Replayed == 0 || first.Done.Replayed == keys*events || first.State != redrive.Stopped {
 			t.Fatalf("a replay that was interrupted: %+v, %v", first, err)
 		}
-		// With a transaction open that wrote records and never ended.
+		// With an open transaction that has written records and never ends.
 		box := s.letters(t)
 		x, err := kafka.NewTransactor(t.Context(), s.cluster, redrive.Group+"."+box.Topic, kafka.TransactorConfig{})
 		if err != nil {
@@ -229,7 +229,7 @@ func TestReplayInterrupted(t *testing.T) {
 	})
 }
 
-// TestLoop: what fails again and again ends in quarantine.
+// TestLoop: letters that fail again and again end in quarantine.
 func TestLoop(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	for round := range 3 {
@@ -304,7 +304,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// TestForeign: what is not a dead letter is never brought back, and can be skipped.
+// TestForeign: records that are not dead letters are never brought back, and can be
+// skipped.
 func TestForeign(t *testing.T) {
 	s := open(t, kafkatest.NewBroker(t))
 	box := s.letters(t)

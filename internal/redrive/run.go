@@ -22,12 +22,12 @@ type Run struct {
 	// Progress, if not nil, is called after each transaction with the job as it
 	// was committed. It must not block.
 	Progress func(Job)
-	// HandOver has a job wait for another process when ctx ends. Without it the job
-	// is stopped, as an operator means who interrupts a command.
+	// HandOver makes a job wait for another process when ctx ends. Without it the job is
+	// stopped, as when an operator interrupts a command.
 	HandOver bool
 
-	// seen is the job as a watching process saw it, nil without one. Its holder gave no sign of
-	// life, whatever that process's clock says.
+	// seen is the job as a watching process saw it, nil if there is none. Its holder had not
+	// renewed it, by the watcher's own clock.
 	seen *Job
 }
 
@@ -38,8 +38,8 @@ const (
 	pause = time.Second
 )
 
-// fencedFor is how long a process that was fenced waits for the claim of the one
-// that did it. One that only looked, and found the box held, claims nothing.
+// fencedFor is how long a fenced process waits for the claim of the process that fenced it.
+// That process claims nothing if it then finds the box held.
 const fencedFor = 2 * time.Second
 
 // newJob returns the job of an order on a box.
@@ -54,9 +54,8 @@ func newJob(o Order, b *Box) Job {
 	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: end, Box: b.identity()}
 }
 
-// Start stores an order as a job and runs it here, as Resume does. Without
-// TakeOver the error is a *HeldError if another process runs a job in the box:
-// then nothing is stored.
+// Start stores an order as a job and runs it here, as Resume does. If another process runs a
+// job in the box and TakeOver is not set, the error is a *HeldError and nothing is stored.
 func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {
@@ -68,12 +67,12 @@ func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 	})
 }
 
-// Resume runs a job that waits, was stopped, failed, or whose process is gone,
-// until it is done. It brings back, in the order of each partition, the letters
-// that were there when the order was given, that are still undecided, and that
-// the filter takes. Each event is written to the retry topic of its group in the
-// transaction that stores the decision: however Resume ends, by a crash too, an
-// event was brought back and is known to have been, or neither.
+// Resume runs a job that waits, was stopped, failed, or whose process is gone, until it is
+// done. It brings back, in the order of each partition, the letters that were there when the
+// order was given, that are still undecided, and that the filter chooses. Each event is
+// written to the retry topic of its group in the transaction that stores the decision:
+// however Resume ends, even by a crash, each event either was brought back and is recorded
+// as such, or neither.
 //
 // It returns the job as far as it was committed. It waits for a broker that is
 // lost meanwhile. If ctx ends, the job is stopped, or handed over.
@@ -104,8 +103,8 @@ func (s *session) about(j *Job) error {
 
 // execute runs the job that pick returns until it is done, or gives up.
 func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*session) (*Job, error)) (Job, error) {
-	// Asked before anything is claimed: a claim would fence the process that runs a
-	// job, even if it then does nothing.
+	// Check before claiming anything: a claim would fence the process that runs a job, even
+	// if nothing else is done.
 	if err := c.free(ctx, topic, how); err != nil {
 		return Job{}, err
 	}
@@ -113,13 +112,13 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	if err != nil {
 		return Job{}, overtaken(err)
 	}
-	// Another process may have claimed the box since. It goes on by itself, as it
-	// finds no claim after its own.
+	// Another process may have claimed the box since. It goes on by itself, since it finds
+	// no claim after its own.
 	held := s.held(how)
 	if held != nil && !how.TakeOver {
 		return Job{}, &HeldError{*held}
 	}
-	// All that is read from here on is as of the claim: nobody else can change it.
+	// Everything read from here on is current: nobody else can change it after the claim.
 	j, err := pick(s)
 	if err != nil {
 		return Job{}, err
@@ -143,7 +142,7 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	return *j, err
 }
 
-// live returns what reports whether a process holds a job now.
+// live returns a function that reports whether a process holds a job now.
 func (r *Run) live() func(*Job) bool {
 	now := time.Now()
 	return func(j *Job) bool { return j.Live(now) && (r.seen == nil || j.Holder != r.seen.Holder) }
@@ -164,7 +163,7 @@ func (c *Client) free(ctx context.Context, topic string, how Run) error {
 	return err
 }
 
-// overtaken adds ErrTakenOver to the error of a claim that another one followed.
+// overtaken adds ErrTakenOver to the error of a claim that another claim has fenced.
 func overtaken(err error) error {
 	if errors.Is(err, transport.ErrFenced) {
 		return fmt.Errorf("%w at the same moment: %w", ErrTakenOver, err)
@@ -172,14 +171,13 @@ func overtaken(err error) error {
 	return err
 }
 
-// persist runs a job that is claimed, and claims it again after errors that a
-// repetition may help against.
+// persist runs a claimed job, and claims it again after errors that a retry may fix.
 func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error {
-	// Failures are counted since the job last got on.
+	// Count failures since the job last made progress.
 	for failures := 0; ; {
 		before := j.Done.Sum()
 		err := c.carryOut(ctx, s, j, how)
-		// A job that gets on is not failing, however often it is interrupted.
+		// A job that makes progress is not failing, however often it is interrupted.
 		if j.Done.Sum() > before {
 			failures = 0
 		}
@@ -202,7 +200,7 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 	}
 }
 
-// giveUp reports whether a job ends here with an error, and returns that.
+// giveUp reports whether a job ends here with an error, and returns the error.
 func (c *Client) giveUp(ctx context.Context, j *Job, how Run, err error, failures int) (bool, error) {
 	switch {
 	case ctx.Err() != nil:
@@ -242,7 +240,7 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		return nil, ErrTakenOver
 	}
 	*j = *is
-	// The order may be about letters that are gone: nobody chose those of the new topic.
+	// The topic may have been created again: the order does not apply to its new letters.
 	return s, s.about(j)
 }
 
@@ -286,8 +284,8 @@ func (c *Client) carryOut(ctx context.Context, s *session, j *Job, how Run) erro
 	return newWalk(s.box, s, j, c.events, how.Progress).run(ctx)
 }
 
-// purge deletes letters. The log is cut first: what is deleted and not noted is
-// found missing by the next process that opens the box.
+// purge deletes letters. It cuts the log first: the next process that opens the box notices
+// deleted letters that are not recorded.
 func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 	what := s.box.purgeable(j.IncludingOpen, j.End)
 	if len(what.before) > 0 {
@@ -295,7 +293,7 @@ func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 			return err
 		}
 	}
-	// The decisions about what is gone go, too.
+	// Drop the decisions about deleted letters too.
 	for p, before := range what.before {
 		s.box.ledgers[p].Pass(before)
 	}
@@ -309,14 +307,14 @@ func (c *Client) purge(ctx context.Context, s *session, j *Job) error {
 	return nil
 }
 
-// log logs a job: who ordered what and why, and what came of it. Keys and errors
-// of letters are not logged.
+// log logs a job: who ordered what and why, and the result. Keys and errors of letters are
+// not logged.
 func (c *Client) log(message string, j *Job) {
 	c.cfg.Logger.Info(message, "job", j.ID, "action", j.Action, "topic", j.Topic, "who", j.Who, "why", j.Why,
 		"state", j.State, "holder", j.Holder.Who, "by", j.By, "reason", j.Reason, "letters", j.Done.Sum())
 }
 
-// clip shortens a text to what a job may have.
+// clip shortens a text to what a job may store.
 func clip(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText-4] + "…"

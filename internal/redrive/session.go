@@ -14,26 +14,26 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// transactionTimeout is when the cluster aborts the transaction of a process that
-// was killed in the midst of it, and so the longest that it can delay others.
+// transactionTimeout is the time after which the cluster aborts the transaction of a killed
+// process, and so the longest that it can delay others.
 const transactionTimeout = 15 * time.Second
 
-// session is the right to decide about a box. Only the last that was made can
-// commit: all earlier ones are fenced, in whichever process. It is used by one
-// goroutine; after an error of commit it is of no use.
+// session is the right to decide about a box. Only the latest session can commit: earlier ones,
+// of any process, are fenced. It is used by one goroutine, and can't be used after an error of
+// commit.
 type session struct {
 	client *Client
 	box    *Box
 	x      *kafka.Transactor
-	// jobs are those of the box when the session began, and what it stored since.
+	// jobs are the box's jobs when the session began, with what the session has stored since.
 	jobs map[string]*Job
-	// unmarked holds if the box has to get its markers.
+	// unmarked reports whether the box's markers must be written.
 	unmarked bool
 }
 
-// claim fences every other session of a box. It writes who it is and reads until
-// it meets that: what earlier sessions committed lies before it, and what they
-// left open has been aborted.
+// claim fences every other session of a box. It writes a fence record and reads up to it:
+// everything that earlier sessions committed is before it, and what they left open has been
+// aborted.
 func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 	box, err := c.openLog(ctx, topic)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 }
 
 // claimJobs is like claim, but also claims the box of a topic that was deleted, which is empty:
-// a job outlives its dead-letter topic, and must be ended all the same.
+// a job outlives its dead-letter topic, and must still be ended.
 func (c *Client) claimJobs(ctx context.Context, topic string) (*session, error) {
 	box, err := c.openLog(ctx, topic)
 	if errors.Is(err, transport.ErrTopicMissing) {
@@ -60,16 +60,15 @@ func (c *Client) claimBox(ctx context.Context, box *Box) (*session, error) {
 	if err := c.provide(ctx, &box.info); err != nil {
 		return nil, err
 	}
-	// It compresses: a letter at the size limit was stored compressed, and would
-	// not fit otherwise.
-	// The transactional id is the box's: a producer that begins with it fences the one
-	// before, whose open transaction is aborted (KIP-98).
+	// Compress, since a letter at the size limit may have been stored compressed, and would not
+	// fit otherwise. The transactional id is the box's: a producer that begins with it fences
+	// the one before, whose open transaction is aborted (KIP-98).
 	x, err := kafka.NewTransactor(ctx, c.cluster, Group+"."+box.Topic, kafka.TransactorConfig{Compression: "gzip", Timeout: transactionTimeout})
 	if err != nil {
 		return nil, err
 	}
 	s := &session{client: c, box: box, x: x}
-	// The nonce tells this claim from an earlier one of this process.
+	// The nonce distinguishes this claim from earlier ones of this process.
 	mine := fenceRecord{V: version, Nonce: random(8), Holder: c.holder()}
 	fence, err := pack(place{kind: kindFence, topic: box.Topic}, mine)
 	if err != nil {
@@ -81,7 +80,7 @@ func (c *Client) claimBox(ctx context.Context, box *Box) (*session, error) {
 	return s, s.catchUp(ctx, mine.Nonce)
 }
 
-// catchUp reads Topic up to a fence, and with it the ledgers and jobs.
+// catchUp reads Topic up to a fence, including the ledgers and jobs.
 func (s *session) catchUp(ctx context.Context, nonce string) error {
 	for began := time.Now(); ; {
 		met, err := s.client.reading(ctx, func(b *book) (bool, error) {
@@ -89,7 +88,7 @@ func (s *session) catchUp(ctx context.Context, nonce string) error {
 			if err != nil || !slices.Contains(e.fences, nonce) {
 				return false, err
 			}
-			// Somebody else claimed the box since: what is read here may be outdated.
+			// Another process has claimed the box since, so what was read here may be outdated.
 			if e.fences[len(e.fences)-1] != nonce {
 				return false, fmt.Errorf("%s: %w", s.box.Topic, transport.ErrFenced)
 			}
@@ -117,7 +116,7 @@ func (s *session) catchUp(ctx context.Context, nonce string) error {
 	}
 }
 
-// holder returns this process as the holder of a job, from now on.
+// holder returns this process as the holder of a job, starting now.
 func (c *Client) holder() Holder {
 	now := time.Now().UTC()
 	return Holder{Process: c.process, Who: c.cfg.Who, Since: now, Renewed: now}
@@ -129,10 +128,9 @@ func (s *session) held(how Run) *Job {
 	return e.held(how.live())
 }
 
-// commit stores jobs and the changed ledgers, and writes events, in one
-// transaction: all of it or nothing.
+// commit stores jobs and the changed ledgers, and writes events, in one transaction.
 func (s *session) commit(ctx context.Context, events []transport.Record, jobs ...*Job) error {
-	// A copy: append could write into the array of the caller.
+	// Clone, since append could write into the caller's array.
 	records := slices.Clone(events)
 	// In a fixed order, so that two runs write the same.
 	for _, p := range slices.SortedFunc(maps.Keys(s.box.ledgers), transport.Partition.Compare) {
@@ -152,8 +150,8 @@ func (s *session) commit(ctx context.Context, events []transport.Record, jobs ..
 	if err := s.write(ctx, append(records, s.outdated()...)...); err != nil {
 		return err
 	}
-	// Stored. Of a transaction that failed nothing is kept: the session is over, and
-	// the next one reads what there is.
+	// It is stored. After a failed transaction the session is over, and the next one reads what
+	// is stored.
 	for _, l := range s.box.ledgers {
 		l.moved = false
 		clear(l.changed)
@@ -177,7 +175,7 @@ func (s *session) changes(p transport.Partition, l *ledger) ([]transport.Record,
 		records = append(records, r)
 	}
 	for _, n := range slices.Sorted(maps.Keys(l.changed)) {
-		// A page without content is complete, or of a topic that was deleted.
+		// A page without content is done, or belongs to a deleted topic.
 		r := transport.Record{Topic: Topic, Key: place{kind: kindPage, topic: p.Topic, partition: p.Partition, page: n}.key()}
 		if content := l.pages[n]; content != nil {
 			r.Value = packPage(s.box.info.ID, content)
@@ -190,7 +188,7 @@ func (s *session) changes(p transport.Partition, l *ledger) ([]transport.Record,
 // keptJobs is how many jobs of a box that have ended are kept.
 const keptJobs = 100
 
-// outdated returns what removes the oldest jobs that are done.
+// outdated returns records that remove the oldest jobs that are done.
 func (s *session) outdated() (records []transport.Record) {
 	var ended []*Job
 	for _, j := range s.jobs {
@@ -214,8 +212,8 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 		err = s.x.Commit(ctx)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrOutcomeUnknown) {
-		// It spares readers a wait. The next claim does it too, and finds out what
-		// became of a transaction whose outcome is unknown.
+		// Aborting spares readers a wait. The next claim would also do it, and resolves a
+		// transaction whose outcome is unknown.
 		within, cancel := context.WithTimeout(ctx, leaving)
 		defer cancel()
 		_ = s.x.Abort(within)
@@ -223,9 +221,9 @@ func (s *session) write(ctx context.Context, records ...transport.Record) error 
 	return err
 }
 
-// mark puts the markers into GroupKept, for earlier versions and against loss. It does so once
-// the ledgers can be read: a marker without them says that they are lost. If an open
-// transaction, of any box, hides them for long, a later commit puts the markers.
+// mark puts the markers into GroupKept, which stop earlier versions and reveal lost ledgers. It
+// waits until the ledgers can be read: a marker without ledgers means that they are lost. If an
+// open transaction, of any box, hides them for too long, a later commit puts the markers.
 func (s *session) mark(ctx context.Context) error {
 	if !s.unmarked || !s.client.sees(ctx, s.box.kept) {
 		return nil
@@ -241,7 +239,7 @@ func (s *session) mark(ctx context.Context) error {
 	return nil
 }
 
-// random returns so many random bytes, in hexadecimal.
+// random returns n random bytes, in hexadecimal.
 func random(n int) string {
 	raw := make([]byte, n)
 	_, _ = rand.Read(raw) // it never fails

@@ -15,7 +15,7 @@ const (
 	Replayed          // brought back to its group
 	Skipped           // passed on for good
 	Quarantined       // kept out of replays until it is released
-	Decided           // replayed or skipped: which of them is not kept for a log's first letters; never stored
+	Decided           // replayed or skipped, for letters before the ledger's base, where it isn't kept which; never stored
 )
 
 var stateNames = [...]string{"open", "replayed", "skipped", "quarantined", "replayed or skipped"}
@@ -23,7 +23,8 @@ var stateNames = [...]string{"open", "replayed", "skipped", "quarantined", "repl
 // String returns the state's name in lower case.
 func (s State) String() string { return stateNames[min(s, Decided)] }
 
-// StateOf returns the state with a name, and reports whether a letter can be put into it.
+// StateOf returns the state of a name, and reports whether there is one that can be
+// stored.
 func StateOf(name string) (State, bool) {
 	i := slices.Index(stateNames[:Decided], name)
 	return State(max(i, 0)), i >= 0 //nolint:gosec // one of four
@@ -46,6 +47,6 @@ func (s *State) UnmarshalText(text []byte) error {
 // be.
 func (s State) done() bool { return s == Replayed || s == Skipped || s == Decided }
 
-// Is reports whether a letter in state s may be in state other: one that is Decided may be
+// Is reports whether a letter in state s may also be in state other: a Decided one may be
 // Replayed or Skipped.
 func (s State) Is(other State) bool { return s == other || s == Decided && other.done() }

@@ -9,15 +9,14 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// A job ends in one of four ways: it is done, an operator stops it, this process
-// leaves it, or the process dies, which others find out by the lease. All but the
-// last store what the job has done by then, under a claim: nothing is counted twice
-// and nothing is left out.
+// A run of a job ends in one of four ways: the job is done, an operator stops it, this process
+// leaves it, or the process dies, which other processes notice by the lease. All but the last
+// store, under a claim, what the job has done, so that nothing is counted twice or left out.
 
 // end puts a job into a state in which nobody runs it.
 func (j *Job) end(s JobState, by, reason string) {
 	j.State, j.By, j.Reason = s, by, reason
-	// Of a job that is done it stays known who did it.
+	// Keep the holder of a job that is done, to show who ran it.
 	if s != Done {
 		j.Holder = Holder{}
 	}
@@ -29,8 +28,8 @@ func (j *Job) end(s JobState, by, reason string) {
 // leaving bounds what a process does for its job when its context has ended.
 const leaving = 5 * time.Second
 
-// leave stores that this process does not run a job any more. Where that fails
-// others find out by the lease.
+// leave stores that this process no longer runs a job. If that fails, other processes notice by
+// the lease.
 func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
 	defer cancel()
@@ -41,9 +40,8 @@ func (c *Client) leave(ctx context.Context, j *Job, state JobState, cause error)
 	return c.quit(ctx, j, state, cause)
 }
 
-// unbegun ends the job of an order that failed as it began, and returns it. The job may be
-// stored all the same: left alone, it would be run by another process after its operator was
-// told that it failed.
+// unbegun ends the job of an order that failed as it began, and returns it. The job may have
+// been stored: then another process would run it after its operator was told that it failed.
 func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, error) {
 	if errors.Is(err, transport.ErrFenced) {
 		return Job{}, err // a claim would fence the process that was faster
@@ -68,7 +66,7 @@ func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, 
 func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
-		return nil //nolint:nilerr // another process finds out
+		return nil //nolint:nilerr // another process will notice
 	}
 	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
 		*j = *is
@@ -84,11 +82,11 @@ func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) 
 	return nil
 }
 
-// Stop stops a job wherever it runs: once Stop has returned nil, the job changes
-// nothing more. who and why are kept with it.
+// Stop stops a job wherever it runs: once Stop has returned nil, the job changes nothing more.
+// It stores who and why with the job.
 func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
 	if len(who) > maxText || len(why) > maxText {
-		return Job{}, fmt.Errorf("who and why have to be of at most %d bytes", maxText)
+		return Job{}, fmt.Errorf("who and why may have at most %d bytes each", maxText)
 	}
 	if j, err := c.Find(ctx, id); err != nil {
 		return Job{}, err
@@ -99,8 +97,7 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	if err != nil {
 		return Job{}, err
 	}
-	// From here on the process that ran the job can commit nothing. The counts are
-	// the last that it did.
+	// From here on the process that ran the job can commit nothing, so its counts are final.
 	j := s.jobs[id]
 	switch {
 	case j == nil:
@@ -117,7 +114,7 @@ func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, err
 	return *j, nil
 }
 
-// fail ends a job that nobody runs, and that can't be run since its letters are gone.
+// fail ends a job that nobody runs and that can't be run, because its letters are gone.
 func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
@@ -139,12 +136,10 @@ func (c *Client) fail(ctx context.Context, j *Job, cause error) error {
 // settling bounds how long sees and edges wait.
 const settling = 2 * time.Second
 
-// settle waits until a job is seen as it was committed: brokers show a transaction
-// to readers some milliseconds after its end. So an order that follows, from
-// another process too, finds what this one did.
+// settle waits until readers see a job as it was committed, which takes brokers some
+// milliseconds. An order that follows, even from another process, then finds what this one did.
 func (c *Client) settle(ctx context.Context, j *Job) {
-	// Another process may change the job meanwhile. Then this waits for nothing, but not
-	// for long.
+	// If another process changes the job meanwhile, this waits until sees gives up.
 	c.sees(ctx, func(b *book) (bool, error) {
 		e, err := b.of(j.Topic)
 		if err != nil || e.jobs[j.ID] == nil {
@@ -155,7 +150,8 @@ func (c *Client) settle(ctx context.Context, j *Job) {
 	})
 }
 
-// sees reads the book until looks reports true, for up to settling, and reports whether it did.
+// sees reads the book until looks returns true, for at most settling, and reports whether it
+// did.
 func (c *Client) sees(ctx context.Context, looks func(*book) (bool, error)) bool {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()

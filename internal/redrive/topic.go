@@ -12,14 +12,14 @@ import (
 )
 
 // Topic keeps the decisions about the dead letters of a cluster, and the jobs: a
-// compacted topic, of which partition 0 is used.
+// compacted topic, of which only partition 0 is used.
 const Topic = declare.LedgerTopic
 
-// ledgerPartition is the partition that is used: its order is that of all
-// decisions, however many others somebody added.
+// ledgerPartition is the one partition in use, even if somebody added others: all
+// decisions are in its order.
 var ledgerPartition = transport.Partition{Topic: Topic}
 
-// ErrNoTopic is the error of an order in a cluster that lacks Topic.
+// ErrNoTopic is the error of an order in a cluster without Topic.
 var ErrNoTopic = errors.New("topic " + Topic + ", which keeps what is decided about dead letters, does not exist: " +
 	"create it with eventbus topics provision, or by other means with 1 partition and cleanup.policy=compact")
 
@@ -30,15 +30,15 @@ func describe(ctx context.Context, cluster *kafka.Transport) (transport.TopicInf
 	if err != nil {
 		return transport.TopicInfo{}, false, err
 	}
-	// Configs are nil where this client may not read them. Then the creator of the
-	// topic is trusted.
+	// Configs are nil if this client may not read them; then the topic is assumed
+	// to be right.
 	switch info := infos[0]; {
 	case errors.Is(info.Err, transport.ErrTopicMissing):
 		return info, false, nil
 	case info.Err != nil:
 		return info, false, fmt.Errorf("topic %s: %w", Topic, info.Err)
 	case info.Configs != nil && strings.TrimSpace(info.Configs[declare.ConfigCleanupPolicy]) != "compact":
-		return info, false, fmt.Errorf("topic %s has cleanup.policy=%s, by which brokers forget what was decided about dead letters: set it to compact",
+		return info, false, fmt.Errorf("topic %s has cleanup.policy=%s, so brokers would forget what was decided about dead letters: set it to compact",
 			Topic, info.Configs[declare.ConfigCleanupPolicy])
 	default:
 		return info, true, nil

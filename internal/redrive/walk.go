@@ -14,20 +14,19 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Bounds of one transaction. Readers of the retry topic wait for its end, and
-// progress is shown at it, so a short one is better; a still shorter one would
-// spend its time on commits.
+// Bounds of one transaction. Readers of the retry topic wait for its end, and progress is
+// reported then, so it must be short; a shorter one would mostly wait for commits.
 const (
 	maxEvents = 500
 	maxBytes  = 1 << 20
-	maxAge    = time.Second // of what a transaction is to contain
+	maxAge    = time.Second // of the first decision in a transaction
 )
 
-// renewal is how often a process that runs a job says that it lives.
+// renewal is how often a process that runs a job renews its lease.
 const renewal = 2 * time.Second
 
-// walk is one walk through a box, which carries a job out up to its first error.
-// Without a session it is a dry run.
+// walk is one walk through a box. It carries out a job, up to the first error. Without a
+// session it is a dry run.
 type walk struct {
 	box      *Box
 	session  *session
@@ -36,22 +35,23 @@ type walk struct {
 
 	pace  pace
 	limit int // of events in a transaction; with a rate, one second's worth
-	// The transaction that is to come: events to write, their size, when the
-	// first letter was decided about, and what it does.
+	// The next transaction: the events to write, their size, the time of its first
+	// decision, and its counts.
 	records []transport.Record
 	bytes   int
 	since   time.Time
 	pending Tally
 	renewed time.Time
 	foreign int64
-	// targets are the retry topics that were asked about: their partitions, 0 for one that
-	// is gone. Letters come back through used, and can't through alone.
+	// targets has the number of partitions of each retry topic looked up so far, 0 for a
+	// missing one. used has those through which letters are redelivered, alone those whose
+	// letters are left alone.
 	targets     map[string]int32
 	used, alone map[string]bool
 	may         func(topic string) bool // of a dry run: Plan's
 }
 
-// newWalk returns the walk of a job, with so many events in a transaction.
+// newWalk returns the walk of a job, with at most limit events in a transaction.
 func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
 	w := &walk{box: b, session: s, job: j, progress: progress, limit: limit, renewed: time.Now(), targets: make(map[string]int32), used: make(map[string]bool), alone: make(map[string]bool)}
 	if j.Rate > 0 && s != nil {
@@ -61,12 +61,11 @@ func newWalk(b *Box, s *session, j *Job, limit int, progress func(Job)) *walk {
 	return w
 }
 
-// run walks through the letters that the job is about, each partition in order,
-// and ends the job. So a later letter of a key is brought back after an earlier
-// one.
+// run walks through the job's letters, each partition in order, and ends the job. The order
+// keeps a key's letters in order when they are brought back.
 func (w *walk) run(ctx context.Context) error {
-	// Letters that came after the order are not the job's, and offsets beyond the log
-	// are nobody's.
+	// Letters that came after the order are not part of the job; there are none beyond the
+	// log's end.
 	to := make(map[transport.Partition]int64, len(w.box.End))
 	for p, end := range w.box.End {
 		to[p] = min(end, w.job.End[p.Partition])
@@ -78,12 +77,12 @@ func (w *walk) run(ctx context.Context) error {
 	return w.commit(ctx, true)
 }
 
-// decide returns the state that a letter gets.
+// decide returns the new state of a letter.
 func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 	if s.done() || !w.job.Filter.Takes(l, s, foreign) {
 		return s
 	}
-	// The filter has the states that the action is for.
+	// The filter has checked that the action applies to s.
 	switch w.job.Action {
 	case Skip:
 		return Skipped
@@ -92,7 +91,7 @@ func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 	case Release:
 		return Open
 	}
-	// A letter that came back so often is not brought back once more: somebody has to look.
+	// A letter that has come back this often needs somebody to look at it.
 	if l.Redeliveries >= w.job.MaxRedeliveries {
 		return Quarantined
 	}
@@ -101,7 +100,7 @@ func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 
 // see decides about one letter.
 func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error) error {
-	// Long stretches of letters that are not chosen must not look like silence.
+	// Renew the lease even during long stretches of letters that are not chosen.
 	if w.session != nil && (time.Since(w.renewed) > renewal || w.pending.Sum() > 0 && time.Since(w.since) > maxAge) {
 		if err := w.flush(ctx); err != nil {
 			return err
@@ -112,8 +111,8 @@ func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error
 		return nil
 	}
 	if (foreign != nil || !l.Whole()) && to == Replayed {
-		// It names neither a group nor an event to bring back, or lacks the event. An
-		// operator can skip it.
+		// It names no group or no event, or lacks the event's value. An operator can skip
+		// it.
 		w.foreign++
 		return nil
 	}
@@ -135,8 +134,8 @@ func (w *walk) see(ctx context.Context, l *letter.Letter, s State, foreign error
 	return nil
 }
 
-// await waits for the pace, and lets neither the lease run out nor what is
-// decided grow old meanwhile.
+// await waits for the pace. Meanwhile it renews the lease, and commits decisions before
+// they are too old.
 func (w *walk) await(ctx context.Context) error {
 	for {
 		most := renewal - time.Since(w.renewed)
@@ -153,7 +152,7 @@ func (w *walk) await(ctx context.Context) error {
 	}
 }
 
-// note adds a decision to the transaction that is to come.
+// note adds a decision to the next transaction.
 func (w *walk) note(l *letter.Letter, to State) {
 	// maxAge counts from the first decision of a transaction.
 	if w.pending.Sum() == 0 {
@@ -174,7 +173,7 @@ func (w *walk) note(l *letter.Letter, to State) {
 		return
 	}
 	if to == Replayed {
-		// The records stay until the commit, beyond the letter's own life.
+		// Copy it: the record is needed until the commit, longer than the letter's memory.
 		again := kept(l.Again())
 		w.records = append(w.records, again)
 		w.bytes += again.Size()
@@ -182,13 +181,13 @@ func (w *walk) note(l *letter.Letter, to State) {
 	w.box.ledgers[transport.Partition{Topic: w.box.Topic, Partition: l.Record.Partition}].Mark(l.Record.Offset, to)
 }
 
-// flush commits what was decided since the last flush together with the job,
-// which shows that the process lives.
+// flush commits what was decided since the last flush together with the job, which renews
+// the lease.
 func (w *walk) flush(ctx context.Context) error { return w.commit(ctx, false) }
 
-// commit is flush, and with last the end of the job.
+// commit is flush; if last is set it also ends the job.
 func (w *walk) commit(ctx context.Context, last bool) error {
-	// The job changes only once that is committed.
+	// The job changes only after the commit.
 	next := *w.job
 	next.Done.add(w.pending)
 	next.Holder.Renewed = time.Now().UTC()
@@ -202,7 +201,7 @@ func (w *walk) commit(ctx context.Context, last bool) error {
 	*w.job = next
 	w.pending, w.records, w.bytes, w.renewed = Tally{}, nil, 0, time.Now()
 	if w.progress != nil {
-		// After the commit: what Progress hears of is stored.
+		// After the commit: progress only gets what is stored.
 		w.progress(next)
 	}
 	return nil
@@ -210,17 +209,17 @@ func (w *walk) commit(ctx context.Context, last bool) error {
 
 // reachable reports whether the event of a letter may be brought back through the retry
 // topic that the letter names: an event keeps its partition number, and with it the order
-// of its key. The error says why the box's own retry topic can't be used. What only a
-// letter names holds up no other letter.
+// of its key. The error says why the box's own retry topic can't be used. A topic that only
+// a letter names can't hold up other letters.
 func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	derived := naming.RetryOf(w.box.Topic)
 	if l.Retry != derived {
-		// Whatever the header says, an event is not published again to all of its topic's
-		// groups, or put among what is not an event.
+		// Whatever the header says, never publish an event to all of its topic's groups
+		// again, or to a topic that isn't for events.
 		if l.Retry == "" || l.Retry == l.Origin.Topic || mayNotBeRetry(l.Retry, w.box.Topic) {
 			return false, nil
 		}
-		// An event that came back and failed again was read from its retry topic.
+		// Only an event that came back before was read from its retry topic.
 		if l.Retry == l.Source.Topic && l.Redeliveries == 0 {
 			return false, nil
 		}
@@ -257,7 +256,8 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	if l.Retry == derived {
 		need = int32(len(w.box.End)) //nolint:gosec // partitions fit
 	}
-	// A key would come back through another partition, beside its own letters.
+	// With fewer partitions a key's letters would come back through another partition, out
+	// of order.
 	switch {
 	case partitions >= need:
 		if !w.used[l.Retry] {
@@ -271,7 +271,8 @@ func (w *walk) reachable(ctx context.Context, l *letter.Letter) (bool, error) {
 	}
 }
 
-// leave notes a retry topic whose letter is left alone. Letters may name any number.
+// leave records a retry topic whose letters are left alone, up to a bound: letters may name
+// any number.
 func (w *walk) leave(topic string) (bool, error) {
 	if len(w.alone) < maxThrough {
 		w.alone[strings.Clone(topic)] = true
@@ -279,7 +280,7 @@ func (w *walk) leave(topic string) (bool, error) {
 	return false, nil
 }
 
-// mayNotBeRetry reports whether a topic is certainly no retry topic of a box.
+// mayNotBeRetry reports whether a topic certainly isn't a retry topic of a box.
 func mayNotBeRetry(topic, box string) bool {
 	return topic == box || topic == Topic || naming.IsDead(topic) || strings.HasPrefix(topic, "__")
 }

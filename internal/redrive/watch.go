@@ -11,20 +11,20 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// How often a watching process looks for jobs, how many it runs at a time, each
-// in a box of its own, and when it tries one again.
+// How often a watching process looks for jobs, how many it runs at once, each on
+// another box, and how long it waits before it retries one.
 const (
 	lookEvery = 2 * time.Second
 	mostJobs  = 4
 	again     = time.Minute // after an error
 )
 
-// Watch takes up jobs that wait or whose process is gone, the oldest of each box
-// first, until ctx ends. What it runs then is left to other processes. Several
+// Watch runs jobs that wait or whose process is gone, the oldest of each box first,
+// until ctx ends. Jobs that run at that time are left to other processes. Several
 // processes may watch.
 func (c *Client) Watch(ctx context.Context) error {
 	var running sync.WaitGroup
-	// Jobs that run when ctx ends are handed over before Watch returns.
+	// Hand over the jobs that are running when ctx ends.
 	defer running.Wait()
 	w := &watch{client: c, seen: make(map[string]sight), busy: make(map[string]bool), later: make(map[string]time.Time)}
 	for {
@@ -36,18 +36,19 @@ func (c *Client) Watch(ctx context.Context) error {
 		for _, j := range next {
 			running.Go(func() { w.take(ctx, j) })
 		}
-		// The random part keeps several processes from taking one job at once.
+		// The random part keeps processes from claiming the same job at the same
+		// time.
 		if err := sleep(ctx, lookEvery+rand.N(lookEvery/2)); err != nil { //nolint:gosec // no secret
 			return nil
 		}
 	}
 }
 
-// watch is what a watching process knows of jobs.
+// watch is what a watching process knows about jobs.
 type watch struct {
 	client *Client
 	seen   map[string]sight // by the id of a running job; used by one goroutine
-	last   string           // the last error of looking, logged once
+	last   string           // the last error of look, which is logged once
 
 	mu   sync.Mutex
 	busy map[string]bool // boxes in which this process runs a job
@@ -55,14 +56,14 @@ type watch struct {
 	later map[string]time.Time
 }
 
-// sight is the last sign of life of a process, and when it was first seen. A
-// process is silent by the clock of the one that watches: theirs may differ.
+// sight is the last renewal by a process, and when it was first seen. How long a
+// process is silent is measured by the watcher's clock, since clocks may differ.
 type sight struct {
 	renewed time.Time
 	at      time.Time
 }
 
-// look returns the jobs to take up, of which each box has one at most.
+// look returns the jobs to run, at most one of each box.
 func (w *watch) look(ctx context.Context) ([]Job, error) {
 	jobs, err := w.client.Jobs(ctx, "")
 	now := time.Now()
@@ -76,7 +77,7 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 		case Running:
 			s := w.seen[j.ID]
 			if s.at.IsZero() || !s.renewed.Equal(j.Holder.Renewed) {
-				// A sign of life that was not seen before starts its lease again.
+				// A renewal that was not seen before restarts the lease.
 				s = sight{j.Holder.Renewed, now}
 			}
 			seen[j.ID] = s
@@ -93,7 +94,7 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 			oldest[j.Topic] = j
 		}
 	}
-	w.seen = seen // jobs that run no more are forgotten
+	w.seen = seen // this drops jobs that no longer run
 	var next []Job
 	// One job of a box at a time; the others follow in their order.
 	for topic, j := range oldest {
@@ -105,9 +106,9 @@ func (w *watch) look(ctx context.Context) ([]Job, error) {
 	return next, err
 }
 
-// take runs a job. One that another process took first is left to it.
+// take runs a job, unless another process has taken it first.
 func (w *watch) take(ctx context.Context, j Job) {
-	// Only when the job has ended here may look choose one of its box again.
+	// Only now may look choose another job of the same box.
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -117,7 +118,7 @@ func (w *watch) take(ctx context.Context, j Job) {
 	if errors.Is(err, transport.ErrTopicMissing) && ctx.Err() == nil {
 		err = errors.Join(err, w.client.fail(ctx, &j, err)) // otherwise it would be tried endlessly
 	}
-	// That another process has the job is not a failure: it goes on there.
+	// It is not a failure if another process has the job.
 	var held *HeldError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &held) && !errors.Is(err, ErrTakenOver) {
 		w.client.cfg.Logger.Error("dead-letter job interrupted", "job", j.ID, "topic", j.Topic, "error", err)
