@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// stored is a batch of n records from offset 0 on, whose content is given.
+// stored returns a batch of n records from offset 0 on, with the given content.
 func stored(t testing.TB, codec int16, n int, content []byte) []byte {
 	t.Helper()
 	b := kmsg.RecordBatch{
@@ -27,7 +27,7 @@ func stored(t testing.TB, codec int16, n int, content []byte) []byte {
 	return seal(b.AppendTo(nil))
 }
 
-// withHeaders is a record with n headers that have neither key nor value.
+// withHeaders returns a record with n headers that have neither key nor value.
 func withHeaders(delta int32, key, value string, n int) []byte {
 	var b []byte
 	b = binary.AppendVarint(append(b, 0, 0), int64(delta))
@@ -38,7 +38,7 @@ func withHeaders(delta int32, key, value string, n int) []byte {
 }
 
 // readPeak reads all of a batch in chunks, calls each with every record, and returns the
-// most memory that was in use, in bytes, beside what was before.
+// most memory that was in use meanwhile, in bytes, beyond that before.
 func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)) (peak uint64, err error) {
 	t.Helper()
 	r := readerOf(0, data)
@@ -49,7 +49,7 @@ func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)
 	before, allocated := m.HeapAlloc, m.TotalAlloc
 	for i := 0; len(r.Data) > 0; i++ {
 		d, err := r.Read(256 << 10)
-		// What was allocated since the last look bounds the peak in between.
+		// Memory allocated since the last reading bounds the peak in between.
 		if runtime.ReadMemStats(&m); m.TotalAlloc-allocated > 1<<20 || i%100 == 0 {
 			peak = max(peak, m.HeapAlloc-min(m.HeapAlloc, before), m.TotalAlloc-allocated)
 			runtime.GC()
