@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/replay"
 )
 
 // replayView is the page of replays: a form for the next one, and those that were ordered
@@ -147,8 +148,7 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 			}
 			o.FromOffsets[p], o.ToOffsets[p] = from, to
 		}
-		// A time in the far future holds nothing: other partitions are left out.
-		o.From = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		o.From = replay.Never // leaves out other partitions
 		return o, nil
 	}
 	for name, at := range map[string]*time.Time{"from": &o.From, "to": &o.To} {

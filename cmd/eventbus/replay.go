@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/admin"
+	"github.com/eventbus-go/eventbus/internal/replay"
 )
 
 // again holds the flags of a replay: the body of the order, and where it goes.
@@ -100,7 +101,7 @@ func (a *app) replayGroup(ctx context.Context, topic string, f *again) error {
 	}
 	// The offsets of the answer that was agreed to, and not the times, which move on and
 	// take in partitions that were added.
-	order["fromOffsets"], order["toOffsets"], order["apply"], order["from"] = from, to, true, never
+	order["fromOffsets"], order["toOffsets"], order["apply"], order["from"] = from, to, true, replay.Never
 	delete(order, "to")
 	did, err := a.orderReplay(ctx, f, order)
 	if err != nil {
@@ -161,13 +162,10 @@ func (f *again) order(topic string, now time.Time) (map[string]any, error) {
 	if len(from) > 0 {
 		body["fromOffsets"], body["toOffsets"] = from, to
 		// Partitions without a range are left out.
-		body["from"] = never
+		body["from"] = replay.Never
 	}
 	return body, nil
 }
-
-// never is a time in the far future, at which nothing was published.
-var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // orderReplay gives the order to the service and waits for its end, which may be long.
 func (a *app) orderReplay(ctx context.Context, f *again, order map[string]any) (*admin.Replayed, error) {
