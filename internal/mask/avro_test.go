@@ -6,8 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/catalog"
 )
 
-// TestRead: of data that a registry's schema describes, what that marks is masked, and what
-// the catalogue marks or does not have.
+// TestRead: in data that a registry's schema describes, fields are masked that this schema
+// or the catalogue marks, or that the catalogue does not have.
 func TestRead(t *testing.T) {
 	const avro = `{"type":"record","name":"Order","namespace":"shop","fields":[
 		{"name":"id","type":"string"},{"name":"email","type":"string","x-eventbus-personal":true},
@@ -33,11 +33,11 @@ func TestRead(t *testing.T) {
 	if got, ok := JSON([]byte(data), Read(documents, topic, "Order", fields)...); !ok || string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
-	// Of a type that no catalogue has, the registry's schema alone is known.
+	// For a type that no catalogue has, only the registry's schema is known.
 	if got, ok := JSON([]byte(`{"id":"1","email":"a","more":1}`), Read(documents, topic, "Other", fields)...); !ok || string(got) != `{"email":"a","id":"1","more":"•••"}` {
 		t.Errorf("%s", got)
 	}
-	// A name that is declared nowhere describes nothing.
+	// An undeclared name describes nothing.
 	if got, ok := JSON([]byte(`{"id":"1"}`), Read(documents, topic, "Text", fields)...); !ok || string(got) != `{"id":"•••"}` {
 		t.Errorf("%s", got)
 	}

@@ -1,5 +1,5 @@
-// Package mask takes what is personal out of an event's data before it is shown, by the
-// schemas that a catalogue and a registry have of its type.
+// Package mask masks personal data in events before they are shown, by the schemas that a
+// catalogue and a registry have for their types.
 package mask
 
 import (
@@ -17,27 +17,26 @@ import (
 // It has one length, whatever it hides: the length of a value may be personal as well.
 const Hidden = "•••"
 
-// maxDepth bounds schemas that refer to themselves.
-// Data is as deep as its producer likes. What lies deeper than this is masked.
+// maxDepth bounds schemas that refer to themselves. Data may be of any depth. Values deeper
+// than this are masked.
 const maxDepth = 64
 
 // alternative is what an alternative within an alternative adds to the depth. Each may
 // have several again, which may be the first one, so only a few levels can be examined.
 const alternative = maxDepth / 4
 
-// Value returns a value without what a JSON Schema marks as personal. What the schema
-// does not describe may be personal too, and is masked with it: a field that a producer
-// added since.
-// It changes value, which was decoded for this alone. The root is the whole document, which
-// references are resolved against.
+// Value returns a value with the parts masked that a JSON Schema marks as personal. Parts that
+// the schema does not describe, such as fields that a producer has added since, may be
+// personal too, and are also masked. It changes value in place. root is the whole schema
+// document, against which references are resolved.
 func Value(value, schema, root any, depth int) any {
 	s := resolved(schema, root)
 	// null shows that a field is empty, and nothing else.
 	if value == nil {
 		return nil
 	}
-	// A mark may stand beside a reference or in what that refers to. A mark on an object hides
-	// all of it, and so comes before a look inside.
+	// A mark may be beside a reference or in its target. A mark on an object hides all of it,
+	// so check it before the fields.
 	if s == nil || depth > maxDepth || personal(schema) || personal(s) || personalAmong(s, root, depth) {
 		return Hidden
 	}
@@ -60,13 +59,13 @@ func Value(value, schema, root any, depth int) any {
 	return Hidden
 }
 
-// describes reports whether a schema is that of a plain value.
+// describes reports whether a schema describes a plain value.
 func describes(s map[string]any) bool {
 	return len(s) > 0 && s["properties"] == nil && s["items"] == nil && s["type"] != "object" && s["type"] != "array"
 }
 
-// personal reports whether a schema has the mark of personal data itself. It looks into no
-// reference and no alternative.
+// personal reports whether a schema itself has the mark of personal data. It does not follow
+// references or alternatives.
 func personal(schema any) bool {
 	s, _ := schema.(map[string]any)
 	return s[jsonschema.Personal] == true
@@ -86,10 +85,10 @@ func personalAmong(s map[string]any, root any, depth int) bool {
 	}) != nil
 }
 
-// resolved follows references within the document, and returns nil for what is no
-// schema that could be looked into.
+// resolved follows references within the document. It returns nil if that does not lead to a
+// schema object.
 func resolved(schema, root any) map[string]any {
-	// References may go round in a circle: after so many there is no schema.
+	// References may be circular, so give up after maxDepth.
 	for range maxDepth {
 		s, _ := schema.(map[string]any)
 		ref, _ := s["$ref"].(string)
@@ -102,8 +101,8 @@ func resolved(schema, root any) map[string]any {
 				continue
 			}
 			inner, _ := schema.(map[string]any)
-			// JSON Pointer writes / and ~ in names so (RFC 6901, section 4). A name that is
-			// missing gives nil, which ends in a mask.
+			// JSON Pointer escapes / and ~ in names (RFC 6901, section 4). A missing name
+			// gives nil, and then a mask.
 			schema = inner[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
 		}
 	}
@@ -131,10 +130,10 @@ func branch(s map[string]any, keyword string, root any, depth int) any {
 	return among(s, root, depth, func(s map[string]any) any { return branch(s, keyword, root, depth+alternative) })
 }
 
-// among returns the first of a schema's alternatives that has what is looked for, and
-// one that is marked as personal before any other.
-// It does not examine which alternative a value is of: what is personal in one of them is
-// masked in all. That hides too much rather than too little.
+// among returns what look finds in a schema's alternatives: that of one marked as personal
+// before any other, otherwise the first. It does not determine which alternative a value
+// matches: what is personal in one of them is masked in all. That hides too much rather than
+// too little.
 func among(s map[string]any, root any, depth int, look func(map[string]any) any) (found any) {
 	if depth > maxDepth {
 		return nil

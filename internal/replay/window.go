@@ -48,7 +48,7 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
 		}
 	}
-	// Before any offsets are asked for, since a misspelt bound fails without them.
+	// Check before asking for offsets, since a misspelt bound fails without them.
 	if err := b.checkOffsets(partitions); err != nil {
 		return nil, err
 	}
