@@ -27,8 +27,9 @@ func publishSeveral(t *testing.T, bus *eventbus.Bus, a, b *eventbus.Topic[order]
 	must(t, eventbus.NewPublisher(bus, b).Delete(t.Context(), "k"))
 }
 
-// TestOnAny: a handler of any event gets what no other of its group takes, tombstones
-// too, and all of it in a group of its own; nothing is unknown then.
+// TestOnAny: a handler of any event gets the events without another handler in its
+// group, tombstones included, and all events if it is alone in its group. No type is
+// unknown then.
 func TestOnAny(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus := newBus(t, cluster, config())
@@ -80,8 +81,8 @@ func TestOnAny(t *testing.T) {
 	})
 }
 
-// TestOnAnyFails: what a handler of any event gives up is a dead letter, and a replay
-// hands it everything.
+// TestOnAnyFails: an event that a handler of any event gives up becomes a dead letter,
+// and a replay passes it every event.
 func TestOnAnyFails(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus := newBus(t, cluster, config())
@@ -108,8 +109,8 @@ func TestOnAnyFails(t *testing.T) {
 	})
 }
 
-// TestOnAnyIsKnownToItsGroup: an event of a type that this member does not know is held
-// for the one that handles any, in place of being skipped.
+// TestOnAnyIsKnownToItsGroup: an event of a type that this member does not know is not
+// skipped, but held for the member that handles any.
 func TestOnAnyIsKnownToItsGroup(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		older, newer := newBus(t, cluster, config()), newBus(t, cluster, config())
@@ -137,8 +138,8 @@ func TestOnAnyIsKnownToItsGroup(t *testing.T) {
 	})
 }
 
-// TestOnAnyRefusesNothing: a nil topic or handler is an error of Add, and so is a
-// topic with the type that stands for any.
+// TestOnAnyNil: a nil topic or handler is an error of Add, and so is a topic with the
+// type that stands for any.
 func TestOnAnyNil(t *testing.T) {
 	bus := newBus(t, memory.New(), config())
 	defer closeBus(t, bus)
@@ -164,8 +165,8 @@ func TestOnAnyNil(t *testing.T) {
 // blob is a named type of bytes.
 type blob []byte
 
-// TestBytes: bytes come through as they are, in memory of their own; other types are
-// refused where the topic is declared.
+// TestBytes: bytes arrive unchanged, in memory that the handler owns; other types are
+// refused when the topic is declared.
 func TestBytes(t *testing.T) {
 	topic := eventbus.NewTopic(eventbus.TopicConfig[[]byte]{Domain: "a", Name: "b", Type: "raw", Unkeyed: true, Codec: eventbus.Bytes()})
 	named := eventbus.NewTopic(eventbus.TopicConfig[blob]{Domain: "a", Name: "b", Unkeyed: true, Codec: eventbus.Bytes()})
@@ -182,7 +183,7 @@ func TestBytes(t *testing.T) {
 		same, err := named.Decode(e)
 		must(t, err)
 		for i := range e.Data {
-			e.Data[i] = '-' // as the memory is used again
+			e.Data[i] = '-' // as when the memory is reused
 		}
 		if string(got) != string(data) || string(same) != string(data) || got == nil {
 			t.Errorf("%q came back as %q and %q", data, got, same)
@@ -196,8 +197,8 @@ func TestBytes(t *testing.T) {
 	eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "a", Name: "b", Unkeyed: true, Codec: eventbus.Bytes()})
 }
 
-// TestUpcastBatch: events that can't be converted are dead-lettered alone, and what the
-// handler says of single events is said of the right ones.
+// TestUpcastBatch: only events that can't be converted are dead-lettered, and what the
+// handler reports about single events applies to the right ones.
 func TestUpcastBatch(t *testing.T) {
 	odd := errors.New("odd")
 	convert := func(o order) (charge, error) {

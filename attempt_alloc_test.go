@@ -12,9 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestAttemptCostsNoMemory: what is told of an attempt takes no memory where no
-// SDK listens, and where one counts. The event carries no trace, as
-// none does where nobody traces.
+// TestAttemptCostsNoMemory: reporting an attempt allocates nothing without an SDK,
+// or with one that only counts. The event carries no trace, as without tracing.
 func TestAttemptCostsNoMemory(t *testing.T) {
 	counted := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
 	for name, c := range map[string]Config{"off": {}, "metrics": {MeterProvider: counted}} {

@@ -9,8 +9,8 @@ import (
 )
 
 // TestContextOutlivesItsHandler: a handler's context may be kept and published
-// with. It says nothing of another attempt, and what is published belongs to the
-// story of the event that the handler had.
+// with. It has no data of another attempt, and published events belong to the
+// conversation of the event that the handler got.
 func TestContextOutlivesItsHandler(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// benchMode is how much the bus tells in a benchmark.
+// benchMode says how much a bus reports in a benchmark.
 type benchMode struct {
 	name   string
 	spans  bool

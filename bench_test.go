@@ -9,7 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// benchBus is a bus on memory whose events of 100 bytes go nowhere but the log.
+// benchBus returns a bus in memory, and a topic whose events of 100 bytes are only
+// written to the log.
 func benchBus(b testing.TB, c eventbus.Config) (*eventbus.Bus, *eventbus.Topic[order]) {
 	b.Helper()
 	bus, err := eventbus.New(memory.New(), c)
@@ -27,8 +28,8 @@ func benchBus(b testing.TB, c eventbus.Config) (*eventbus.Bus, *eventbus.Topic[o
 	})
 }
 
-// BenchmarkPublish is one publish that waits for its acknowledgement, without
-// and with tracing and metrics.
+// BenchmarkPublish measures a publish that waits for its acknowledgement, with and
+// without tracing and metrics.
 func BenchmarkPublish(b *testing.B) {
 	for _, mode := range benchModes() {
 		b.Run(mode.name, func(b *testing.B) {
@@ -44,8 +45,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkHandle is one attempt with everything that the bus does around the
-// handler, decoding included, and a share of fetching and settling.
+// BenchmarkHandle measures one attempt with everything that the bus does around the
+// handler, including decoding and a share of fetching and committing.
 func BenchmarkHandle(b *testing.B) {
 	for _, mode := range benchModes() {
 		b.Run(mode.name, func(b *testing.B) {

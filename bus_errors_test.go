@@ -40,8 +40,8 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 		"eventbus: configure", `Service "sales api"`, "Environment is empty", `Source "%zz" is not a URI-reference (RFC 3986): write a URI such as "urn:sales-api"`, "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
 }
 
-// What is nil is said, where the call has an error and where it has none. A nil option says
-// nothing, so that one can be left out by a condition.
+// A nil argument is reported, by calls with and without an error result. A nil option is
+// ignored, so that a condition can leave one out.
 func TestNil(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		_, err := eventbus.New(nil, config())
@@ -70,8 +70,8 @@ func TestNil(t *testing.T) {
 	})
 }
 
-// TestExistingTopicMissing: AutoProvision creates no topic with an Address alone, so the
-// error doesn't advise it, but to look at the name.
+// TestExistingTopicMissing: AutoProvision doesn't create topics that have only an
+// Address, so the error suggests checking the name instead.
 func TestExistingTopicMissing(t *testing.T) {
 	for name, c := range map[string]struct {
 		provision eventbus.Provisioning
@@ -147,8 +147,8 @@ func TestSubscriptionsThatCanNotBeHad(t *testing.T) {
 	})
 }
 
-// TestRefusedAddChangesNothing: one refused subscription takes the others of its
-// Add with it, and the topics, groups and breakers of all of them.
+// TestRefusedAddChangesNothing: if one subscription of an Add is refused, none of the
+// others is added, nor their topics, groups and breakers.
 func TestRefusedAddChangesNothing(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -179,8 +179,8 @@ func TestRefusedAddChangesNothing(t *testing.T) {
 	})
 }
 
-// TestNamesThatCollide: Kafka takes '.' and '_' for one character in the names of
-// topics. The declaration that comes second is refused, and named; the first works.
+// TestNamesThatCollide: Kafka treats '.' and '_' in names of topics as the same
+// character. The second declaration is refused by name; the first works.
 func TestNamesThatCollide(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -209,8 +209,8 @@ func TestNamesThatCollide(t *testing.T) {
 	})
 }
 
-// TestEventsWithoutAKeyAreNoted: a forgotten tag costs the order of events, so a
-// topic whose events have no key says so, once, unless that is meant.
+// TestEventsWithoutAKeyAreNoted: a forgotten tag costs the order of events, so the bus
+// logs once that a topic's events have no key, unless that is intended.
 func TestEventsWithoutAKeyAreNoted(t *testing.T) {
 	type keyless struct{ Name string }
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -231,7 +231,7 @@ func TestEventsWithoutAKeyAreNoted(t *testing.T) {
 	})
 }
 
-// looking is a log handler that looks at the bus which logs.
+// looking is a log handler that inspects the bus that logs.
 type looking struct {
 	slog.Handler
 	bus *eventbus.Bus
@@ -242,7 +242,7 @@ func (l *looking) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-// TestLogHandlerLooksAtTheBus: what a publisher is made with is logged without a lock.
+// TestLogHandlerLooksAtTheBus: creating a publisher logs without holding a lock.
 func TestLogHandlerLooksAtTheBus(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c := config()

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// silentCluster is a cluster whose brokers take every question of the bus and do not
-// answer: each waits for the end of its own context.
+// silentCluster is a cluster whose brokers don't answer: each call blocks until its
+// context ends.
 type silentCluster struct{ transport.Transport }
 
 func (c silentCluster) Cluster(ctx context.Context) (transport.Cluster, error) {
@@ -45,7 +45,7 @@ func within(t *testing.T, what string, d time.Duration, f func(context.Context) 
 	return err
 }
 
-// TestPublishWaitsForItsContext: a publish that waits for another one's look for the
+// TestPublishWaitsForItsContext: a publish that waits for another one's lookup of the
 // topic waits no longer than its own context.
 func TestPublishWaitsForItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -67,8 +67,8 @@ func TestPublishWaitsForItsContext(t *testing.T) {
 	})
 }
 
-// TestLifeWaitsForItsContext: Drain waits for a Start no longer than its context, and
-// Close ends the Start.
+// TestLifeWaitsForItsContext: Drain waits for a running Start no longer than its
+// context allows, and Close ends the Start.
 func TestLifeWaitsForItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := newBus(t, silentCluster{memory.New()}, config())
@@ -173,7 +173,7 @@ func TestDrainWaitsForWhatHandlersPublished(t *testing.T) {
 	})
 }
 
-// Without anything of a handler's under way a drain waits for no acknowledgement.
+// If no handler has an unacknowledged publish, a drain waits for no acknowledgement.
 func TestDrainWaitsForNoOtherPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := memory.New()
@@ -204,7 +204,7 @@ func TestDrainWaitsForNoOtherPublish(t *testing.T) {
 	})
 }
 
-// countingCluster counts the questions about topics and the requests to create some.
+// countingCluster counts the requests to describe topics and to create them.
 type countingCluster struct {
 	transport.Transport
 	asked, created *int
@@ -230,8 +230,8 @@ func (a countingAdmin) CreateTopics(ctx context.Context, specs ...transport.Topi
 	return a.Admin.CreateTopics(ctx, specs...)
 }
 
-// forgetfulCluster does not know a topic for the first two times that it is asked, as
-// brokers that have not heard of its creation yet.
+// forgetfulCluster does not know a topic the first two times that it is asked, like
+// brokers that do not know yet that it was created.
 type forgetfulCluster struct {
 	transport.Transport
 	asked *int
@@ -256,7 +256,7 @@ func (a forgetfulAdmin) Topics(ctx context.Context, names ...string) ([]transpor
 	return infos, err
 }
 
-// TestCreationIsLoggedOnce: a publish and the start that both create a topic tell of it
+// TestCreationIsLoggedOnce: if a publish and Start both create a topic, that is logged
 // once.
 func TestCreationIsLoggedOnce(t *testing.T) {
 	run(t, func(t *testing.T, memory *memory.Cluster) {
@@ -275,8 +275,8 @@ func TestCreationIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// TestStartAsksOnce: a start whose topics are there asks about all of them at once, and
-// one whose group is new creates its topics at once.
+// TestStartAsksOnce: Start asks about all existing topics with one request, and creates
+// all topics of a new group with one.
 func TestStartAsksOnce(t *testing.T) {
 	run(t, func(t *testing.T, memory *memory.Cluster) {
 		var asked, created int

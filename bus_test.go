@@ -33,7 +33,7 @@ func orders(t *testing.T) *eventbus.Topic[order] {
 	})
 }
 
-// pass lets time go by in a bubble, and everything that falls due happen.
+// pass lets time pass in a bubble, and waits for everything that falls due.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -72,7 +72,7 @@ func closeBus(t *testing.T, bus *eventbus.Bus) {
 	}
 }
 
-// story notes what handlers saw, in order.
+// story records what handlers saw, in order.
 type story struct {
 	mu   sync.Mutex
 	seen []string

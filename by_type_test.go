@@ -26,8 +26,8 @@ var (
 	parcelTopics    = []eventbus.AnyTopic{parcelSentTopic, parcelLostTopic}
 )
 
-// TestByType: an event goes to the topic of its Go type, also one that is published
-// by a pointer or as an interface, and comes to the handler of that type.
+// TestByType: an event goes to the topic of its Go type, even if it is published by
+// a pointer or as an interface, and reaches the handler of that type.
 func TestByType(t *testing.T) {
 	c := kafkatest.NewMemory(t)
 	bus := c.Bus(t, func(c *eventbus.Config) { c.Topics = parcelTopics })
@@ -53,8 +53,8 @@ func TestByType(t *testing.T) {
 	kafkatest.Published(t, c, parcelSentTopic, parcelSent{"1"}, parcelSent{"1"})
 }
 
-// TestByTypeRefuses: what has no one topic is an error that names the type and the
-// topics, at the start where it can be known there.
+// TestByTypeRefuses: a type without exactly one topic is an error that names the
+// type and the topics, at the start if it is known then.
 func TestByTypeRefuses(t *testing.T) {
 	again := eventbus.NewTopic(eventbus.TopicConfig[parcelSent]{Domain: "mail", Name: "letter", Type: "LetterSent"})
 	_, err := eventbus.New(memory.New(), eventbus.Config{Service: "post", Environment: "Test", Topics: append(parcelTopics[:2:2], again, nil)})

@@ -18,9 +18,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 )
 
-// TestBreakerOutlivesItsCallback: a callback that panics, that ends its goroutine and
-// that blocks changes nothing of what its breaker does, and its panic is logged with
-// its line.
+// TestBreakerOutlivesItsCallback: a callback that panics, ends its goroutine or blocks does
+// not affect its breaker, and its panic is logged with the line.
 func TestBreakerOutlivesItsCallback(t *testing.T) {
 	for name, misbehave := range map[string]func(stop chan struct{}){
 		"panics":   func(chan struct{}) { panic("no") },
@@ -77,8 +76,8 @@ func TestBreakerOutlivesItsCallback(t *testing.T) {
 	}
 }
 
-// TestBreakerAndMarkedEvents: a few events of each batch fail, whatever is done about them,
-// and most are handled: that is no outage.
+// TestBreakerAndMarkedEvents: if a few events of each batch fail, in whatever way, and most
+// are handled, that is not an outage.
 func TestBreakerAndMarkedEvents(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -118,8 +117,8 @@ func TestBreakerAndMarkedEvents(t *testing.T) {
 	})
 }
 
-// TestSharedBreakerOfOthersStaysOn: a subscription with a breaker of its own, or with
-// none, has it alone; those that share one go on sharing it.
+// TestSharedBreakerOfOthersStaysOn: a subscription's own breaker, or none, applies to it
+// alone; others go on sharing theirs.
 func TestSharedBreakerOfOthersStaysOn(t *testing.T) {
 	shared := resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, After: -1, OpenFor: time.Hour}
 	off := resilience.BreakerConfig{Disabled: true}
@@ -165,7 +164,7 @@ func TestSharedBreakerOfOthersStaysOn(t *testing.T) {
 	}
 }
 
-// starting is a codec whose start a test decides.
+// starting is a codec whose Start is the test's function.
 type starting struct {
 	eventbus.Codec
 	start func(context.Context) error
@@ -173,8 +172,8 @@ type starting struct {
 
 func (c starting) Start(ctx context.Context, _ string) error { return c.start(ctx) }
 
-// TestCodecWhoseStartPanics: it is an error of the start, in words; in the background
-// it is tried again.
+// TestCodecWhoseStartPanics: the panic becomes an error of Start; in the background it is
+// retried.
 func TestCodecWhoseStartPanics(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		var starts atomic.Int64
@@ -207,8 +206,8 @@ func TestCodecWhoseStartPanics(t *testing.T) {
 	})
 }
 
-// TestGoexitEndsItsSpan: a handler that ends its goroutine has a span that ends too,
-// and says how and where.
+// TestGoexitEndsItsSpan: the span of a handler that ends its goroutine ends too, and says
+// how and where.
 func TestGoexitEndsItsSpan(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic := newListener(), orders(t)
@@ -251,8 +250,8 @@ func (panicking) Encode(context.Context, []byte, *eventbus.Envelope, any) ([]byt
 	panic("no")
 }
 
-// TestBatchSpanOfPanickingCodec: the panic is the caller's, and the batch's span ends
-// and says so.
+// TestBatchSpanOfPanickingCodec: the panic reaches the caller, and the batch's span ends
+// with it as its error.
 func TestBatchSpanOfPanickingCodec(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l := newListener()
@@ -274,9 +273,9 @@ func TestBatchSpanOfPanickingCodec(t *testing.T) {
 	})
 }
 
-// TestSharedBreakerIsOfNoOrder: containers hand subscriptions over in any order, so the
-// breaker of a dependency is the one that is configured, whichever comes first, two
-// configurations are an error, and everyone who wants to know of changes does.
+// TestSharedBreakerIsOfNoOrder: containers pass subscriptions in any order. So a
+// dependency's breaker has the configuration given for it, whichever subscription comes
+// first; two configurations are an error; and every OnChange is called.
 func TestSharedBreakerIsOfNoOrder(t *testing.T) {
 	quick := resilience.BreakerConfig{MinKeys: 2, MinAttempts: 2, After: -1, OpenFor: time.Hour}
 	for _, first := range []int{0, 1} {

@@ -91,7 +91,7 @@ type (
 		J map[string]float32
 	}
 
-	// Types of one word are laid out in an interface as they are.
+	// Types of one word are stored directly in an interface.
 	jsonOnePointer struct{ P *int }
 	jsonOneMap     struct{ M map[string]int }
 	jsonOneArray   struct{ A [1]*string }
@@ -134,7 +134,7 @@ var jsonRandomTypes = []reflect.Type{
 	reflect.TypeFor[json.RawMessage](), reflect.TypeFor[jsonByValue](), reflect.TypeFor[jsonByPointer](), reflect.TypeFor[[]byte](), reflect.TypeFor[struct{}](),
 }
 
-// jsonRandom fills values with what encoders differ about.
+// jsonRandom fills values with data that encoders treat differently.
 type jsonRandom struct{ *rand.Rand }
 
 func pick[T any](r jsonRandom, of ...T) T { return of[r.IntN(len(of))] }
@@ -285,8 +285,7 @@ func FuzzJSONEncode(f *testing.F) {
 	f.Fuzz(encodeBoth)
 }
 
-// A value that leads to itself is an error as in encoding/json, not the end of
-// the stack.
+// A circular value is an error, as in encoding/json, not a stack overflow.
 func TestJSONEncodesNoCycle(t *testing.T) {
 	t.Parallel()
 	type ring struct{ Next *ring }

@@ -12,8 +12,8 @@ import (
 	own "github.com/eventbus-go/eventbus/internal/jsonschema"
 )
 
-// Whatever the JSON codec encodes, of the types of its own random tests, is valid
-// by the schema that is made of the type.
+// What the JSON codec encodes, for the types of its random tests, is valid against
+// the schema of the type.
 func TestJSONIsValidByItsSchema(t *testing.T) {
 	t.Parallel()
 	for _, kind := range jsonRandomTypes {

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/internal/jsonsame"
 )
 
-// jsonEvent is an event as services have them, about 300 bytes of JSON.
+// jsonEvent is a typical event, about 300 bytes of JSON.
 type jsonEvent struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
@@ -48,7 +48,7 @@ func aJSONEvent() jsonEvent {
 	}
 }
 
-// jsonKinds has a field for each way in which JSON meets Go.
+// jsonKinds has a field for each kind of mapping between JSON and Go.
 type jsonKinds struct {
 	jsonBase
 	*JSONMixin
@@ -123,7 +123,7 @@ type jsonBase struct {
 
 type JSONMixin struct{ Mixin []string }
 
-// jsonUpper decodes itself, and would show how often and with what it is called.
+// jsonUpper decodes itself, which shows how often and with what it is called.
 type jsonUpper struct{ text string }
 
 func (u *jsonUpper) UnmarshalJSON(data []byte) error {
@@ -134,7 +134,7 @@ func (u *jsonUpper) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// jsonNames has names that need a second look, jsonNested what stands in another.
+// jsonNames has unusual names, jsonNested nested values.
 type jsonNames struct {
 	carrier     //nolint:unused // embedded types that are text are what is tested
 	Q       int `json:"'q'"`
@@ -193,7 +193,7 @@ type jsonNumbers struct {
 }
 
 // compareJSON decodes data into a T as encoding/json does and as the codec does.
-// null for a T that has no value for it is refused by the codec alone.
+// Only the codec refuses null for a T that has no value for it.
 func compareJSON[T any](t *testing.T, data []byte) {
 	t.Helper()
 	var want, got T
@@ -295,7 +295,7 @@ func TestJSONEncode(t *testing.T) {
 	}
 }
 
-// Types that the fast codec treats otherwise stay with encoding/json.
+// Types that the fast codec treats differently stay with encoding/json.
 func TestJSONAlike(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -97,7 +97,7 @@ func TestDecodingFaultsShowNoData(t *testing.T) {
 	}
 }
 
-// spy is a codec that shows what codecs see.
+// spy is a codec that records what codecs see.
 type spy struct {
 	mu     sync.Mutex // handlers decode while a publisher encodes
 	seen   any
@@ -180,8 +180,8 @@ func TestCodecAttributesAndErrors(t *testing.T) {
 	}
 }
 
-// The buffer that encode gives back may hold the next event, and key and data of
-// this one stay apart, whatever the sizes, and in all memory that the codec returned.
+// The buffer that encode returns can hold the next event. Key and data of this one
+// don't overlap, whatever their sizes, in any memory that the codec returned.
 func TestEncodeBuffer(t *testing.T) {
 	t.Parallel()
 	s := spy{}
@@ -203,7 +203,7 @@ func TestEncodeBuffer(t *testing.T) {
 	}
 }
 
-// One topic serves many goroutines, and no event sees another's fields.
+// Many goroutines can use one topic, and no event gets another's fields.
 func TestTopicIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	topic := NewTopic(TopicConfig[customerCreated]{Domain: "a", Name: "b", Key: func(e customerCreated) string { return e.CustomerID }})
@@ -270,8 +270,8 @@ func BenchmarkEventID(b *testing.B) {
 	}
 }
 
-// A codec sees where the event goes, and each event of a batch has the header of its
-// own encoding.
+// A codec sees the event's topic, key and source, and each event of a batch has the
+// header of its own encoding.
 func TestCodecsSeeTopicKeyAndSource(t *testing.T) {
 	t.Parallel()
 	s := spy{data: []byte("x"), header: "__value_schema_id"}
@@ -346,8 +346,8 @@ type around struct{ Codec }
 
 func (a around) Unwrap() Codec { return a.Codec }
 
-// TestWrappedCodecsAreStarted: a wrapper need not pass Start on, however deep the
-// codec is that needs it.
+// TestWrappedCodecsAreStarted: wrappers need not pass Start on, however deeply the
+// codec is wrapped.
 func TestWrappedCodecsAreStarted(t *testing.T) {
 	inside := &starting{}
 	for name, c := range map[string]Codec{"once": around{inside}, "twice": around{around{inside}}, "the codec itself": inside} {

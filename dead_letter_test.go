@@ -17,7 +17,7 @@ type written chan error
 
 func (w written) Done(_ transport.Position, err error) { w <- err }
 
-// write writes a record as a service that is not this bus does.
+// write writes a record as another service does.
 func write(t *testing.T, cluster *memory.Cluster, r *transport.Record) {
 	t.Helper()
 	p, err := cluster.NewProducer(transport.ProducerConfig{BatchBytes: 8 << 20})
@@ -28,8 +28,9 @@ func write(t *testing.T, cluster *memory.Cluster, r *transport.Record) {
 	must(t, p.Close(t.Context()))
 }
 
-// TestDeadLetterLargerThanPublished: what this bus may publish bounds no dead letter.
-// A record of another service that fails would block its key, and then its partition.
+// TestDeadLetterLargerThanPublished: the bound on what this bus publishes does not
+// apply to dead letters. Otherwise another service's large record would block its
+// key, and then its partition, when it fails.
 func TestDeadLetterLargerThanPublished(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c := config()
@@ -53,7 +54,7 @@ func TestDeadLetterLargerThanPublished(t *testing.T) {
 }
 
 // TestDeadLetterOfExcess: a record that was too large to be read as a whole is never
-// handled, although what is there of it looks like an event.
+// handled, even if the part that was read looks like an event.
 func TestDeadLetterOfExcess(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

@@ -17,7 +17,7 @@ import (
 
 var errLater = errors.New("the attempt fails after it has published")
 
-// charge is what handlers of orders publish.
+// charge is the event that handlers of orders publish.
 type charge struct {
 	ID   string `json:"id" eventbus:"key"`
 	What string `json:"what"`
@@ -27,8 +27,9 @@ func charges() *eventbus.Topic[charge] {
 	return eventbus.NewTopic(eventbus.TopicConfig[charge]{Domain: "billing", Name: "charge", Plural: true, Partitions: 1})
 }
 
-// chain publishes orders that decide what is published on another topic, whose handler
-// is behind an inbox, and returns what that handled. attempt is called once for each.
+// chain publishes orders whose handler publishes to another topic, whose handler is
+// behind an inbox, and returns what the latter handled. attempt is called once for
+// each.
 func chain(t *testing.T, attempt func(ctx context.Context, n int, p *eventbus.Publisher[charge]) error, options ...eventbus.SubscribeOption) string {
 	var s story
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -52,9 +53,9 @@ func chain(t *testing.T, attempt func(ctx context.Context, n int, p *eventbus.Pu
 	return s.String()
 }
 
-// TestDerivedIDs: a handler that fails after it has published is tried again, and a
-// downstream inbox lets each of its events through once; an attempt that decides
-// otherwise loses none.
+// TestDerivedIDs: if a handler fails after it has published and is retried, a
+// downstream inbox passes each of its events once; a retry that decides differently
+// loses none.
 func TestDerivedIDs(t *testing.T) {
 	publish := func(fail int, what func(n int) []charge) func(context.Context, int, *eventbus.Publisher[charge]) error {
 		return func(ctx context.Context, n int, p *eventbus.Publisher[charge]) error {
@@ -101,8 +102,8 @@ func TestDerivedIDs(t *testing.T) {
 	}
 }
 
-// TestDerivedIDsOfEveryPublish: whichever way an event is published in a handler, its
-// next attempt gives it the same id; what the options say makes it another one.
+// TestDerivedIDsOfEveryPublish: however a handler publishes an event, the next attempt
+// gives it the same id; other options give it another.
 func TestDerivedIDsOfEveryPublish(t *testing.T) {
 	var attempts [3][]string
 	n, to := 0, charges()
@@ -160,8 +161,8 @@ func TestDerivedIDsOfEveryPublish(t *testing.T) {
 	}
 }
 
-// TestDerivedIDsLoseNothing: whatever two attempts decide, of every event there are at
-// least as many ids as the attempt that had most of them published, and no more.
+// TestDerivedIDsLoseNothing: whatever two attempts publish, every event has as many ids
+// as the attempt that published it most often.
 func TestDerivedIDsLoseNothing(t *testing.T) {
 	bus := newBus(t, memory.New(), config())
 	defer closeBus(t, bus)
@@ -205,8 +206,8 @@ func TestDerivedIDsLoseNothing(t *testing.T) {
 	}
 }
 
-// TestDerivedIDsInBatches: ids derive from the event that the handler names, also after
-// the batch has been handled one by one, and a step needs that.
+// TestDerivedIDsInBatches: ids derive from the event that the handler names, even after
+// the batch was split into single events; steps depend on that.
 func TestDerivedIDsInBatches(t *testing.T) {
 	var s story
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -257,7 +258,8 @@ func TestDerivedIDsInBatches(t *testing.T) {
 	}
 }
 
-// TestReplayMakesNewIDs: what a replay publishes is meant to be handled again.
+// TestReplayMakesNewIDs: events that a replay publishes have new ids, since they are
+// meant to be handled again.
 func TestReplayMakesNewIDs(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, from, to := newBus(t, cluster, config()), orders(t), charges()

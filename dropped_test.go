@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestDroppedResults: the command that finds dropped subscriptions, in the guide and in
-// the checks, finds each of those in testdata/dropped.
+// TestDroppedResults: the command from the guide and the checks finds every dropped
+// subscription in testdata/dropped.
 func TestDroppedResults(t *testing.T) {
 	guide, err := os.ReadFile("docs/guide/first-service.md")
 	if err != nil {

@@ -19,7 +19,7 @@ type stored struct {
 
 var storedTopic = eventbus.NewTopic(eventbus.TopicConfig[stored]{Domain: "sales", Name: "stored", Key: func(s stored) string { return s.ID }})
 
-// TestEnvelopeIsPublishedLater does what an outbox does: decides the event now and
+// TestEnvelopeIsPublishedLater does what an outbox does: it creates the event now, and
 // publishes it later, twice.
 func TestEnvelopeIsPublishedLater(t *testing.T) {
 	t.Parallel()
@@ -90,7 +90,8 @@ func TestEnvelopesThatCannotBePublished(t *testing.T) {
 	}
 }
 
-// TestTransactorFencesAnother publishes envelopes in transactions, and takes the id over.
+// TestTransactorFencesAnother publishes envelopes in transactions, and fences the Transactor
+// with a second one of the same id.
 func TestTransactorFencesAnother(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.NewBroker(t)
@@ -148,7 +149,8 @@ func TestTransactorWithoutPartitions(t *testing.T) {
 	})
 }
 
-// emptyCluster describes every topic with so many partitions, and takes transactions.
+// emptyCluster describes every topic with the given number of partitions, and has
+// transactions.
 type emptyCluster struct {
 	transport.Transport
 	partitions *int32
@@ -172,7 +174,7 @@ func (a emptyAdmin) Topics(_ context.Context, names ...string) (infos []transpor
 	return infos, nil
 }
 
-// deafTransactor takes everything.
+// deafTransactor accepts and drops everything.
 type deafTransactor struct{}
 
 func (deafTransactor) Produce(context.Context, ...transport.Record) error { return nil }

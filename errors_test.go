@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSpread: what a handler says of a part of a batch is said of its events' places
-// in the batch, and an index that the part does not have says nothing.
+// TestSpread: errors of events in a part of a batch apply to those events' indexes
+// in the batch, and an index outside the part is ignored.
 func TestSpread(t *testing.T) {
 	no := errors.New("no")
 	marks := func(at ...int) error {

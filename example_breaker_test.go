@@ -10,7 +10,7 @@ import (
 )
 
 // Two subscriptions need the same database. They share a breaker, so that an outage
-// that one of them meets holds back the other too, and both go on when it is over.
+// noticed by one of them pauses the other too, and both resume when it is over.
 func ExampleSharedBreaker() {
 	ctx := context.Background()
 	bus, _ := exampleBus()

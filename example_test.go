@@ -382,7 +382,7 @@ func ExampleAt() {
 	// Output: welcome, Grace
 }
 
-// The policy holds for all of a group's subscriptions of one Kafka topic, so
+// The policy applies to all of a group's subscriptions to one Kafka topic, so
 // different ones are refused.
 func ExampleWhenOutOfRange() {
 	bus, _ := exampleBus()

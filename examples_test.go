@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestExamples: what pkg.go.dev shows of a package is an introduction in doc.go and
-// an example that runs. One of a package that takes a *testing.T is compiled alone.
+// TestExamples: every package has an introduction in doc.go and an example that runs, for
+// pkg.go.dev. The example of a package whose functions take a *testing.T is only compiled.
 func TestExamples(t *testing.T) {
 	within := func(dir, parent string) bool { return dir == parent || strings.HasPrefix(dir, parent+"/") }
 	type public struct{ introduced, forTests, example, output bool }

@@ -15,9 +15,9 @@ import (
 	"testing"
 )
 
-// TestFilesDoNotSleep holds tests to waiting for what they wait for. Inside a
-// bubble of testing/synctest a sleep takes no time and ends exactly, so packages
-// whose tests have bubbles may.
+// TestFilesDoNotSleep makes sure that tests wait for signals. Inside a bubble of
+// testing/synctest a sleep takes no time and is exact, so packages whose tests use
+// bubbles may sleep.
 func TestFilesDoNotSleep(t *testing.T) {
 	files := goFiles(t, true)
 	bubbles := map[string]bool{} // by directory
@@ -40,8 +40,7 @@ func TestFilesDoNotSleep(t *testing.T) {
 	}
 }
 
-// TestFilesAreShort holds every file of every module to 400 lines: one noun
-// per file.
+// TestFilesAreShort limits every file of every module to 400 lines: one noun per file.
 func TestFilesAreShort(t *testing.T) {
 	for name, file := range goFiles(t, true) {
 		if ast.IsGenerated(file) {
@@ -57,8 +56,8 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// TestFilesAreSmall refuses what nobody wrote: a program that a build left behind, and
-// that the repository would carry from then on.
+// TestFilesAreSmall refuses large files, such as a program that a build left behind,
+// which the repository would then keep.
 func TestFilesAreSmall(t *testing.T) {
 	const most = 512 << 10 // bytes; the flights of the example are 374 kB
 	listed, err := exec.CommandContext(t.Context(), "git", "ls-files", "-z").Output()

@@ -45,7 +45,7 @@ func foreignRecord(topic string, structured bool, data string, attributes ...str
 	return r
 }
 
-// A foreign event has one fate, in whichever mode it is written.
+// A foreign event is treated the same in both modes.
 func TestForeignEventsHaveOneFate(t *testing.T) {
 	for name, c := range map[string]struct {
 		data       string
@@ -115,8 +115,8 @@ func TestForeignEventsHaveOneFate(t *testing.T) {
 	}
 }
 
-// What Idempotent takes out of a batch is not in the handler's delivery either, and
-// a batch of which one event is left is still a batch.
+// Events that Idempotent removes from a batch are not in the handler's delivery
+// either, and a batch with one event left is still a batch.
 func TestDeliveryIsWhatTheHandlerGets(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -155,8 +155,8 @@ func TestDeliveryIsWhatTheHandlerGets(t *testing.T) {
 	})
 }
 
-// A foreign timestamp may be beyond what RFC 3339 has a form for. The dead letter can
-// be read all the same.
+// RFC 3339 may have no form for a foreign timestamp. The dead letter can still be
+// read.
 func TestForeignTimestamp(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -174,8 +174,8 @@ func TestForeignTimestamp(t *testing.T) {
 	})
 }
 
-// Whatever length and number foreign types, sources and ids have, what a bus exports
-// and logs stays small.
+// However long and many foreign types, sources and ids are, what a bus exports and
+// logs stays small.
 func TestForeignNamesStayShort(t *testing.T) {
 	const (
 		most  = 300 // bytes of one value

@@ -12,7 +12,7 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 )
 
-// TestDependabotKnowsEveryModule compares its list with the go.mod files.
+// TestDependabotKnowsEveryModule compares Dependabot's list with the go.mod files.
 func TestDependabotKnowsEveryModule(t *testing.T) {
 	var want []string
 	for _, dir := range moduleDirs(t) {

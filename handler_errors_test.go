@@ -24,8 +24,8 @@ func tooLarge() eventbus.Config {
 	return c
 }
 
-// TestHandlerReturnsAPublishedBatchsError: the error of a publish says nothing of
-// the event that is handled, in whatever the handler wraps it.
+// TestHandlerReturnsAPublishedBatchsError: the error of a publish says nothing about the
+// handled event, however the handler wraps it.
 func TestHandlerReturnsAPublishedBatchsError(t *testing.T) {
 	for name, wrap := range map[string]func(error) error{
 		"as it is":  func(err error) error { return err },
@@ -58,7 +58,8 @@ func TestHandlerReturnsAPublishedBatchsError(t *testing.T) {
 	}
 }
 
-// TestErrorsWhoseMethodsPanic: they are failed attempts, and nothing else calls them.
+// TestErrorsWhoseMethodsPanic: such an error is a failed attempt, and its methods are not
+// called again.
 func TestErrorsWhoseMethodsPanic(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -90,7 +91,7 @@ func TestErrorsWhoseMethodsPanic(t *testing.T) {
 	})
 }
 
-// TestErrorsThatLie: whatever an error's methods do, the event has its attempts and its
+// TestErrorsThatLie: whatever an error's methods do, the event gets its attempts and its
 // dead letter, and the process goes on.
 func TestErrorsThatLie(t *testing.T) {
 	circle := map[string]any{}
@@ -193,8 +194,8 @@ func (l lie) Unwrap() []error {
 	return nil
 }
 
-// TestBreakerRefusesAWholeBatch: a batch of events that the publishing breaker refuses
-// is as little the handled event's fault as one event is, however many they are.
+// TestBreakerRefusesAWholeBatch: if the publishing breaker refuses a batch, that is not
+// the handled event's fault, however large the batch is.
 func TestBreakerRefusesAWholeBatch(t *testing.T) {
 	errs := make(map[int]error)
 	for i := range 200 {
@@ -250,7 +251,7 @@ func TestReceiptsJoinBeforeMiddleware(t *testing.T) {
 	})
 }
 
-// TestMisuseIsAnError: what can't work is refused in words, before anything runs.
+// TestMisuseIsAnError: what can't work is refused with an error, before anything runs.
 func TestMisuseIsAnError(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -279,8 +280,7 @@ func TestMisuseIsAnError(t *testing.T) {
 	})
 }
 
-// TestMiddlewareMakesAPublisher: what a middleware does when it is put around a handler,
-// it does with a bus that works.
+// TestMiddlewareMakesAPublisher: a middleware can use the bus when it wraps a handler.
 func TestMiddlewareMakesAPublisher(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -309,7 +309,7 @@ func TestMiddlewareMakesAPublisher(t *testing.T) {
 
 func through(next eventbus.Handler) eventbus.Handler { return next }
 
-// useAndStart returns what a bus says of a middleware at its start.
+// useAndStart returns the error of starting a bus with a middleware.
 func useAndStart(t *testing.T, m eventbus.Middleware) error {
 	t.Helper()
 	bus := newBus(t, memory.New(), config())
@@ -320,8 +320,8 @@ func useAndStart(t *testing.T, m eventbus.Middleware) error {
 	return err
 }
 
-// TestReceiptsJoinWhatErrorsEnd: an error that leaves events handled, or given up, does so
-// only where what the handler published for them is in the log.
+// TestReceiptsJoinWhatErrorsEnd: an error that marks events as handled or given up does so
+// only if what the handler published for them is in the log.
 func TestReceiptsJoinWhatErrorsEnd(t *testing.T) {
 	discardBoom := func(err error) error {
 		if errors.Is(err, errBoom) {

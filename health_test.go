@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// reads is what health should say.
+// reads is an expected report of health.
 type reads struct {
 	status      eventbus.HealthStatus
 	live, ready bool
@@ -34,8 +34,8 @@ func (r reads) of(t *testing.T, when string, bus *eventbus.Bus) {
 	}
 }
 
-// TestHealthReadsRightly brings a bus into trouble, looks what health says soon
-// and after StuckAfter, ends the trouble, and looks whether health says so.
+// TestHealthReadsRightly brings a bus into trouble, checks health soon and after
+// StuckAfter, ends the trouble, and checks health again.
 func TestHealthReadsRightly(t *testing.T) {
 	const group = "group " + ordersGroup
 	for _, c := range []struct {
@@ -132,7 +132,8 @@ func TestHealthReadsRightly(t *testing.T) {
 	}
 }
 
-// TestIdlePartitionsHaveALag: one whose log has no news is 0 behind, and not unknown.
+// TestIdlePartitionsHaveALag: the lag of a partition without new records is 0, not
+// unknown.
 func TestIdlePartitionsHaveALag(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -157,7 +158,7 @@ func TestIdlePartitionsHaveALag(t *testing.T) {
 // have some, and takes over when they leave.
 func TestHealthOfAStandby(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
-		topic := shipments(t) // of one partition, with which its retry topic's goes: enough for one member
+		topic := shipments(t) // with one partition, followed by its retry topic's: enough for one member
 		var owners []*eventbus.Bus
 		var standby *eventbus.Bus
 		for range 2 {
@@ -193,8 +194,8 @@ func TestHealthOfAStandby(t *testing.T) {
 	})
 }
 
-// TestHealthOfRefusedEvents: events that the bus refuses are seen in health for a
-// minute, with the reason, and in a metric.
+// TestHealthOfRefusedEvents: health shows events that the bus refuses for a minute, with
+// the reason, and a metric counts them.
 func TestHealthOfRefusedEvents(t *testing.T) {
 	for reason, refuse := range map[string]func(*testing.T, *memory.Cluster, *eventbus.Publisher[order]) error{
 		"circuit_open": func(t *testing.T, cluster *memory.Cluster, p *eventbus.Publisher[order]) error {
@@ -248,8 +249,8 @@ func TestHealthOfRefusedEvents(t *testing.T) {
 	}
 }
 
-// TestHealthOfLoweredConcurrency: a breaker that lowers the concurrency is seen before
-// it opens, and so is the end of that.
+// TestHealthOfLoweredConcurrency: health shows that a breaker lowers the concurrency,
+// before it opens, and when that ends.
 func TestHealthOfLoweredConcurrency(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic := newListener(), orders(t)
@@ -288,7 +289,8 @@ func TestHealthOfLoweredConcurrency(t *testing.T) {
 	})
 }
 
-// TestHealthOfARateLimit: an event that waits for its turn is late, and nothing is stuck.
+// TestHealthOfARateLimit: an event that waits for the rate limit is late, but nothing is
+// stuck.
 func TestHealthOfARateLimit(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		settings := config()

@@ -17,10 +17,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// hookLog notes what hooks were told, in order.
+// hookLog records the calls of hooks, in order.
 type hookLog struct{ story }
 
-// take returns what was told since the last call.
+// take returns the calls since the last take.
 func (l *hookLog) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -35,8 +35,8 @@ func numbersOf(partitions []transport.Partition) (n []int32) {
 	return n
 }
 
-// TestHooksAroundHandling: partitions are told of before an event of them is handled, and
-// after the last one is committed; each once, without those of retry topics.
+// TestHooksAroundHandling: hooks are called before the first event of a partition is handled,
+// and after the last one is committed; once each, and not for retry topics.
 func TestHooksAroundHandling(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		var log hookLog
@@ -64,7 +64,7 @@ func TestHooksAroundHandling(t *testing.T) {
 		first := member("A")
 		synctest.Wait()
 		must(t, eventbus.NewPublisher(first, topic).Publish(t.Context(), order{"k", 1}))
-		synctest.Wait() // less than the time between two commits
+		synctest.Wait() // takes less than the time between two commits
 		if got, want := log.take(), "A gets [0 1 2]; A handles k"; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
@@ -133,8 +133,9 @@ func TestHookOfSeveralTopics(t *testing.T) {
 	})
 }
 
-// TestHookOutlivesItsFaults: a hook that panics or ends its goroutine delays nothing, one
-// that hangs delays events by its five seconds once, and none is called twice at a time.
+// TestHookOutlivesItsFaults: a hook that panics or ends its goroutine delays nothing; one
+// that hangs delays events once, by its five seconds; and no hook is called concurrently with
+// itself.
 func TestHookOutlivesItsFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		misbehave func(stop chan struct{})
@@ -180,8 +181,8 @@ func TestHookOutlivesItsFaults(t *testing.T) {
 	}
 }
 
-// TestOnDeadLetter: the hook is told what failed and where the letter lies, once that is
-// so; also of a record that no handler gets.
+// TestOnDeadLetter: the hook gets what failed and where the letter is, once it is written,
+// including records that reach no handler.
 func TestOnDeadLetter(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -216,9 +217,9 @@ func TestOnDeadLetter(t *testing.T) {
 	})
 }
 
-// TestOnDeadLetterHoldsUpNothing: while a hook hangs, letters are written and events
-// handled. What it is not told of is bounded, logged and counted, and Close does not wait
-// for longer than it says.
+// TestOnDeadLetterHoldsUpNothing: while a hook hangs, letters are written and events handled.
+// The calls that wait are bounded, missed ones are logged and counted, and Close waits no
+// longer than promised.
 func TestOnDeadLetterHoldsUpNothing(t *testing.T) {
 	const all = 1500
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -242,7 +243,7 @@ func TestOnDeadLetterHoldsUpNothing(t *testing.T) {
 		if n := len(cluster.Records(orderLetters)); n != all {
 			t.Errorf("%d of %d letters", n, all)
 		}
-		// One is being told, and a thousand wait.
+		// One call is running, and a thousand wait.
 		if n := missed(); n != all-1001 {
 			t.Errorf("%v missed by then", n)
 		}
@@ -276,8 +277,8 @@ func TestHooksThatAreNil(t *testing.T) {
 	}
 }
 
-// TestOnRevokedAfterTheTimeToClose: a bus that a handler keeps from closing in its time
-// still calls the hook, whose context has a little of its own.
+// TestOnRevokedAfterTheTimeToClose: if a handler keeps a bus from closing in time, the hook
+// is still called, with a little time in its context.
 func TestOnRevokedAfterTheTimeToClose(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		var log hookLog

@@ -38,8 +38,8 @@ func TestIdempotentHandlesOnceBySourceAndID(t *testing.T) {
 	})
 }
 
-// TestIdempotentAndMarks: what the inbox rolled back is handled again, and of an event that
-// is handled alone a mark holds: no retry changes what is permanent.
+// TestIdempotentAndMarks: events that the inbox rolled back are handled again, and the mark
+// on an event that is handled alone holds: a permanent error is not retried.
 func TestIdempotentAndMarks(t *testing.T) {
 	for name, c := range map[string]struct {
 		mark func(error) error

@@ -12,8 +12,8 @@ import (
 
 const module = "github.com/eventbus-go/eventbus"
 
-// light is what a contracts package, which imports the root alone, pulls into a
-// program beside the standard library.
+// light lists what a contracts package, which imports only the root, pulls into a program
+// besides the standard library.
 var light = []string{
 	"go.opentelemetry.io/otel",
 	"go.opentelemetry.io/otel/attribute",
@@ -27,8 +27,8 @@ var light = []string{
 	"github.com/sony/gobreaker/v2",
 }
 
-// room is what the tests of the packages below kafka may import of ours: each
-// other, the conformance suite and the memory transport, never the root.
+// room lists our packages that tests of the packages below kafka may import: each other,
+// the conformance suite and the memory transport, never the root.
 var room = []string{"transport/...", "kafka/internal/..."}
 
 // directions lists what the packages of a directory may import: ours are
@@ -138,7 +138,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	// The rows above are worth nothing if the walk missed what they speak of.
+	// The rows above mean nothing if the walk misses the files that they are about.
 	for _, name := range []string{"imports_test.go", "transport/record.go", "internal/murmur2/murmur2.go", "cmd/eventbus/main.go"} {
 		if files[name] == nil {
 			t.Errorf("%s was not looked at", name)
@@ -231,8 +231,8 @@ func allowed(dir, imported string, test bool) bool {
 	return true
 }
 
-// TestImportsInside holds the rule that library modules keep out of the root's
-// internal packages to cases that the tree does not have.
+// TestImportsInside tests the rule that library modules don't import the root's internal
+// packages, with cases that the tree does not have.
 func TestImportsInside(t *testing.T) {
 	modules := []string{"bench", "cmd/eventbus", "postgres"}
 	for _, c := range []struct {

@@ -66,7 +66,8 @@ type composite struct {
 	A string `eventbus:"key=1"`
 }
 
-// key is what a topic of T makes of a value: its key in brackets, or "none".
+// key returns a function that returns the key of v, in brackets, by a topic of T,
+// or "none".
 func key[T any](v T) func() string {
 	return func() string {
 		topic := NewTopic(TopicConfig[T]{Domain: "a", Name: "b", Type: "T"})
@@ -150,7 +151,7 @@ func TestKeyFunctionComesFirst(t *testing.T) {
 	}
 }
 
-// Two different pairs never make one composite key.
+// Different pairs never make the same composite key.
 func FuzzCompositeKey(f *testing.F) {
 	f.Add("a|b", "c", "a", "b|c")
 	f.Add(`a\`, "|c", `a\|`, "c")

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// broken is a handler that fails until it is mended.
+// broken is a handler that fails until it is repaired.
 type broken struct {
 	story
 	mended bool
@@ -32,8 +32,8 @@ func (b *broken) handle(ctx context.Context, o order) error {
 	return nil
 }
 
-// TestChosenLetterTopics: letters go to the topics that were chosen, and come back to
-// the group that failed alone, although another shares both of them.
+// TestChosenLetterTopics: letters go to the topics that were chosen, and come back only
+// to the group that failed, although another group shares both topics.
 func TestChosenLetterTopics(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c := config()
@@ -135,8 +135,8 @@ func TestChosenAgainAfterFailure(t *testing.T) {
 	})
 }
 
-// TestChosenLettersOfForeignRecords: an event without an id has that of the place where
-// it was first read, whatever the retry topic is called.
+// TestChosenLettersOfForeignRecords: an event without an id gets one from the position
+// where it was first read, whatever the retry topic's name.
 func TestChosenLettersOfForeignRecords(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus := newBus(t, cluster, config())
@@ -168,8 +168,8 @@ func TestChosenLettersOfForeignRecords(t *testing.T) {
 	})
 }
 
-// TestChosenLettersRefused: invalid names are refused where they are said, each
-// of them, and the subscription can be added again with others.
+// TestChosenLettersRefused: every invalid name is refused by Add, and the subscription
+// can be added again with others.
 func TestChosenLettersRefused(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -239,8 +239,8 @@ func TestChosenLettersMissing(t *testing.T) {
 	})
 }
 
-// TestSharedDeadLetterTopicIsLargeEnough: it has as many partitions as the largest of
-// its topics, and takes the largest record of any.
+// TestSharedDeadLetterTopicIsLargeEnough: a shared topic has as many partitions as the
+// largest of its sources, and accepts the largest record of any.
 func TestSharedDeadLetterTopicIsLargeEnough(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus := newBus(t, cluster, config())

@@ -16,9 +16,9 @@ import (
 
 var updateNotice = flag.Bool("update-notice", false, "write NOTICE")
 
-// TestNotice compares NOTICE with the modules whose code a program links: those
-// of the library, of its test kit, and of the modules beside it, on every system. Versions are
-// left out, since go.sum has them and licences rarely change.
+// TestNotice compares NOTICE with the modules that programs link through the library, its test
+// kit and its nested modules, on every system. Versions are left out, since go.sum has them
+// and licences rarely change.
 func TestNotice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("lists the dependencies of every system")
@@ -128,8 +128,8 @@ func licenceOf(t *testing.T, module, dir string) (name string, copyright []strin
 	return strings.Join(slices.Compact(names), " AND "), copyright
 }
 
-// spdx returns the names of the licences whose text stands in text. A licence
-// that is not listed here needs a decision before a module is used.
+// spdx returns the names of the licences that text contains. A licence that is not listed here
+// needs a decision before a module is used.
 func spdx(text string) (names []string) {
 	text = strings.Join(strings.Fields(text), " ")
 	if strings.Contains(text, "Apache License Version 2.0") {

@@ -14,10 +14,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// outcomes is what became of the events of one subscription.
+// outcomes counts what happened to the events of one subscription.
 type outcomes struct{ attempts, letters, discarded int }
 
-// handleWith publishes events of one key and returns what became of them.
+// handleWith publishes events of one key, and returns what happened to them.
 func handleWith(t *testing.T, events int, subscribe func(*eventbus.Topic[order], *int) eventbus.Subscription) (got outcomes, letters string) {
 	t.Helper()
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -29,7 +29,8 @@ func handleWith(t *testing.T, events int, subscribe func(*eventbus.Topic[order],
 			batch[i] = order{"a", i}
 		}
 		start(t, bus)
-		// Paused until all are there, so that a batch handler gets them at once.
+		// Pause until all events are there, so that a batch handler gets them
+		// together.
 		name := bus.Operator().Inspect().Groups[0].Subscriptions[0].Name
 		must(t, bus.Operator().Pause(ordersGroup, name))
 		must(t, p.PublishBatch(t.Context(), batch))
@@ -56,7 +57,7 @@ func handleWith(t *testing.T, events int, subscribe func(*eventbus.Topic[order],
 	return got, letters
 }
 
-// TestOnError: a policy marks errors, and its mark counts.
+// TestOnError: a policy marks errors, and its mark takes effect.
 func TestOnError(t *testing.T) {
 	three := eventbus.Retry(resilience.Retry{Attempts: 3})
 	for _, c := range []struct {
@@ -95,7 +96,7 @@ func TestOnError(t *testing.T) {
 	}
 }
 
-// TestOnErrorSeesPanicsAndDecoding: not only what handlers return.
+// TestOnErrorSeesPanicsAndDecoding: a policy also sees panics and decoding errors.
 func TestOnErrorSeesPanicsAndDecoding(t *testing.T) {
 	got, _ := handleWith(t, 1, func(topic *eventbus.Topic[order], attempts *int) eventbus.Subscription {
 		return eventbus.On(topic, func(context.Context, order) error { *attempts++; panic("handler") }, eventbus.OnError(func(err error) error {
@@ -110,8 +111,8 @@ func TestOnErrorSeesPanicsAndDecoding(t *testing.T) {
 	}
 }
 
-// TestOnErrorAndBatches: a policy that gives up everything gives up no event that was
-// not tried by itself.
+// TestOnErrorAndBatches: even a policy that gives up everything gives up only events
+// that were tried by themselves.
 func TestOnErrorAndBatches(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -151,7 +152,7 @@ func TestOnErrorAndBatches(t *testing.T) {
 	}
 }
 
-// TestDiscardAndTheBreaker: what is given up says nothing of a dependency.
+// TestDiscardAndTheBreaker: discarded events say nothing about a dependency.
 func TestDiscardAndTheBreaker(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -169,7 +170,8 @@ func TestDiscardAndTheBreaker(t *testing.T) {
 	})
 }
 
-// TestRetryWait: waits are those of the function, cut to end with the policy.
+// TestRetryWait: the function decides the waits, which are cut off at the policy's
+// end.
 func TestRetryWait(t *testing.T) {
 	hour := resilience.Retry{Attempts: 4, Elapsed: time.Hour}
 	for _, c := range []struct {
@@ -234,8 +236,9 @@ func TestRetryWait(t *testing.T) {
 	})
 }
 
-// TestOnErrorAndPartsOfBatches: what is said of a part of a batch, whose other events
-// can't be taken, is said of that part alone, and of nothing that was not tried.
+// TestOnErrorAndPartsOfBatches: an error for a part of a batch, of which other events
+// can't be decoded, applies to that part alone, and never to events that were not
+// tried.
 func TestOnErrorAndPartsOfBatches(t *testing.T) {
 	odd := errors.New("odd")
 	for _, c := range []struct {

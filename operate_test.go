@@ -15,8 +15,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestPause holds a subscription, which health shows and calls no fault however
-// long it lasts, and lets it go on.
+// TestPause pauses a subscription, which health shows but never counts as a fault, and
+// resumes it.
 func TestPause(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic, seen := newBus(t, cluster, config()), orders(t), &story{}
@@ -69,7 +69,7 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// TestUnpark tries a waiting key at once.
+// TestUnpark retries a waiting key at once.
 func TestUnpark(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -113,8 +113,8 @@ func TestUnpark(t *testing.T) {
 	})
 }
 
-// TestResumeBeforeTheStart: a subscription whose breaker is another's too has none before
-// the start, and can be paused and resumed all the same.
+// TestResumeBeforeTheStart: a subscription with a shared breaker has none before the
+// start, and can still be paused and resumed.
 func TestResumeBeforeTheStart(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic, seen := newBus(t, cluster, config()), orders(t), &story{}
@@ -135,7 +135,7 @@ func TestResumeBeforeTheStart(t *testing.T) {
 	})
 }
 
-// TestSkipOfAnOperator passes over an event that no handler here knows.
+// TestSkipOfAnOperator skips an event that no handler here knows.
 func TestSkipOfAnOperator(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic, seen := newListener(), orders(t), &story{}
@@ -185,7 +185,7 @@ func TestSkipOfAnOperator(t *testing.T) {
 	})
 }
 
-// TestOperateNames: what is not there is told from what can't be done.
+// TestOperateNames: errors distinguish what does not exist from what can't be done.
 func TestOperateNames(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

@@ -13,9 +13,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestOperatorsTakeTheLetters: the dead-letter topic is deleted while the group runs,
-// and comes back, with fewer partitions too: no event is skipped meanwhile, other keys go
-// on, and every failed one has its letter in the end.
+// TestOperatorsTakeTheLetters: the dead-letter topic is deleted while the group runs, and
+// created again, also with fewer partitions. No event is skipped meanwhile, other keys go
+// on, and in the end every failed event has its letter.
 func TestOperatorsTakeTheLetters(t *testing.T) {
 	for _, partitions := range []int32{1, 5} {
 		run(t, func(t *testing.T, cluster *memory.Cluster) {
@@ -52,9 +52,9 @@ func TestOperatorsTakeTheLetters(t *testing.T) {
 	}
 }
 
-// TestOperatorsTakeTheTopic: the topic is deleted and comes back with fewer partitions
-// while the bus publishes to it and handles it: what was acknowledged afterwards is
-// handled, and publishing goes on.
+// TestOperatorsTakeTheTopic: the topic is deleted and created again with fewer partitions
+// while the bus publishes to it and handles it. Events that are acknowledged afterwards
+// are handled, and publishing goes on.
 func TestOperatorsTakeTheTopic(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

@@ -23,7 +23,8 @@ func TestPromise1PublishReturnsWhenItIsInTheLog(t *testing.T) {
 		if n := len(cluster.Records(ordersName)); n != 1 {
 			t.Fatalf("%d records after Publish returned", n)
 		}
-		// Not acknowledged is not published: it waits, and says so.
+		// Without an acknowledgement it is not published: the caller waits, and is
+		// told.
 		release := cluster.HoldAcknowledgements(ordersName)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

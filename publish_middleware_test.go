@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestPublishMiddleware: every way of making an event passes through the middleware, in
-// order and once; what is published by its envelope does not.
+// TestPublishMiddleware: every way of publishing runs the middleware, in order and
+// once; publishing an envelope does not.
 func TestPublishMiddleware(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		c, topic := config(), orders(t)
@@ -72,8 +72,8 @@ func TestPublishMiddleware(t *testing.T) {
 	})
 }
 
-// TestPublishMiddlewareRefuses: an error, a panic, and a change of what the event is
-// refuse the publish and say why, and an attempt that waits for its events ends.
+// TestPublishMiddlewareRefuses: an error, a panic and a change of the event's identity
+// refuse the publish with a reason, and an attempt that waits for its events ends.
 func TestPublishMiddlewareRefuses(t *testing.T) {
 	refused := errors.New("no tenant")
 	for _, c := range []struct {

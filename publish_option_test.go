@@ -61,7 +61,7 @@ func TestPublishOptions(t *testing.T) {
 	}
 }
 
-// A time is published as an instant that RFC 3339 has a form for.
+// A time in any zone is published in a form of RFC 3339.
 func TestWithTimeOfAnyZone(t *testing.T) {
 	t.Parallel()
 	for name, offset := range map[string]int{"a day": 25 * 3600, "Berlin in 1890": 53*60 + 28, "whole minutes": 2 * 3600} {
@@ -135,7 +135,8 @@ func TestKeylessEventOfKeyedTopic(t *testing.T) {
 	}
 }
 
-// These must compile one way only: an id, a key and a subject belong to one event.
+// Options for an id, a key or a subject belong to one event, so they must not
+// compile as options for many.
 func TestBatchOptionsAreThoseForMany(t *testing.T) {
 	t.Parallel()
 	for _, o := range []BatchOption{WithTime(time.Now()), WithExtension("a", "b"), WithCorrelationID("c"), WithCausationID("c"), WithHeader("k", "v")} {

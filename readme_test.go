@@ -19,7 +19,7 @@ var (
 	linked = regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
 )
 
-// TestReadmeIsShort keeps README.md at a length that is read to its end.
+// TestReadmeIsShort keeps README.md short enough to be read to its end.
 func TestReadmeIsShort(t *testing.T) {
 	if words := len(strings.Fields(read(t, "README.md"))); words > 900 {
 		t.Errorf("README.md has %d words, 900 at most", words)
@@ -50,10 +50,9 @@ func TestReadmeFiguresAreMeasured(t *testing.T) {
 	}
 }
 
-// TestDocumentsAreTrue holds README.md and the guides to what is compiled and
-// run: a Go block is an excerpt of an example that has tests, a configuration
-// is a file that a test loads, a command exists with its flags, a link leads to
-// a file.
+// TestDocumentsAreTrue checks README.md and the guides: a Go block is an excerpt of
+// an example that has tests, a configuration is a file that a test loads, a command
+// exists with its flags, and a link leads to a file.
 func TestDocumentsAreTrue(t *testing.T) {
 	pages, err := filepath.Glob("docs/guide/*.md")
 	if err != nil {
@@ -73,7 +72,7 @@ func TestDocumentsAreTrue(t *testing.T) {
 					}
 				case "sh":
 					checkShell(t, tool, code)
-				case "text": // Output, which the page says how to get.
+				case "text": // output; the page says how to get it
 				default:
 					t.Errorf("a block of %q, which nothing checks", language)
 				}
@@ -89,8 +88,7 @@ func TestDocumentsAreTrue(t *testing.T) {
 	}
 }
 
-// TestDesignNamesFiles holds docs/design.md, which follows an event from file to
-// file, to the files that exist.
+// TestDesignNamesFiles: the files that docs/design.md names exist.
 func TestDesignNamesFiles(t *testing.T) {
 	names := regexp.MustCompile("`([a-z_0-9/]+\\.go)`").FindAllStringSubmatch(read(t, "docs/design.md"), -1)
 	if len(names) < 30 {
@@ -145,14 +143,14 @@ func exampleFiles(t *testing.T) map[string][]string {
 	return files
 }
 
-// excerpt reports whether code stands in one of sources.
+// excerpt reports whether one of sources contains code.
 func excerpt(sources []string, code string) bool {
 	code = strings.TrimSpace(unindented(code))
 	return slices.ContainsFunc(sources, func(source string) bool { return strings.Contains(source, code) })
 }
 
-// unindented returns text without the white space that lines begin with, since
-// an excerpt of a function is shown at the margin.
+// unindented returns text without leading white space in lines, since documents
+// show excerpts without their indentation.
 func unindented(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

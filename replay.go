@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eventbus-go/eventbus/internal/engine"
+	window "github.com/eventbus-go/eventbus/internal/replay"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
 	"github.com/eventbus-go/eventbus/transport"
 )
@@ -226,15 +227,12 @@ func (c ReplayConfig) After(r ReplayReport) ReplayConfig {
 		p := &r.Partitions[i]
 		c.FromOffsets[p.Partition], c.ToOffsets[p.Partition] = p.Next, p.To
 	}
-	// Partitions that were added since are not of that window: of them nothing is read.
+	// Partitions that were added since are not part of that window, so nothing of them is read.
 	if len(r.Partitions) > 0 {
-		c.From, c.To = never, time.Time{}
+		c.From, c.To = window.Never, time.Time{}
 	}
 	return c
 }
-
-// never is a time at which nothing was published.
-var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // ReplayReport is what a replay did or, in a dry run, would do.
 type ReplayReport struct {

@@ -18,7 +18,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestReplayOnBrokers does the same on what speaks the Kafka protocol.
+// TestReplayOnBrokers does the same over the Kafka protocol.
 func TestReplayOnBrokers(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) *kafkatest.Cluster{
 		"InProcess": kafkatest.NewBroker,
@@ -114,8 +114,8 @@ func total(offsets map[transport.Partition]int64) (n int64) {
 	return n
 }
 
-// TestReplayRemoved: what retention removes on the way is counted, and the rest is
-// handled.
+// TestReplayRemoved: events that retention removes meanwhile are counted, and the
+// rest is handled.
 func TestReplayRemoved(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -143,7 +143,7 @@ func TestReplayRemoved(t *testing.T) {
 	})
 }
 
-// TestReplayTopicGone: a topic that is deleted meanwhile ends the replay.
+// TestReplayTopicGone: deleting the topic meanwhile ends the replay.
 func TestReplayTopicGone(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -169,7 +169,7 @@ func TestReplayTopicGone(t *testing.T) {
 	})
 }
 
-// TestReplayRefuses: what can't be replayed is said before anything is read.
+// TestReplayRefuses: a replay that can't work is refused before anything is read.
 func TestReplayRefuses(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

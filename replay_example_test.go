@@ -8,8 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// A day's events of one customer are handled once more, after a look at how many
-// they are. The live group goes on as if nothing had happened.
+// A day's events of one customer are handled once more, after a dry run has counted
+// them. The live group is not affected.
 func ExampleOperator_Replay() {
 	ctx := context.Background()
 	bus, _ := exampleBus()

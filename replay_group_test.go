@@ -11,7 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestReplayAfterAddedPartitions: After reads nothing of partitions that were added since.
+// TestReplayAfterAddedPartitions: a replay that goes on After another reads no partitions
+// that were added since.
 func TestReplayAfterAddedPartitions(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -37,8 +38,8 @@ func TestReplayAfterAddedPartitions(t *testing.T) {
 	})
 }
 
-// TestReplayGroup: of more events than are allowed none is handled, and no second replay
-// runs beside one.
+// TestReplayGroup: if there are more events than allowed none is handled, and only one
+// replay runs at a time.
 func TestReplayGroup(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

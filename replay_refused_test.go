@@ -10,7 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// TestReplayThatIsRefused: what its subscriptions say of a shared breaker is forgotten.
+// TestReplayThatIsRefused: its subscriptions' settings of a shared breaker have no
+// effect.
 func TestReplayThatIsRefused(t *testing.T) {
 	bus, topic := newBus(t, memory.New(), config()), orders(t)
 	defer closeBus(t, bus)

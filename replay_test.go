@@ -30,7 +30,7 @@ func listed(t *testing.T, bus *eventbus.Bus, topic *eventbus.Topic[order], event
 	return first
 }
 
-// noting handles orders by noting them, those of a replay with a mark.
+// noting returns a handler that records orders in s, and marks those of a replay.
 func noting(s *story) func(context.Context, order) error {
 	return func(ctx context.Context, o order) error {
 		mark := ""
@@ -81,8 +81,8 @@ func TestReplayLeavesTheGroupAlone(t *testing.T) {
 	})
 }
 
-// TestReplayEnds: the end of the window is where the log ended when it began, also
-// where the handlers write to the same log; and it needs no started bus.
+// TestReplayEnds: a replay ends where the log ended when it began, even if the
+// handlers write to the same log; and it needs no started bus.
 func TestReplayEnds(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -104,7 +104,7 @@ func TestReplayEnds(t *testing.T) {
 	})
 }
 
-// TestReplayFilters: keys and types choose, in a dry run as in a real one.
+// TestReplayFilters: keys and types choose events, in a dry run as in a real one.
 func TestReplayFilters(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -171,8 +171,8 @@ func TestReplayFilters(t *testing.T) {
 	})
 }
 
-// TestReplayFailures: what fails for good is reported in place of a dead letter, or
-// beside it, and holds up its own key alone.
+// TestReplayFailures: events that fail permanently are reported, instead of a dead
+// letter or in addition, and hold up only their own keys.
 func TestReplayFailures(t *testing.T) {
 	for _, deadLetter := range []bool{false, true} {
 		t.Run(fmt.Sprintf("DeadLetter=%t", deadLetter), func(t *testing.T) {
@@ -243,8 +243,8 @@ func TestReplayBatches(t *testing.T) {
 	})
 }
 
-// TestReplayGoesOn: a replay that was cancelled finishes what runs, and After goes
-// on where it ended, up to the same end.
+// TestReplayGoesOn: a cancelled replay finishes running handlers, and one with
+// After continues from there, up to the same end.
 func TestReplayGoesOn(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
@@ -292,8 +292,8 @@ func TestReplayGoesOn(t *testing.T) {
 	})
 }
 
-// TestReplayEndsWithTheBus: Close waits for the running handler, and the report is
-// of what was done.
+// TestReplayEndsWithTheBus: Close waits for the running handler, and the report
+// covers what was done.
 func TestReplayEndsWithTheBus(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		bus, topic := newBus(t, cluster, config()), orders(t)

@@ -74,7 +74,7 @@ func (r *rollout) onMoved() eventbus.Subscription {
 	return eventbus.On(r.moved, func(_ context.Context, e addressMoved) error { return r.note("Moved " + e.ID) })
 }
 
-// start starts a member and waits until all members are settled.
+// start starts a member, and waits until the group is stable.
 func (r *rollout) start(grace time.Duration, before []*eventbus.Bus, subscriptions ...eventbus.Subscription) *eventbus.Bus {
 	r.t.Helper()
 	bus, err := eventbus.New(kafka.New(r.kafka), eventbus.Config{
@@ -191,12 +191,13 @@ func testRollingDeployment(t *testing.T, r *rollout) {
 	older := r.start(0, nil, r.onV2())
 	newer := r.start(0, []*eventbus.Bus{older}, r.onV2(), r.onMoved())
 	r.publish(newer, 0, n)
-	// A coordinator of KIP-848 may give a member the retry topic's partitions alone.
+	// A coordinator of KIP-848 may assign a member only the retry topic's
+	// partitions.
 	r.until("all is handled but what the older member holds", func() bool { return r.held(older) > 0 || r.count() == 2*n })
 	r.stop(older)
 	r.until("all is handled", func() bool { return r.count() == 2*n })
 
-	// The new version is taken back: its last member leaves while events come.
+	// The new version is rolled back: its last member leaves while events come.
 	older = r.start(0, []*eventbus.Bus{newer}, r.onV2())
 	r.publish(older, n, n)
 	r.until("the older member holds some", func() bool { return r.held(older) > 0 || r.count() == 4*n })
@@ -209,7 +210,7 @@ func testRollingDeployment(t *testing.T, r *rollout) {
 		t.Errorf("the member that knows every type holds %v", held)
 	}
 
-	// Its last handler leaves, and then every member that was there with it.
+	// Its last handler leaves, and then every member that knew it.
 	older = r.start(0, []*eventbus.Bus{newer}, r.onV2())
 	r.stop(newer)
 	another := r.start(0, []*eventbus.Bus{older}, r.onV2())
@@ -226,8 +227,8 @@ func testRollingDeployment(t *testing.T, r *rollout) {
 	}
 }
 
-// TestHeldTypesShow: what a member holds for another shows in its inspection and its
-// health, and an operator's order ends it.
+// TestHeldTypesShow: inspection and health show the events that a member holds for
+// another, and an operator can end that.
 func TestHeldTypesShow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := kafkatest.NewMemory(t)

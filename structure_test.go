@@ -20,8 +20,8 @@ import (
 	"testing"
 )
 
-// Above these sizes a reader no longer finds the right file by its name, and a
-// change in one file of a circle can be understood only with all the others.
+// Above these sizes the right file can't be found by its name, and a change in one file of a circle
+// can't be understood without all the others.
 const (
 	maxFolder = 30 // non-test Go files in a folder
 	maxCircle = 12 // files that all refer to each other, directly or through others
@@ -39,9 +39,9 @@ func TestStructureFolders(t *testing.T) {
 	}
 }
 
-// TestStructureCircles holds each package to small sets of files that depend on
-// each other in a circle. A file refers to another if it names an identifier of
-// package level or a method that the other declares.
+// TestStructureCircles bounds the sets of files of a package that depend on each other in a circle.
+// A file refers to another if it names an identifier of package level or a method that the other
+// declares.
 func TestStructureCircles(t *testing.T) {
 	nested := nestedModules(t)
 	for _, module := range append(nested, ".") {
@@ -180,8 +180,8 @@ func circles(edges map[string][]string) [][]string {
 	return found
 }
 
-// TestStructureFindsCircles shows that the search finds what it looks for: two circles, one of
-// them closed by a method alone, and nothing beside them.
+// TestStructureFindsCircles checks the search itself: it finds two circles, one of them closed only
+// by a method, and nothing else.
 func TestStructureFindsCircles(t *testing.T) {
 	sources := map[string]string{
 		"a.go":     "package p; type A struct{}; func (A) back() { NewC() }",

@@ -8,13 +8,12 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// maxPublishAllocs is what a publish may allocate on its whole way, three times
-// by the log in memory that takes the event.
+// maxPublishAllocs is how many allocations a publish may cost in all, three of them in
+// the memory transport's log.
 const maxPublishAllocs = 6
 
-// TestTelemetryCostsNoMemory: where no SDK listens, and where one counts, an
-// event is told of without an allocation. The benchmarks say what it costs in
-// time.
+// TestTelemetryCostsNoMemory: without an SDK, or with one that only counts, reporting an
+// event allocates nothing. Benchmarks measure its time.
 func TestTelemetryCostsNoMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("pools forget at random under the race detector")
@@ -38,18 +37,18 @@ func TestTelemetryCostsNoMemory(t *testing.T) {
 	}
 }
 
-// maxHandleAllocs is what an event may allocate on its way from the transport to the
-// handler and the commit: the text of its headers, and the string in its data. Fetching,
-// contexts and the group's start have their part in the fraction.
+// maxHandleAllocs is how many allocations an event may cost from the transport to the
+// handler and the commit: the text of its headers, and the string in its data. The
+// fraction is for fetching, contexts and the group's start.
 const maxHandleAllocs = 2.5
 
-// maxUnsampledAllocs is what more it may allocate where a tracer samples nothing of it:
+// maxUnsampledAllocs is how many more it may cost with a tracer that does not sample it:
 // the context and the span of the trace that it came with, those that the SDK starts, and
 // the SDK's copy of the attributes for its sampler.
 const maxUnsampledAllocs = 5
 
-// TestHandlingCostsLittleMemory: an event that nothing goes wrong with has no context,
-// scope, envelope or place in a lane allocated for itself.
+// TestHandlingCostsLittleMemory: for an event that is handled without trouble, no
+// context, scope, envelope or place in a lane is allocated.
 func TestHandlingCostsLittleMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("pools forget at random under the race detector")

@@ -17,12 +17,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// series are the names of what an endpoint serves, with the labels of each.
+// series has the names of the metrics that an endpoint serves, with the labels of each.
 type series map[string]map[string]bool
 
-// served runs a bus that measures everything, and returns what Prometheus then has
-// of it. The names are made by the library with which the OpenTelemetry exporter for
-// Prometheus makes them, so the exporter itself need not be a requirement here.
+// served runs a bus that measures everything, and returns the resulting series of
+// Prometheus. The library of the OpenTelemetry exporter for Prometheus makes the names,
+// so the exporter itself need not be a dependency here.
 func served(t *testing.T) series {
 	t.Helper()
 	found := make(series)
@@ -80,11 +80,11 @@ func (s series) add(t *testing.T, m metricdata.Metrics) {
 	}
 }
 
-// Prometheus's own: the label that a scrape or an OTLP receiver puts on every series, by
-// the service's name, and the metric that has what else is known of the service.
+// Prometheus's own names: the label that a scrape or an OTLP receiver adds to every
+// series, from the service's name, and the metric with the service's other attributes.
 const job, targetInfo = "job", "target_info"
 
-// dashboard is what a test needs to know of one of Grafana's.
+// dashboard is the part of a Grafana dashboard that the test needs.
 type dashboard struct {
 	SchemaVersion int
 	Title, UID    string
@@ -110,8 +110,8 @@ type panel struct {
 	GridPos struct{ X, Y, W, H int }
 }
 
-// The parts of a PromQL expression that name something, once its strings, its
-// durations and its variables are out of it.
+// The parts of a PromQL expression that are names, once its strings, durations and
+// variables are removed.
 var (
 	selector  = regexp.MustCompile(`([a-z_:][\w:]*)(?:\{([^}]*)\})?`)
 	grouping  = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
@@ -121,7 +121,7 @@ var (
 	functions = []string{"sum", "max", "min", "rate", "increase", "histogram_quantile", "label_values", "and", "clamp_max", "count"}
 )
 
-// named are the metrics of an expression, and the labels that it speaks of.
+// named returns the metrics and the labels that an expression names.
 func named(expr string) (metrics, labels []string) {
 	expr = noNames.ReplaceAllString(expr, "")
 	for _, g := range grouping.FindAllStringSubmatch(expr, -1) {
@@ -141,8 +141,8 @@ func named(expr string) (metrics, labels []string) {
 	return metrics, labels
 }
 
-// TestDashboard holds every query of the dashboard to what is really served:
-// names of metrics and of their labels.
+// TestDashboard checks that the metrics and labels in every query of the dashboard are
+// really served.
 func TestDashboard(t *testing.T) {
 	content, err := os.ReadFile("docs/grafana/eventbus.json")
 	if err != nil {
@@ -235,7 +235,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestNamed: a test that finds no names finds no mistakes either.
+// TestNamed checks named, since a test that finds no names finds no mistakes.
 func TestNamed(t *testing.T) {
 	metrics, labels := named(`histogram_quantile(0.99, sum by (le, topic) (rate(a_seconds_bucket{group=~"$group", error_type!=""}[$__rate_interval]))) and on (x) max(b_total)`)
 	if !slices.Equal(metrics, []string{"a_seconds_bucket", "b_total"}) || !slices.Equal(labels, []string{"le", "topic", "x", "group", "error_type"}) {
@@ -252,8 +252,8 @@ type rule struct {
 	Annotations map[string]string
 }
 
-// TestAlertRules loads the rules as strictly as Prometheus does, and holds them to what
-// is served: metrics, labels, and what their texts speak of.
+// TestAlertRules loads the rules as strictly as Prometheus does, and checks that the
+// metrics and labels in them and in their texts are served.
 func TestAlertRules(t *testing.T) {
 	file, err := os.Open("docs/grafana/alerts.yml")
 	if err != nil {

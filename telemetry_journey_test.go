@@ -25,19 +25,19 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// journey is a kit of services that all tell one exporter of their spans.
+// journey is a test kit whose services all export their spans to one exporter.
 type journey struct {
 	*kafkatest.Cluster
 	spans *tracetest.InMemoryExporter
 }
 
-// provider is a service's own.
+// provider returns the tracer provider of a service.
 func (j *journey) provider(service string) *sdktrace.TracerProvider {
 	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(j.spans),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))))
 }
 
-// service is a bus of its own, with its own provider.
+// service returns a new bus, with a provider of its own.
 func (j *journey) service(t *testing.T, name string) *eventbus.Bus {
 	return j.Bus(t, func(c *eventbus.Config) {
 		c.Service, c.TracerProvider = name, j.provider(name)
@@ -60,8 +60,7 @@ func (j *journey) again(t *testing.T, dead string) {
 	j.Produce(t, l.Again())
 }
 
-// hop is a span as it should be: whose, what, below which other one, and how it
-// ended.
+// hop is an expected span: its service, name and parent, and how it ended.
 type hop struct {
 	service, name string
 	kind          trace.SpanKind
@@ -70,9 +69,9 @@ type hop struct {
 	attributes    map[attribute.Key]string
 }
 
-// TestJourney follows one trace, span by span: from a request of HTTP that comes
-// with a trace already, through the handlers of two services, two retries, a dead
-// letter, its redelivery, and what is published then.
+// TestJourney follows one trace, span by span: from a request of HTTP that comes with
+// a trace already, through the handlers of two services, two retries, a dead letter,
+// its redelivery, and what is published after it.
 func TestJourney(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journey{kafkatest.NewMemory(t), tracetest.NewInMemoryExporter()}
@@ -135,7 +134,7 @@ func TestJourney(t *testing.T) {
 				"eventbus.redeliveries", "1", "eventbus.origin.topic", shipmentsName, "eventbus.origin.partition", "0", "eventbus.origin.offset", "0")},
 			{"logistics-api", "send " + deliveries, trace.SpanKindProducer, 9, "", at(deliveries, "", "cloudevents.event_type", "delivery")},
 		})
-		// One event from where it was sent to its redelivery, in the conversation that
+		// It is one event from its publish to its redelivery, in the conversation that
 		// the first event began.
 		first, second := attributeOf(spans[2].Attributes, "messaging.message.id"), attributeOf(spans[4].Attributes, "messaging.message.id")
 		for i, s := range spans[4:] {
@@ -154,8 +153,7 @@ type delivery struct {
 	OrderID string `json:"orderId"`
 }
 
-// ask makes the request, as a browser's page does that is traced itself, and
-// returns its trace.
+// ask makes the request as a traced page in a browser does, and returns its trace.
 func (j *journey) ask(t *testing.T, placed *eventbus.Publisher[order]) trace.TraceID {
 	t.Helper()
 	wire := propagation.TraceContext{}

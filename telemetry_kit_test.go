@@ -22,7 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// listener is an OpenTelemetry SDK that keeps what it hears.
+// listener is an OpenTelemetry SDK that keeps what is reported.
 type listener struct {
 	spans  *tracetest.InMemoryExporter
 	tracer *sdktrace.TracerProvider
@@ -37,14 +37,14 @@ func newListener() *listener {
 	return l
 }
 
-// config is that of a service that the listener hears.
+// config returns the configuration of a service that reports to the listener.
 func (l *listener) config(service string) eventbus.Config {
 	c := config()
 	c.Service, c.TracerProvider, c.MeterProvider = service, l.tracer, l.meter
 	return c
 }
 
-// request is the span of an HTTP request that a service answers.
+// request starts the span of an HTTP request that a service answers.
 func (l *listener) request(ctx context.Context) (context.Context, trace.Span) {
 	return l.tracer.Tracer("http").Start(ctx, "GET /signup", trace.WithSpanKind(trace.SpanKindServer))
 }
@@ -113,7 +113,7 @@ func (p point) has(key attribute.Key, value string) bool {
 	return ok && v.String() == value
 }
 
-// collect returns what is measured, by metric.
+// collect returns the measurements, by metric.
 func (l *listener) collect(t *testing.T) map[string][]point {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -181,8 +181,8 @@ func shipments(t *testing.T) *eventbus.Topic[shipment] {
 
 var errBoom = errors.New("boom")
 
-// redeliver sends the dead letters of a topic back to the group that gave them
-// up, as the tool does.
+// redeliver sends the dead letters of a topic back to the group that gave them up,
+// as the tool does.
 func redeliver(t *testing.T, cluster *memory.Cluster, letters, retry string) {
 	t.Helper()
 	producer, err := cluster.NewProducer(transport.ProducerConfig{})

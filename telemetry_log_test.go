@@ -70,7 +70,7 @@ func TestLogOfOneEvent(t *testing.T) {
 			eventbus.WithID("e-1"), eventbus.WithCorrelationID("story-1"), eventbus.WithCausationID("cause-1")); err != nil {
 			t.Fatal(err)
 		}
-		start(t, bus) // only now: else the handler may be told of before the acknowledgement
+		start(t, bus) // only now, or the handler may be logged before the acknowledgement
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		closeBus(t, bus)
@@ -120,7 +120,7 @@ func TestLogOfOneEvent(t *testing.T) {
 	})
 }
 
-// TestLogFlood: a flood of poison is told of, and does not flood the log.
+// TestLogFlood: a flood of poison events is logged, but does not flood the log.
 func TestLogFlood(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		topic := orders(t)

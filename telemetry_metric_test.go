@@ -19,8 +19,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// everythingMeasured runs a bus in a bubble until something has happened that each
-// metric measures. finish closes it.
+// everythingMeasured runs a bus in a bubble until every metric has measured
+// something. finish closes it.
 func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config) (finish func()) {
 	t.Helper()
 	topic := orders(t)
@@ -66,8 +66,8 @@ func everythingMeasured(t *testing.T, cluster *memory.Cluster, c eventbus.Config
 	}
 }
 
-// TestMetrics sees every metric of the list exported, and no other, and looks at
-// what they say.
+// TestMetrics: every metric of the list is exported, and no other, and their values
+// are right.
 func TestMetrics(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l := newListener()
@@ -137,7 +137,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestMetricsAreExplained: operators find each of our metrics in their handbook, with
+// TestMetricsAreExplained: the operators' handbook explains each of our metrics, and
 // when to look at it.
 func TestMetricsAreExplained(t *testing.T) {
 	handbook, err := os.ReadFile("docs/operations.md")
@@ -151,8 +151,8 @@ func TestMetricsAreExplained(t *testing.T) {
 	}
 }
 
-// TestMetricsAreBounded: whatever comes in, the number of time series is one of
-// topics, partitions, groups and reasons.
+// TestMetricsAreBounded: whatever comes in, the number of time series depends only
+// on those of topics, partitions, groups and reasons.
 func TestMetricsAreBounded(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic := newListener(), orders(t)

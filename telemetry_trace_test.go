@@ -103,7 +103,8 @@ func TestTraceThroughTwoServices(t *testing.T) {
 	})
 }
 
-// TestTraceOfRedelivery goes on in the trace of the event that died.
+// TestTraceOfRedelivery: a redelivery continues the trace of the event that was
+// dead-lettered.
 func TestTraceOfRedelivery(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic := newListener(), orders(t)
@@ -142,8 +143,8 @@ func TestTraceOfRedelivery(t *testing.T) {
 	})
 }
 
-// TestTraceOfBatches: each event of a batch has a span that made it, which both
-// the batch that sent it and the batch that it is handled in are linked to.
+// TestTraceOfBatches: each event of a batch has a create span, to which both the
+// batch that sent it and the batch that handles it are linked.
 func TestTraceOfBatches(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic := newListener(), shipments(t)
@@ -188,8 +189,8 @@ func TestTraceOfBatches(t *testing.T) {
 	})
 }
 
-// TestTraceStaysWithTheEvent: the tracing extension says where an event was
-// created, the plain header where it was last, through bridges too.
+// TestTraceStaysWithTheEvent: the tracing extension says where an event was created,
+// and the plain header where it was last sent, also through bridges.
 func TestTraceStaysWithTheEvent(t *testing.T) {
 	run(t, func(t *testing.T, cluster *memory.Cluster) {
 		l, topic := newListener(), orders(t)
@@ -234,7 +235,8 @@ func TestTraceStaysWithTheEvent(t *testing.T) {
 	})
 }
 
-// listening is a sampler that records all spans, and keeps what it was asked by.
+// listening is a sampler that records all spans, and keeps the attributes that it was
+// asked with.
 type listening struct {
 	mu    sync.Mutex
 	asked map[string][]attribute.KeyValue // by span name

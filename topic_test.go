@@ -156,7 +156,8 @@ func TestTopicSpec(t *testing.T) {
 	}
 }
 
-// A declaration does not change with the map that it was made from.
+// Changing the map that a declaration was made from does not change the
+// declaration.
 func TestTopicOwnsItsConfigs(t *testing.T) {
 	t.Parallel()
 	configs := map[string]string{"max.message.bytes": "9"}

@@ -14,14 +14,13 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// hostile is an error whose methods panic, as those of a nil pointer in an error
-// do.
+// hostile is an error whose methods panic, like those of a nil pointer in an error.
 type hostile struct{ text *string }
 
 func (h *hostile) Error() string { return *h.text }
 func (h *hostile) Unwrap() error { return errors.New(*h.text) }
 
-// TestVerdicts: what steers the bus counts where it is the whole error.
+// TestVerdicts: an error that instructs the bus takes effect only if it is the whole error.
 func TestVerdicts(t *testing.T) {
 	no := errors.New("no")
 	published := &PublishBatchError{Errors: map[int]error{1: publishError("t", "1", no)}}
@@ -125,8 +124,8 @@ func TestVerdictsOnBatches(t *testing.T) {
 	}
 }
 
-// TestBreakerVerdictsOnBatches: a batch of which something was handled shows that what
-// handlers need works, and one that fails for what its events are shows nothing.
+// TestBreakerVerdictsOnBatches: a batch of which something was handled shows that the dependency
+// works, and one that fails because of its events shows nothing.
 func TestBreakerVerdictsOnBatches(t *testing.T) {
 	no := errors.New("no")
 	of := func(errs map[int]error) error { return &BatchError{Errors: errs} }
@@ -152,8 +151,8 @@ func TestBreakerVerdictsOnBatches(t *testing.T) {
 	}
 }
 
-// TestReceiptsOfALongHandler: what is written is forgotten, and what failed is not, however
-// much a handler publishes.
+// TestReceiptsOfALongHandler: successful receipts are dropped and failed ones kept, however much a
+// handler publishes.
 func TestReceiptsOfALongHandler(t *testing.T) {
 	s := newScope(t.Context(), &Delivery{}, nil)
 	no := errors.New("no")

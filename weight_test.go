@@ -18,12 +18,12 @@ const (
 	maxBytes   = 18_000_000 // on linux/amd64, with symbols and debug information
 )
 
-// TestWeight builds a core service as a user would and looks at what came of it.
+// TestWeight builds a core service as a user would, and checks its size and modules.
 func TestWeight(t *testing.T) {
 	goFiles(t, false) // opens the sources, so that a cached result expires with them
 	program := filepath.Join(t.TempDir(), "core")
 	// Debug information has the paths of the sources: without -trimpath the size would
-	// depend on where they lie.
+	// depend on their location.
 	if out, err := exec.Command("go", "build", "-trimpath", "-o", program, "./testdata/core").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}

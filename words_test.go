@@ -74,9 +74,9 @@ func TestWordsAreFound(t *testing.T) {
 	}
 }
 
-// sentence matches a message that begins or ends as a sentence does. One may begin with
-// the name of a field or a method, which is a word of its own in front of a colon or
-// has capitals inside.
+// sentence matches a message that begins or ends like a sentence. One may begin with the
+// name of a field or a method, which is a word of its own in front of a colon or has
+// capitals inside.
 var sentence = regexp.MustCompile(`^[A-Z][a-z]+ |[.!\n]$`)
 
 // TestWordsOfErrors: errors and log messages are parts of longer texts, so they begin with

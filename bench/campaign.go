@@ -14,9 +14,9 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// campaign measures every peer on every workload, round by round. Within a
-// round the peers follow each other in a shuffled order: what else the machine
-// does then falls on all of them alike, and ratios are taken within the round.
+// campaign measures every peer on every workload, round by round. Within a round the peers run
+// in a shuffled order, so that other load on the machine affects all of them alike, and ratios
+// are taken within the round.
 type campaign struct {
 	// cluster has the brokers, workloads and peers are what is measured on them.
 	cluster   *cluster
@@ -24,15 +24,14 @@ type campaign struct {
 	peers     []string
 	// rounds is how often the peers with a claim are measured.
 	rounds int
-	// others is the number of rounds of the clients about which the documents
-	// claim nothing.
+	// others is the number of rounds for the other clients.
 	others int
 	// quick asks for small sizes; seed decides the order within rounds.
 	quick bool
 	seed  uint64
 	// until is the time after which no measurement begins; zero means no bound.
 	until time.Time
-	// log has what was measured already; progress gets a line for each measurement.
+	// log has what was already measured; progress gets a line for each measurement.
 	log      *measurementLog
 	progress io.Writer
 	// filled has the topics that consumers read, by the stem of their
@@ -47,12 +46,12 @@ type campaign struct {
 func (c *campaign) run(ctx context.Context) (missing int, err error) {
 	tasks := c.tasks()
 	for i, t := range tasks {
-		// A measurement that has begun is finished: only the next one is not begun.
+		// A running measurement is finished; only the next one is not started.
 		if !c.until.IsZero() && time.Now().After(c.until) {
 			return missing + len(tasks) - i, nil
 		}
 		m, err := c.one(ctx, t)
-		// What an interrupt cut off is not a measurement, and no failure of the peer either.
+		// An interrupted measurement is neither a result nor a failure of the peer.
 		if ctx.Err() != nil {
 			return missing + len(tasks) - i, ctx.Err()
 		}
@@ -61,7 +60,7 @@ func (c *campaign) run(ctx context.Context) (missing int, err error) {
 			m = measurement{Peer: t.Peer, Workload: t.Workload, Round: t.Round, Error: err.Error()}
 			missing++
 		}
-		// Without a log a campaign can't go on after an interrupt, so its error ends this one.
+		// Without a log a campaign can't be resumed, so its error ends this one.
 		if err := c.log.add(m); err != nil {
 			return missing, err
 		}
@@ -91,16 +90,17 @@ func (c *campaign) tasks() []task {
 	// rounds.
 	for round := 1; round <= c.rounds; round++ {
 		for _, w := range c.workloads {
-			// A clone, because workloads share their lists of peers.
+			// Clone, since workloads share their lists of peers.
 			names := slices.DeleteFunc(slices.Clone(w.peers), func(name string) bool {
 				return !slices.Contains(c.peers, name) || round > c.others && !claimed(w.name, name)
 			})
-			// A generator for each workload and round: leaving out others changes no order.
+			// Use a generator for each workload and round, so that leaving out others does not
+			// change the order.
 			random := rand.New(rand.NewPCG(c.seed, mix(w.name, round)))
 			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 			for _, name := range names {
-				// After the shuffle, so that what was measured does not change the order of the
-				// rest.
+				// Check after the shuffle, so that finished measurements do not change the
+				// order of the rest.
 				if !c.log.has(name, w.name, round) {
 					tasks = append(tasks, task{Peer: name, Workload: w.name, Round: round, Quick: c.quick})
 				}
@@ -123,7 +123,7 @@ func mix(name string, round int) uint64 {
 // it; consumers of one workload share a topic.
 func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	i := slices.IndexFunc(c.workloads, func(w workload) bool { return w.name == t.Workload })
-	// Tasks are made from these workloads, so there is one.
+	// Tasks are made from these workloads, so i is valid.
 	w := c.workloads[i]
 	t.Settings = w.settings(c.cluster.addresses)
 	// A consumer's topic stays for the next peer, until end.
@@ -146,8 +146,8 @@ func (c *campaign) one(ctx context.Context, t task) (measurement, error) {
 	return c.measureAt(ctx, t, w)
 }
 
-// measureStart measures a start when all topics are there: the group, which is new, has
-// two topics of its own in this library.
+// measureStart measures a start with all topics in place: with this library, the new group has
+// two topics of its own.
 func (c *campaign) measureStart(ctx context.Context, t task, w workload) (measurement, error) {
 	for _, suffix := range []string{".dlq", ".retry"} {
 		own := t.Settings.Topic() + "." + t.Settings.Group + suffix
@@ -164,7 +164,7 @@ func (c *campaign) measureAt(ctx context.Context, t task, w workload) (measureme
 	if w.roundTrip == 0 {
 		return c.measure(ctx, t)
 	}
-	// One proxy for each measurement: no connection of another client is in it.
+	// Use a new proxy for each measurement, without connections of other clients.
 	p, err := openProxy(w.roundTrip)
 	if err != nil {
 		return measurement{}, err
@@ -178,14 +178,14 @@ func (c *campaign) measureAt(ctx context.Context, t task, w workload) (measureme
 // and puts its name into the task.
 func (c *campaign) fill(ctx context.Context, t *task, w workload) error {
 	if stem, ok := c.filled[w.stem()]; ok {
-		// The group stays that of the task: every consumer reads the whole topic.
+		// Keep the task's group, so that every consumer reads the whole topic.
 		t.Settings.Stem = stem
 		return nil
 	}
 	if err := c.cluster.create(ctx, t.Settings.Topic(), w.partitions); err != nil {
 		return err
 	}
-	// A child writes the topic, so that filling leaves nothing in this process.
+	// Let a child write the topic, so that filling leaves nothing in this process.
 	filling := *t
 	filling.Fill = true
 	if _, err := c.measure(ctx, filling); err != nil {
@@ -209,7 +209,7 @@ func (c *campaign) end(ctx context.Context) {
 // settings returns the settings of one measurement, with a topic and a group of
 // its own.
 func (w workload) settings(brokers []string) peer.Settings {
-	// Random, so that nothing of an earlier campaign on the same brokers is in it.
+	// Random, so that it has no events of an earlier campaign on the same brokers.
 	own := fmt.Sprintf("%s-%012x", strings.ToLower(w.name), rand.Uint64()>>16)
 	return peer.Settings{
 		Brokers: brokers, Stem: own, Group: own,

@@ -16,7 +16,7 @@ type panel struct {
 	metric                metric
 }
 
-// panels lists what the chart shows, from top to bottom.
+// panels lists the panels of the chart, from top to bottom.
 var panels = []panel{
 	{"async", "Publish without waiting", "events/s", rate},
 	{"consume", "Consume and decode", "events/s", rate},
@@ -56,7 +56,7 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 
 // writeChart writes the panels for which there are figures, as an SVG.
 func writeChart(out io.Writer, l *measurementLog, rows []row) error {
-	// The height of the whole is known only when the last panel is drawn.
+	// The total height is known only once the last panel is drawn.
 	var body strings.Builder
 	y := panelGap
 	for _, p := range panels {
@@ -75,12 +75,12 @@ func writeChart(out io.Writer, l *measurementLog, rows []row) error {
 
 // draw writes a panel at y and returns where the next one begins.
 func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
-	// Bars are scaled to the longest of their panel.
+	// Bars are scaled to the longest one of their panel.
 	type bar struct {
 		name  string
 		value float64
 	}
-	// rows decides which peers there are, and their order; the figures come from the log.
+	// rows determines the peers and their order; the figures come from the log.
 	var bars []bar
 	most := 0.0
 	// Peers without a figure are left out; a panel without figures is left out as a
@@ -91,7 +91,7 @@ func (p panel) draw(out io.Writer, l *measurementLog, rows []row, y int) int {
 			bars, most = append(bars, bar{r.Peer, v}), max(most, v)
 		}
 	}
-	// y stays, so the next panel takes the place.
+	// y stays the same, so the next panel takes the place.
 	if len(bars) == 0 {
 		return y
 	}

@@ -14,9 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// taskVariable is the environment variable with the task of a child process.
-// Each measurement has a process of its own, so that its memory and CPU time
-// are those of one peer.
+// taskVariable is the environment variable with the task of a child process. Each
+// measurement runs in its own process, so that memory and CPU time are those of one peer.
 const taskVariable = "EVENTBUS_BENCH_TASK"
 
 // patience bounds one measurement.
@@ -35,9 +34,10 @@ func spawn(ctx context.Context, t task) (measurement, error) {
 	// The parent waits longer than the child, whose own error says more.
 	ctx, cancel := context.WithTimeout(ctx, patience+30*time.Second)
 	defer cancel()
-	// Standard output is the measurement alone; clients may log to standard error.
+	// Standard output has only the measurement; clients may log to standard error.
 	var out, complaints bytes.Buffer
-	// The same program, so that both are of one build, and no flags: the task has it all.
+	// Run the same program, so that both are of one build, without flags: the task has
+	// everything.
 	child := exec.CommandContext(ctx, program)
 	child.Env = append(os.Environ(), taskVariable+"="+string(text))
 	child.Stdout, child.Stderr = &out, &complaints
@@ -52,8 +52,7 @@ func spawn(ctx context.Context, t task) (measurement, error) {
 	return m, nil
 }
 
-// lastLines returns the end of a text: what a client complained about last is
-// why it failed.
+// lastLines returns the end of a text: a client's last messages usually say why it failed.
 func lastLines(text []byte, most int) []byte {
 	return bytes.TrimSpace(text[max(len(text)-most, 0):])
 }
@@ -86,8 +85,7 @@ func perform(ctx context.Context, t task) (measurement, error) {
 	return performSized(ctx, t, chosen[0])
 }
 
-// performSized does what perform does, with sizes that are given. Tests use
-// small ones.
+// performSized is perform with the given sizes. Tests use small ones.
 func performSized(ctx context.Context, t task, w workload) (measurement, error) {
 	if t.Fill {
 		return measurement{}, fill(ctx, t, w)
@@ -96,8 +94,7 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 	if !ok {
 		return measurement{}, fmt.Errorf("there is no peer %q in this build", t.Peer)
 	}
-	// The profile has the client's start too, which short measurements would not
-	// show apart.
+	// The profile includes the client's start.
 	if t.Profile != "" {
 		file, err := os.Create(t.Profile)
 		if err != nil {
@@ -118,7 +115,7 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 	case starting:
 		return runStart(ctx, t, p)
 	}
-	// The kinds that are left publish alone.
+	// The remaining kinds only publish.
 	publisher, err := p.NewPublisher(ctx, t.Settings)
 	if err != nil {
 		return measurement{}, err
@@ -128,7 +125,7 @@ func performSized(ctx context.Context, t task, w workload) (measurement, error) 
 		run = runSync
 	}
 	m, err := run(ctx, t, w, publisher)
-	// Closing is not measured, and its failure spoils the measurement all the same:
-	// something was not written.
+	// Closing is not measured, but its failure invalidates the measurement: something was
+	// not written.
 	return m, errors.Join(err, publisher.Close(ctx))
 }

@@ -12,16 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// cluster is the brokers on which everything is measured, reached by another client
-// than the one that is measured.
+// cluster is the brokers on which everything is measured, managed through a client of its own.
 type cluster struct {
-	// addresses are host:port. client asks and orders, and measures nothing.
+	// addresses are host:port. client manages topics, and measures nothing.
 	addresses []string
 	client    *kgo.Client
 }
 
-// connect returns the cluster at addresses.
-// It does not reach for them yet: the first request does.
+// connect returns the cluster at addresses. It does not connect yet; the first request does.
 func connect(addresses []string) (*cluster, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addresses...))
 	if err != nil {
@@ -49,7 +47,7 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 	// −1 is the broker's default replication.
 	// KIP-464 lets brokers choose it, from Apache Kafka 2.4 on.
 	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
-	// What is deleted should leave the disk at once.
+	// Deleted topics should leave the disk at once.
 	config := kmsg.NewCreateTopicsRequestTopicConfig()
 	config.Name, config.Value = "file.delete.delay.ms", new("1000")
 	t.Configs = append(t.Configs, config)
@@ -60,7 +58,8 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 		return fmt.Errorf("creating topic %s: %w", topic, err)
 	}
 	for _, t := range response.Topics {
-		// A request that is repeated after a lost answer finds its own topic: names are random.
+		// A request that is repeated after a lost answer finds its own topic, since names are
+		// random.
 		if err := kerr.ErrorForCode(t.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("creating topic %s: %w", topic, err)
 		}
@@ -75,7 +74,7 @@ func (c *cluster) create(ctx context.Context, topic string, partitions int) erro
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("topic %s has %d leaders for %d partitions: %w", topic, led, partitions, ctx.Err())
-		case <-time.After(50 * time.Millisecond): // nothing tells when the brokers know of it
+		case <-time.After(50 * time.Millisecond): // nothing signals when the brokers know it
 		}
 	}
 }
@@ -94,7 +93,7 @@ func (c *cluster) led(ctx context.Context, topic string) (int, error) {
 	n := 0
 	for _, t := range response.Topics {
 		for _, p := range t.Partitions {
-			// The leader of a partition that has none is −1.
+			// Leader is −1 if there is none.
 			if p.ErrorCode == 0 && p.Leader >= 0 {
 				n++
 			}
@@ -113,6 +112,6 @@ func (c *cluster) remove(ctx context.Context, topic string) {
 	t := kmsg.NewDeleteTopicsRequestTopic()
 	t.Topic = new(topic)
 	request.Topics = append(request.Topics, t)
-	// The answer has nothing that would change what happens next.
+	// The answer makes no difference.
 	_, _ = request.RequestWith(ctx, c.client)
 }

@@ -17,7 +17,7 @@ import (
 // once and differs between clients. The CPU time and the memory of joining are
 // included.
 func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
-	// Handlers run at once, so all that they share is atomic or a channel.
+	// Handlers run concurrently, so everything that they share is atomic or a channel.
 	var (
 		handled, sum atomic.Int64
 		first        atomic.Int64 // when, in nanoseconds since begin
@@ -27,15 +27,14 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	// The consumer begins to handle before NewConsumer returns.
 	m := meter.Start()
 	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
-		// Only the first handler sets it; the check before saves the others a
-		// write.
+		// Only the first handler sets it; the check saves the others a write.
 		if handled.Load() == 0 {
 			first.CompareAndSwap(0, int64(time.Since(begin)))
 		}
 		if w.handling > 0 {
 			time.Sleep(w.handling)
 		}
-		// Numbers are summed rather than kept: a set of them would be memory of the measurement.
+		// Sum the numbers instead of keeping them, which would add memory to the measurement.
 		sum.Add(o.Number)
 		if handled.Add(1) == int64(w.events) {
 			// It has room for one, so the handler does not wait here.
@@ -50,17 +49,16 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	select {
 	case end := <-last:
 		elapsed = end - time.Duration(first.Load())
-	// How many events arrived says more than that time was up.
+	// The number of events that arrived says more than the timeout.
 	case <-ctx.Done():
 		err = fmt.Errorf("%d of %d events within %v: %w", handled.Load(), w.events, time.Since(begin).Round(time.Second), ctx.Err())
 	}
 	usage := m.Stop()
-	// The sum of 0…n−1: a loss and a duplicate that make up for each other would
-	// show.
+	// The sum of 0…n−1 also reveals a loss and a duplicate that cancel out in the count.
 	if n := int64(w.events); err == nil && sum.Load() != n*(n-1)/2 {
 		err = errors.New("the events that were handled are not those that were written, each once")
 	}
-	// Leaving the group takes its time, and ctx may have ended.
+	// Leaving the group takes time, and ctx may have ended.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	// Without a first or a last event there is no time to divide by.
@@ -70,7 +68,7 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 // runEndToEnd publishes at an even rate, whatever happens to the events, and
 // measures how long each takes to reach its handler in the same process.
 func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
-	// The time is bounded: at a high rate fewer seconds bring events enough.
+	// Bound the time: at a high rate fewer seconds bring enough events.
 	events := w.rate * 20
 	switch {
 	case t.Quick:
@@ -88,13 +86,13 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 		// Events of the warm-up have negative numbers.
 		if o.Number < 0 {
 			select {
-			// Without room this is dropped: the handler must not wait for the publisher.
+			// If the channel is full drop it: the handler must not wait for the publisher.
 			case warmed <- struct{}{}:
 			default:
 			}
 			return
 		}
-		// Both times are of one process, so they are of one clock.
+		// Both times are from one process, and so from one clock.
 		latencies.Record(time.Duration(time.Now().UnixNano() - o.Sent))
 		if arrived.Add(1) == int64(events) {
 			// Only the last event closes it.
@@ -104,7 +102,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 	if err != nil {
 		return measurement{}, err
 	}
-	// The consumer comes first: it has time to join while the publisher connects.
+	// Start the consumer first, so that it can join while the publisher connects.
 	publisher, err := p.NewPublisher(ctx, t.Settings)
 	if err != nil {
 		return measurement{}, errors.Join(err, c.Close(ctx))
@@ -138,7 +136,7 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 	// Fifty arrived events make it likely that every partition has delivered one.
 	for number := 0; arrived < 50; number++ {
 		o := source.At(number)
-		// The handler tells the warm-up from what is measured by it.
+		// The negative number marks the warm-up for the handler.
 		o.Number = -1
 		// One event for each arrival or tick: the warm-up must not fill the client's buffer.
 		if err := p.Enqueue(ctx, o); err != nil {
@@ -161,8 +159,7 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 func pace(ctx context.Context, p peer.Publisher, source *event.Source, events, rate int) error {
 	begin := time.Now()
 	for number := range events {
-		// Due times are computed from the beginning, so that one late event delays
-		// no other.
+		// Compute due times from the beginning, so that a late event delays no other.
 		due := begin.Add(time.Duration(number) * time.Second / time.Duration(rate))
 		sent := due
 		if wait := time.Until(due); wait > 0 {

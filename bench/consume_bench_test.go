@@ -33,15 +33,15 @@ func (standardJSON) Decode(_ context.Context, e *eventbus.Envelope, v any) error
 	return json.Unmarshal(e.Data, v)
 }
 
-// noJSON decodes nothing: what is left of an event's cost is the bus's own.
+// noJSON decodes nothing, so that only the bus's own cost of an event is measured.
 type noJSON struct{ standardJSON }
 
 func (noJSON) Decode(context.Context, *eventbus.Envelope, any) error { return nil }
 
-// BenchmarkConsume is the whole way of an event that nothing goes wrong with, from a
-// transport in this process to the handler and the commit, in CPU time and
-// allocations. The rate says nothing: judge by cpu-ns/event. Telemetry is off, off with
-// events that carry a trace, or on with such events, which weigh more by themselves.
+// BenchmarkConsume measures CPU time and allocations of a successful event, from a
+// transport in this process to the handler and the commit. The rate means nothing:
+// compare cpu-ns/event. Telemetry is off, off with events that carry a trace, or on
+// with such events, which cost more by themselves.
 func BenchmarkConsume(b *testing.B) {
 	for _, codec := range []struct {
 		name  string
@@ -63,8 +63,8 @@ func BenchmarkConsume(b *testing.B) {
 	}
 }
 
-// config is a bus's without telemetry, or with a recorder of every tenth span, as
-// services sample, and with a reader of all metrics.
+// consumeConfig returns the configuration of a bus without telemetry, or with a sampler
+// of every tenth span, as is usual for services, and a reader of all metrics.
 func consumeConfig(telemetry bool) eventbus.Config {
 	c := eventbus.Config{
 		Service: "bench", Environment: "Test", Source: event.SourceURI, Logger: slog.New(slog.DiscardHandler),
@@ -97,7 +97,8 @@ func benchmarkConsume(b *testing.B, codec eventbus.Codec, concurrency int, carri
 	}, eventbus.Concurrency(concurrency)); err != nil {
 		b.Fatal(err)
 	}
-	// Another bus fills the topic, so that this one's telemetry has seen nothing of it.
+	// Fill the topic through another bus, so that it does not affect this one's
+	// telemetry.
 	filler, err := eventbus.New(cluster, consumeConfig(carried))
 	if err != nil {
 		b.Fatal(err)
@@ -126,7 +127,7 @@ func benchmarkConsume(b *testing.B, codec eventbus.Codec, concurrency int, carri
 	}
 }
 
-// cpuTime is what the process has used, in user and system mode.
+// cpuTime returns the CPU time of the process, in user and system mode.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The part of the document between these lines is written by the program.
+// The program writes the part of the document between these lines.
 const (
 	documentBegin = "<!-- measured: begin -->"
 	documentEnd   = "<!-- measured: end -->"

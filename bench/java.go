@@ -21,7 +21,7 @@ const (
 	consumerTool = "org.apache.kafka.tools.ConsumerPerformance"
 )
 
-// toolLegend says why the tools' figures are no comparison of the same work.
+// toolLegend says that the tools don't do the same work.
 const toolLegend = "Apache Kafka's own perf tools: records of the same size, with no JSON, headers, keys or handler."
 
 // isTool reports whether a peer is a program of Apache Kafka's.
@@ -67,9 +67,9 @@ func runTool(ctx context.Context, t task) (measurement, error) {
 }
 
 // toolArguments returns the class and the arguments for a workload, and what reads the
-// rate in events per second from the output. Batches and the time that they wait are
-// franz-go's defaults: with the tool's own, of 16 KiB and 5 ms, it would be measured how
-// small batches are.
+// rate in events per second from the output. The sizes and wait times of batches are
+// franz-go's defaults: the tool's own, 16 KiB and 5 ms, would mostly measure the cost of
+// small batches.
 func toolArguments(t task, w workload) (arguments []string, rateOf func(string) (float64, error), err error) {
 	brokers, events := strings.Join(t.Settings.Brokers, ","), strconv.Itoa(w.events)
 	switch w.kind {

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// TestToolRates reads what the tools of Apache Kafka 4.4 wrote.
+// TestToolRates reads output of the tools of Apache Kafka 4.4.
 func TestToolRates(t *testing.T) {
 	published := "200001 records sent, 39952.3 records/sec (16.76 MB/sec), 801.4 ms avg latency, 1243.0 ms max latency.\n" +
 		"500000 records sent, 81234.567 records/sec (34.09 MB/sec), 640.11 ms avg latency, 1403.00 ms max latency, 612 ms 50th, 1130 ms 95th, 1320 ms 99th, 1399 ms 99.9th.\n"

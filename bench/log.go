@@ -50,11 +50,11 @@ func openLog(path string) (*measurementLog, error) {
 			l.measurements = append(l.measurements, m)
 		}
 	}
-	// Not for appending, since the end may have to be cut off first.
+	// Don't open it for appending, since its end may have to be cut off first.
 	if l.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 		return nil, err
 	}
-	// The incomplete line goes, so that the next one does not continue it.
+	// Remove the incomplete line, so that the next one does not continue it.
 	if err := l.file.Truncate(int64(len(whole))); err != nil {
 		return nil, err
 	}
@@ -62,8 +62,7 @@ func openLog(path string) (*measurementLog, error) {
 	return l, err
 }
 
-// add appends a measurement. A failed one is written down and counts for
-// nothing.
+// add appends a measurement. A failed one is recorded but does not count.
 func (l *measurementLog) add(m measurement) error {
 	if m.Error == "" {
 		l.measurements = append(l.measurements, m)
@@ -75,7 +74,7 @@ func (l *measurementLog) add(m measurement) error {
 	if err != nil {
 		return err
 	}
-	// One write for a line: what a kill can cut off is the last one.
+	// Write a line at once, so that a kill can cut off only the last one.
 	_, err = l.file.Write(append(line, '\n'))
 	return err
 }

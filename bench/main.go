@@ -73,14 +73,14 @@ func parse() flags {
 	if f.peers != "" && !said["others"] {
 		f.others = f.rounds
 	}
-	// A part of the campaign would leave a part of the tables.
+	// A part of the campaign would write only a part of the tables.
 	if (f.quick || f.workloads != "" || f.peers != "") && f.out == "" && !said["docs"] {
 		f.docs = ""
 	}
 	return f
 }
 
-// A child is this program with a task in its environment.
+// A child process is this program with a task in its environment.
 func main() {
 	// Before flags are read: a child gets none.
 	if text := os.Getenv(taskVariable); text != "" {
@@ -112,7 +112,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The same program runs again with brokers, and then comes past this line.
+	// The same program runs again with brokers, and then gets past this line.
 	if f.brokers == "" {
 		return withKafka(ctx)
 	}
@@ -138,7 +138,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 			if p, _ := peer.Named(t.Peer); p.Tool && !t.Fill {
 				return runTool(ctx, t)
 			}
-			// Filling is not what a profile is of.
+			// A profile does not include filling.
 			if !t.Fill {
 				t.Profile = f.profile
 			}
@@ -172,7 +172,7 @@ func report(f flags, out io.Writer, log *measurementLog, version string) error {
 	if len(rows) == 0 {
 		return errors.New("nothing was measured")
 	}
-	// The document says how many rounds its best row has.
+	// The document says how many rounds its row with the most has.
 	rounds := slices.MaxFunc(rows, func(a, b row) int { return a.Rounds - b.Rounds }).Rounds
 	var measured, chart, lines bytes.Buffer
 	measured.WriteString(describe(version, rounds, log))
@@ -195,7 +195,7 @@ func report(f flags, out io.Writer, log *measurementLog, version string) error {
 			return err
 		}
 	}
-	// The document is the last to be written: the figures are printed even if it can't be.
+	// Write the document last: the figures are printed even if it can't be written.
 	if f.docs == "" {
 		return nil
 	}

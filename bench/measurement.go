@@ -7,7 +7,7 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// task is what a child process is to measure.
+// task says what a child process should measure.
 type task struct {
 	// Peer, Workload and Round identify the measurement.
 	Peer     string `json:"peer"`
@@ -49,8 +49,7 @@ type measurement struct {
 	Error string `json:"error,omitempty"`
 }
 
-// per returns the measurement of a number of events; elapsed is the time that
-// the rate is of.
+// per returns the measurement of a number of events, with the rate over elapsed.
 func (t task) per(events int, elapsed time.Duration, u meter.Usage) measurement {
 	// No events is an error elsewhere; here it must not divide by zero.
 	n := float64(max(events, 1))

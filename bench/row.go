@@ -9,9 +9,8 @@ import (
 )
 
 // metric is one figure of a measurement.
-// name is that of the figure in JSON.
 type metric struct {
-	// of returns the figure of a measurement.
+	// name is the figure's name in JSON; of returns the figure of a measurement.
 	name string
 	of   func(measurement) float64
 	// better is 1 if more is better, -1 if less is.
@@ -37,7 +36,7 @@ func (l *measurementLog) values(workload, peer string, of metric) []float64 {
 		if m.Workload != workload || m.Peer != peer {
 			continue
 		}
-		// Rounds are at their place even if earlier ones are missing, as ratios are
+		// Each round has its place even if earlier ones are missing, since ratios are
 		// taken by round.
 		for len(v) < m.Round {
 			v = append(v, math.NaN())
@@ -62,7 +61,8 @@ func (l *measurementLog) ratio(workload, of, to string, m metric) statistic.Esti
 // row is one peer on one workload. Its ratios are to franz-go in the same
 // rounds.
 type row struct {
-	// Workload, Peer and Version identify the row; Rounds is how many it rests on.
+	// Workload, Peer and Version identify the row; Rounds is the number of rounds it is
+	// based on.
 	Workload string `json:"workload"`
 	Peer     string `json:"peer"`
 	Version  string `json:"version"`
@@ -81,8 +81,8 @@ type row struct {
 
 	// RatioOf names the metric that Ratio compares.
 	RatioOf string `json:"ratio_of"`
-	// A ratio is nil where franz-go has no measurement in the same rounds, a range where
-	// the rounds are too few for it.
+	// A ratio is nil if franz-go has no measurement in the same rounds, a range if there
+	// are too few rounds.
 	Ratio       *float64    `json:"ratio_to_franz"`
 	RatioRange  *[2]float64 `json:"ratio_to_franz_95,omitempty"`
 	CPURatio    *float64    `json:"cpu_ratio_to_franz,omitempty"`

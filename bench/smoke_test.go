@@ -13,8 +13,8 @@ import (
 )
 
 // TestPeers runs a tiny campaign in this process, on a broker in this process:
-// every client publishes and consumes as the workloads ask, and the order of the
-// campaign, its log and its tables hold together.
+// every client publishes and consumes as the workloads require, and the campaign's
+// order, log and tables are consistent.
 func TestPeers(t *testing.T) {
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {

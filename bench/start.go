@@ -12,9 +12,9 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// runStart measures how long a consumer takes from nothing to the first event that it
-// handles, which is there already, and how long it then takes to leave. The first is
-// in P50 and the second in P99: a start has one of each.
+// runStart measures how long a new consumer takes to handle its first event, which is
+// already in the topic, and how long it then takes to leave. The first is in P50 and
+// the second in P99: a start has one of each.
 func runStart(ctx context.Context, t task, p peer.Peer) (measurement, error) {
 	var once sync.Once
 	first := make(chan time.Duration, 1)
@@ -33,7 +33,8 @@ func runStart(ctx context.Context, t task, p peer.Peer) (measurement, error) {
 	case <-ctx.Done():
 		err = fmt.Errorf("no event arrived: %w", ctx.Err())
 	}
-	// The group is settled and idle then, as a service mostly is that is told to end.
+	// By then the group is stable and idle, as is usual for a service that is
+	// stopped.
 	if err == nil {
 		time.Sleep(settle)
 	}

@@ -49,7 +49,7 @@ func writeWorkload(out io.Writer, w workload, rows []row) {
 		} else if timed {
 			fmt.Fprint(out, " | |")
 		}
-		// What a tool of Java allocates is not known.
+		// The allocations of a Java tool are not known.
 		allocs, bytes, heap := figure(r.Allocs), figure(r.Bytes), figure(r.Heap)
 		if isTool(r.Peer) {
 			allocs, bytes, heap = "–", "–", "–"
@@ -69,13 +69,13 @@ func headlineName(w workload) string {
 	return "rate"
 }
 
-// writeTargets writes what was aimed at, and what came out.
-// As in the other tables, the head comes with the first line.
+// writeTargets writes the targets and the results. As in the other tables, the head
+// comes with the first line.
 func writeTargets(out io.Writer, l *measurementLog) {
 	begun := false
 	for _, t := range targets() {
 		e := t.estimate(l)
-		// What was not measured has no line.
+		// Omit what was not measured.
 		if math.IsNaN(e.Median) {
 			continue
 		}
@@ -128,7 +128,7 @@ func figure(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
 		return "–"
-	// Here all digits are shown: rounding them would not make the figure shorter.
+	// Show all digits: rounding would not make the figure shorter.
 	case a >= 1000:
 		return thousands(int64(math.Round(v)))
 	case a >= 100:

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// action is one line of a schedule: what is done, when after the start, to which
-// target, and for how long.
-// Actions of one schedule may overlap, unless perform says otherwise.
+// action is one line of a schedule: what is done, how long after the start, to which
+// target, and for how long. Actions of one schedule may overlap, unless perform says
+// otherwise.
 type action struct {
 	at   time.Duration
 	verb verb
@@ -20,7 +20,7 @@ type action struct {
 	lasts time.Duration
 }
 
-// verb is what can be done. Its text is what the schedule prints.
+// verb is the kind of an action. The schedule prints its text.
 type verb string
 
 const (
@@ -64,8 +64,7 @@ func (a action) String() string {
 // nobody is the target of actions that have no target.
 const nobody = -1
 
-// plan is a schedule in the making. Everything random in it comes from one
-// seed.
+// plan is a schedule under construction. Everything random in it comes from one seed.
 // actions are in the order in which they were added.
 type plan struct {
 	*rand.Rand
@@ -95,7 +94,6 @@ func (p *plan) between(least, most time.Duration) time.Duration {
 }
 
 // sized returns small in a quick campaign, otherwise full.
-// A plan draws the same random numbers in either, as far as both go.
 func sized[V any](quick bool, small, full V) V {
 	if quick {
 		return small

@@ -96,8 +96,8 @@ func (c *campaign) segment(ctx context.Context, s scenario, seed uint64) error {
 	return c.results.append(r)
 }
 
-// run plays the scenario and judges it. It returns the result, and everything
-// that is wrong, as sentences.
+// run runs the scenario and judges it. It returns the result, and everything that is wrong,
+// as sentences.
 func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	// Last of all: evidence still reads the topics.
 	defer t.clear()
@@ -108,8 +108,8 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 		}
 		return r, nil
 	}
-	// The pulse runs beside the scenario, and tells a busy host from a library at
-	// fault.
+	// The pulse runs beside the scenario, and distinguishes a busy host from a faulty
+	// library.
 	began, pulse := time.Now(), startPulse()
 	err := t.open(ctx)
 	if err == nil {
@@ -131,8 +131,7 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	played := time.Since(began)
 	late, latest := pulse.end()
 	var wrong []string
-	// Whatever failed, the processes are ended and what there is is judged: its figures often
-	// say why.
+	// Whatever failed, end the processes and judge what there is: its figures often say why.
 	if err := errors.Join(err, t.close()); err != nil {
 		wrong = append(wrong, err.Error())
 	}
@@ -168,17 +167,16 @@ func (t *stage) run(ctx context.Context, actions []action) (*result, []string) {
 	return r, wrong
 }
 
-// commitLag bounds how long before a kill an event may have been handled that
-// is repeated after it. What may be repeated is judged by the commits that were
-// acknowledged; this only shows that there are commits: one a second, each
-// taking as long as it may.
+// commitLag bounds how long before a kill a repeated event may have been handled. The
+// acknowledged commits decide which events may be repeated; this only checks that there are
+// commits: one a second, each taking as long as it may.
 const commitLag = 12 * time.Second
 
 // verdict returns everything in which the finding falls short of what the
 // scenario demands.
 func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []string) {
 	s := &t.scenario
-	// fault notes one shortfall. All are reported, not the first alone.
+	// fault records one shortfall. All are reported, not only the first.
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	// These hold in every scenario; what follows depends on what the scenario did.
 	if f.lost > 0 {
@@ -208,8 +206,8 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	if bound := t.bound(commitLag); f.eldest > bound {
 		fault("what was repeated had been finished %s before its owner was killed: more than %s", f.eldest, bound)
 	}
-	// Until the cluster has deposed a broker that was lost, no client can go
-	// on: that time is the cluster's.
+	// Until the cluster has deposed a lost broker no client can go on, so that time does not
+	// count.
 	if bound := t.bound(s.stall(actions)) + t.fencing; f.stall > bound {
 		fault("partition %d stood still for %s until %s, more than %s",
 			f.stalled, f.stall.Round(time.Millisecond), f.stallEnd.UTC().Format("15:04:05.000"), bound.Round(time.Millisecond))
@@ -236,7 +234,7 @@ func (t *stage) verdict(e *evidence, f *finding, actions []action) (wrong []stri
 	if s.joining > 0 {
 		wrong = append(wrong, t.joinGaps(e)...)
 	}
-	// The single violations are printed only beside a verdict that has failed.
+	// Single violations are printed only with a failed verdict.
 	if len(wrong) > 0 {
 		wrong = append(wrong, f.wrong...)
 	}
@@ -251,7 +249,7 @@ func (t *stage) evidence(ctx context.Context) (*evidence, error) {
 		return nil, err
 	}
 	e := &evidence{entries: entries, heals: t.heals, ends: t.ends, rereads: t.scenario.rereads}
-	// Keys that are meant to fail or to wait say nothing of the others' flow.
+	// Keys that are meant to fail or to wait say nothing about the flow of the others.
 	if n := t.scenario.crew.Poison; n > 0 {
 		e.exempt = func(key uint32) bool { return key%n == 0 }
 	}

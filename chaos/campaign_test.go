@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestSchedule: a seed says all, and other seeds say other things.
+// TestSchedule: a seed determines the schedule, and other seeds give others.
 func TestSchedule(t *testing.T) {
 	names := make(map[string]bool)
 	for _, s := range scenarios() {
@@ -29,7 +29,7 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestResume: a long campaign does not repeat what its file has.
+// TestResume: a long campaign does not repeat segments that its file has.
 func TestResume(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results", "long.jsonl")
 	r, err := openResults(path, true)
@@ -52,7 +52,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestLedger: what is written is read.
+// TestLedger: entries are read back as they were written.
 func TestLedger(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger")
 	l, err := openLedger(path)
@@ -74,7 +74,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// TestBusyHost: timers of a host that does nothing else are late by milliseconds.
+// TestBusyHost: timers of an idle host are late by milliseconds.
 func TestBusyHost(t *testing.T) {
 	for _, host := range []struct {
 		p99, most time.Duration

@@ -22,7 +22,7 @@ type evidence struct {
 	// exempt, if not nil, reports whether a key is meant to stand still or to
 	// fail.
 	exempt func(key uint32) bool
-	// rereads says that a member may know no more than watermarks.
+	// rereads reports whether a member may know only watermarks.
 	rereads bool
 	// intruders are the records that an intruder wrote.
 	intruders map[place]intruder
@@ -141,7 +141,7 @@ func (f *finding) publishing(e *evidence, places map[logged][]place, states [][]
 				f.lost++
 				f.note("lost: key %d #%d was acknowledged at %d@%d and is not there", r.key, r.seq, p.partition, p.offset)
 			}
-		// An outcome that is neither refused nor unknown has to be true.
+		// A record that was acknowledged must be in the log.
 		case refused:
 			f.refused++
 			if len(at) > 0 {
@@ -205,7 +205,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 			offsets[l] = append(offsets[l], int64(o))
 		}
 	}
-	// passed counts the offsets of each key that were looked at: each is walked over once.
+	// passed counts the offsets of each key that were checked; each is visited once.
 	passed := make(map[lane]int)
 	commits := make([]coverage, len(states))
 	for i := range e.entries {
@@ -214,13 +214,13 @@ func (f *finding) handling(e *evidence, states [][]state) {
 		if line.deed < started || line.deed >= sampled {
 			continue
 		}
-		// Commits stand in the ledger between the starts, so a start is judged by the commits that
-		// had been acknowledged when it happened.
+		// Commits are in the ledger between the starts, so a start is judged by the commits
+		// acknowledged before it.
 		if line.deed >= committed && int(line.partition) < len(states) {
 			commits[line.partition].take(line)
 			continue
 		}
-		// A record that was handled and is gone was lost by the cluster, or never stood there.
+		// A handled record that is not in the log was lost by the cluster, or never written.
 		if int(line.partition) >= len(states) || line.offset >= int64(len(states[line.partition])) ||
 			e.log[line.partition][line.offset] != (logged{line.key, line.seq}) {
 			f.lost++
@@ -262,7 +262,7 @@ func (f *finding) handling(e *evidence, states [][]state) {
 			f.duplicates++
 			// The owner's end explains a repetition: a kill cuts off its commits.
 			end, cut := e.ends[s.owner]
-			// One that was frozen may finish late what another did meanwhile.
+			// An owner that was frozen may finish late what another did meanwhile.
 			if _, thawed := e.ends[line.owner]; !cut && thawed {
 				continue
 			}
@@ -277,10 +277,9 @@ func (f *finding) handling(e *evidence, states [][]state) {
 	}
 }
 
-// startedAgain judges a start that is not the first. An event that an
-// acknowledged commit covers must not start again. An owner that was frozen may
-// not know of the commit yet.
-// Starting again is not a fault by itself: after a kill, what was not committed is repeated.
+// startedAgain judges a start that is not the first. An event that an acknowledged commit
+// covers must not start again. An owner that was frozen may not know of the commit yet.
+// Starting again is not a fault by itself: after a kill, uncommitted events are repeated.
 func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 	if end, cut := e.ends[line.owner]; cut && line.at > end {
 		return
@@ -292,8 +291,8 @@ func (f *finding) startedAgain(e *evidence, line *entry, c *coverage) {
 	}
 }
 
-// outcomes counts how records ended, and which did not.
-// A record that was both handled and dead-lettered counts as a duplicate.
+// outcomes counts how records ended, and those that did not. A record that was both handled
+// and dead-lettered counts as a duplicate.
 func (f *finding) outcomes(e *evidence, states [][]state) {
 	for p := range states {
 		for o := range states[p] {
@@ -302,7 +301,8 @@ func (f *finding) outcomes(e *evidence, states [][]state) {
 			}
 			s := &states[p][o]
 			dead := e.dead[place{int32(p), int64(o)}] //nolint:gosec // a partition's number
-			// One event may have several dead letters, as a kill repeats what it did last.
+			// An event may have several dead letters, since the last actions before a kill
+			// may be repeated.
 			f.dead += min(dead, 1)
 			switch {
 			case s.handled > 0:

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// deeds makes a ledger whose entries are a millisecond apart.
+// deeds returns ledger entries that are a millisecond apart.
 func deeds(entries ...entry) []entry {
 	for i := range entries {
 		entries[i].at = int64(i+1) * int64(time.Millisecond)
@@ -13,7 +13,7 @@ func deeds(entries ...entry) []entry {
 	return entries
 }
 
-// TestJudge: each kind of harm is found, and a clean history shows none.
+// TestJudge: each kind of fault is found, and a clean history has none.
 func TestJudge(t *testing.T) {
 	log := [][]logged{{{key: 1, seq: 0}, {key: 1, seq: 1}}}
 	first := entry{key: 1, seq: 0, offset: 0, owner: 1}
@@ -64,8 +64,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestJudgeCommits: nothing that an acknowledged commit covers may start again, but
-// by an owner that was frozen before; what none covers may.
+// TestJudgeCommits: an event that an acknowledged commit covers may start again only
+// at an owner that was frozen before; one that none covers may start again.
 func TestJudgeCommits(t *testing.T) {
 	at := func(d deed, owner uint16, offset int64, length uint32) entry {
 		return entry{deed: d, owner: owner, key: length, seq: uint32(offset), offset: offset} //nolint:gosec // small
@@ -91,7 +91,7 @@ func TestJudgeCommits(t *testing.T) {
 	}
 }
 
-// TestJudgePublishing: what publishers were told is held against the log itself.
+// TestJudgePublishing: the outcomes that publishers got are compared with the log.
 func TestJudgePublishing(t *testing.T) {
 	at := func(d deed, seq uint32) entry { return entry{deed: d, key: 1, seq: seq, offset: int64(seq)} }
 	for _, c := range []struct {
@@ -139,8 +139,8 @@ func TestLongestStall(t *testing.T) {
 	}
 }
 
-// TestJudgeIntruders: a record of an intruder has the fate that it must have, and is
-// no event of the load.
+// TestJudgeIntruders: a record of an intruder must have its expected outcome, and is
+// not an event of the load.
 func TestJudgeIntruders(t *testing.T) {
 	entries := deeds(
 		entry{deed: intruded, offset: 0, key: 2, seq: uint32(deadLettered)}, entry{deed: intruded, offset: 1, key: 2, seq: uint32(passedOver)},

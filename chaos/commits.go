@@ -26,18 +26,19 @@ type recorder struct {
 // NewConsumer implements transport.Transport.
 func (r *recorder) NewConsumer(cfg transport.ConsumerConfig) (transport.Consumer, error) {
 	c := &recorded{Listener: cfg.Listener, recorder: r, assigned: make(map[transport.Partition]transport.Assignment)}
-	// It stands between the two, and sees assignments before the bus does.
+	// It is between the two, and sees assignments before the bus does.
 	cfg.Listener = c
 	inner, err := r.Transport.NewConsumer(cfg)
 	if err != nil {
 		return nil, err
 	}
-	// The listener may be called before this. Nobody has c as a consumer until it is returned.
+	// The listener may be called before this, but nobody uses c as a consumer before it is
+	// returned.
 	c.Consumer = inner
 	return c, nil
 }
 
-// recorded is a consumer of recorder, and stands before its listener.
+// recorded is a consumer of recorder, and wraps its listener.
 type recorded struct {
 	transport.Consumer
 	transport.Listener
@@ -54,7 +55,8 @@ type recorded struct {
 func (c *recorded) Assigned(assigned []transport.Assignment) {
 	c.mu.Lock()
 	for i := range assigned {
-		// Kept when the partition goes: a commit that was under way is recorded afterwards.
+		// Keep it after the partition is revoked: a commit in flight is recorded
+		// afterwards.
 		c.assigned[assigned[i].Partition] = assigned[i]
 	}
 	c.mu.Unlock()
@@ -92,7 +94,7 @@ func (c *recorded) enter(commit *transport.Commit) {
 		return
 	}
 	c.mu.Lock()
-	// A copy, which is made to look like the assignment of the next owner.
+	// Use a copy, changed to look like the assignment of the next owner.
 	at := c.assigned[commit.Partition]
 	c.mu.Unlock()
 	at.Offset, at.Metadata, at.LeaderEpoch = commit.Offset, commit.Metadata, commit.LeaderEpoch

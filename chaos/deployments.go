@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// deployment gives a scenario three members, one in each process, that are
-// replaced one by one, and two publishers. In the keys of isDependent events of
-// two types take turns: while a member holds one of a type that it does not know,
-// the later ones of its key wait, of whichever type.
+// deployment gives a scenario three members, one in each process, that are replaced one
+// by one, and two publishers. In the keys of isDependent, events of two types alternate:
+// while a member holds one of a type that it does not know, the later ones of its key
+// wait, of whichever type.
 func deployment(s scenario, kind, name, protocol string) scenario {
 	s.name = "type " + kind + " " + name
 	s.quick = protocol == cooperative
@@ -39,9 +39,9 @@ func typeAdded(name, protocol string) scenario {
 	}, "added", name, protocol)
 }
 
-// typeRemoved deploys a version that no longer handles a type, and takes it
-// back, while events of the type are published throughout: those that nobody was
-// there to handle have to be there still.
+// typeRemoved deploys a version that no longer handles a type, and rolls it back, while
+// events of the type are published throughout: those that nobody could handle must not
+// be lost.
 func typeRemoved(name, protocol string) scenario {
 	return deployment(scenario{
 		about:   "members that handle one type less replace the others one by one, and are taken back, while events of that type are published (" + name + ")",
@@ -61,15 +61,15 @@ func typeRemoved(name, protocol string) scenario {
 	}, "removed", name, protocol)
 }
 
-// heldAndHandled says how many events of the type that not all members knew were
-// handled, and by how many of them: a scenario in which no member had to hold
-// any shows nothing.
+// heldAndHandled checks how many events of the type that not all members knew were
+// handled, and how many were held: a scenario in which no member had to hold any shows
+// nothing.
 func heldAndHandled(t *stage, e *evidence) (wrong []string) {
 	owners, first := make(map[uint16]bool), make(map[place]int64)
 	held := 0
 	for i := range e.entries {
 		line := &e.entries[i]
-		// The other publishers give events of the first type those numbers too.
+		// Events of the first type by other publishers have these numbers too.
 		if !isAlternate(line.key, line.seq) || !t.scenario.alternates(line.key%uint32(t.scenario.load.Processes)) { //nolint:gosec // small
 			continue
 		}
@@ -98,5 +98,5 @@ func (s *scenario) alternates(publisher uint32) bool {
 	return l.Alternating && (l.Late == 0 || int(publisher) >= l.Processes-l.Late)
 }
 
-// heldFor is how long an event waits that a member held for another.
+// heldFor is how long an event waits at least if a member held it for another.
 const heldFor = time.Second

@@ -6,8 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// numbered is the event of all loads but the flights: number Seq of its key.
-// The numbers of a key rise, possibly with gaps.
+// numbered is the event of all loads except the flights: number Seq of its key. The
+// numbers of a key rise, possibly with gaps.
 type numbered struct {
 	Key uint32 `json:"key"`
 	Seq uint32 `json:"seq"`
@@ -19,18 +19,17 @@ type numbered struct {
 // It is on the topic of numbered, with keys of its own.
 type dependent numbered
 
-// isDependent reports whether a key is one of dependent events, in a load that
-// has them: one in eight, so that what waits for a minute stays within the
-// default bounds of parking.
-// Shifted by one, as the lowest bit of a key chooses its publisher where there are two.
+// isDependent reports whether a key is one of dependent events, in a load that has
+// them: one in eight, so that events that wait for a minute stay within the default
+// bounds of parking. The key is shifted by one, since its lowest bit chooses the
+// publisher if there are two.
 func isDependent(key uint32) bool { return key>>1&7 == 1 }
 
 // isAlternate reports whether an event is of the second type, in a load in which
-// the events of some keys take turns.
+// types alternate in some keys.
 func isAlternate(key, seq uint32) bool { return isDependent(key) && seq%2 == 1 }
 
-// contract is the topic of one scenario.
-// The topic is new for each scenario, so nothing of an earlier one is in it.
+// contract is the topic of one scenario. The topic is new for each scenario.
 type contract struct {
 	// Name is the topic's segment; it has the time in it.
 	Name        string `json:"name"`

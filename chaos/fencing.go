@@ -21,7 +21,8 @@ func (a action) losesBroker() bool {
 func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
 	within, cancel := context.WithTimeout(ctx, cmp.Or(a.lasts, time.Minute))
 	defer cancel()
-	// GroupsTopic too: the group can't go on before its coordinator is another.
+	// Wait for GroupsTopic too: the group can't go on before it has another
+	// coordinator.
 	err := t.cluster.Deposed(within, int32(a.target), t.topic.topic(), cluster.GroupsTopic) //nolint:gosec // small
 	took := time.Since(from)
 	if err != nil {
@@ -31,6 +32,6 @@ func (t *stage) awaitFencing(ctx context.Context, a action, from time.Time) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Also after an error: the cluster took that long at least.
+	// Even after an error: the cluster took at least that long.
 	t.fencing = max(t.fencing, took)
 }

@@ -26,8 +26,7 @@ func flights() scenario {
 
 // runFlights builds the example, from its own module, and runs it.
 func runFlights(ctx context.Context, t *stage) (*result, error) {
-	// The example is a module of its own: it is built, not run by go run, so that
-	// it can be ended.
+	// Build it instead of using go run, so that the process can be ended.
 	program := filepath.Join(t.dir, "flights")
 	build := exec.CommandContext(ctx, "go", "build", "-C", "examples", "-o", program, "./flights")
 	build.Dir = t.root
@@ -39,7 +38,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 		return nil, err
 	}
 	defer log.Close()
-	// The one choice that there is comes from the seed.
+	// The only random choice comes from the seed.
 	broker := random(t.seed, t.scenario.name).IntN(cluster.Brokers) + 1
 	var out strings.Builder
 	command := exec.CommandContext(ctx, program, "--json", "--brokers", strings.Join(t.cluster.Addresses(), ","))
@@ -48,7 +47,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	// Kept for the end: the example is waited for in any case.
+	// Report these at the end: wait for the example in any case.
 	faults := t.script(ctx, "kill", broker)
 	t.say("broker %d killed", broker)
 	timer := time.NewTimer(5 * time.Second)
@@ -69,7 +68,7 @@ func runFlights(ctx context.Context, t *stage) (*result, error) {
 		DeadLettered int `json:"dead_lettered"`
 		Repeated     int `json:"repeated"`
 	}
-	// The totals are printed also if they differ.
+	// The example prints the totals even if they differ.
 	if err := json.Unmarshal([]byte(out.String()), &totals); err != nil {
 		return nil, errors.Join(failed, faults, fmt.Errorf("the example printed %q: %w", out.String(), err))
 	}

@@ -10,18 +10,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// serveForeign is a member of the group by another client. It handles one
-// record after another, commits what it has handled, and knows nothing of our
-// metadata.
+// serveForeign runs a member of the group in another client. It handles one record
+// after another, commits what it has handled, and knows nothing of our metadata.
 func serveForeign(t *task, l *ledger) error {
-	// The incarnation has the place of the index: a foreign member has no slot of
-	// its own.
+	// The incarnation is passed as the index, since a foreign member has no slot.
 	incarnation := uint16(t.Shift.Index) //nolint:gosec // went the same way
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(t.Brokers...), kgo.ConsumerGroup(t.Topic.group()), kgo.ConsumeTopics(t.Topic.topic()),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(t.Crew.Session), kgo.HeartbeatInterval(t.Crew.Heartbeat), kgo.RebalanceTimeout(t.Crew.Rebalance),
-		// Partitions stay until what was polled is handled and committed.
+		// Partitions stay until the polled records are handled and committed.
 		kgo.BlockRebalanceOnPoll(), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, c *kgo.Client, _ map[string][]int32) {
 			// If it fails the next owner repeats the events.
@@ -39,7 +37,7 @@ func serveForeign(t *task, l *ledger) error {
 		cancel()
 	}()
 	for ctx.Err() == nil {
-		// Small polls: a rebalance waits for the handling of one.
+		// Poll few records: a rebalance waits until they are handled.
 		fetches := client.PollRecords(ctx, 100)
 		var fault error
 		fetches.EachRecord(func(r *kgo.Record) {
@@ -53,7 +51,8 @@ func serveForeign(t *task, l *ledger) error {
 			l.add(line)
 			line.deed = handled
 			l.add(line)
-			// Marked after the ledger has it: what is committed was handled.
+			// Mark it after the ledger has it, so that only handled records are
+			// committed.
 			client.MarkCommitRecords(r)
 		})
 		if fault != nil {

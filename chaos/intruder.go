@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// intrusion is one kind of record that no publisher of ours writes, and that a
-// broker accepts from any client with the right to write.
+// intrusion is a kind of record that our publishers never write, and that a broker accepts
+// from any client with the right to write.
 type intrusion struct {
 	name string
 	fate fate
@@ -20,8 +20,8 @@ type intrusion struct {
 	edit func(r *kgo.Record, random *rand.Rand)
 }
 
-// intrusions returns every kind. They share the keys of good events, so that
-// they stand before, between and behind those in the same lanes.
+// intrusions returns every kind. They share the keys of good events, so that they are before,
+// between and behind those in the same lanes.
 func intrusions() []intrusion {
 	attribute := func(name, value string) func(*kgo.Record, *rand.Rand) {
 		return func(r *kgo.Record, _ *rand.Rand) { set(r, name, value) }
@@ -80,12 +80,12 @@ func noise(random *rand.Rand, n int) []byte {
 	return b
 }
 
-// intrude writes hostile records among the good ones, kind after kind, by another
-// client, and enters in the ledger where each stands and what has to become of it.
+// intrude writes hostile records among the good ones, kind after kind, by another client, and
+// records in the ledger where each is and its expected outcome.
 func intrude(t *task, l *ledger) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(t.Brokers...), kgo.DefaultProduceTopic(t.Topic.topic()),
-		// Uncompressed: a broker bounds what it accepts, and the headers stay what they are.
+		// Don't compress: brokers bound the compressed size, which should be the real one.
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	)
 	if err != nil {
@@ -99,12 +99,12 @@ func intrude(t *task, l *ledger) error {
 	for i := range t.Shift.Events {
 		<-ticker.C
 		kind := kinds[i%len(kinds)]
-		// A key of the load: records of an intruder are in its keys' lanes.
+		// Use a key of the load, so that the records are in the lanes of its keys.
 		key := uint32(random.IntN(t.Load.Keys)) //nolint:gosec // small
 		r := goodRecord(key, i)
 		kind.edit(r, random)
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
-		// One at a time: the ledger must name the place, which only the acknowledgement has.
+		// One at a time: the ledger needs the position, which only the acknowledgement has.
 		got, err := client.ProduceSync(ctx, r).First()
 		cancel()
 		if err != nil {
@@ -115,8 +115,8 @@ func intrude(t *task, l *ledger) error {
 	return nil
 }
 
-// goodRecord returns an event as one of our publishers writes it. Its number is
-// one that the load does not have: a handler that is given it is at fault.
+// goodRecord returns an event as one of our publishers writes it. Its number does not occur
+// in the load: no handler may get it unnoticed.
 func goodRecord(key uint32, i int) *kgo.Record {
 	headers := [][2]string{
 		{"ce_specversion", "1.0"}, {"ce_id", "intruder-" + strconv.Itoa(i)}, {"ce_source", "urn:intruder"}, {"ce_type", "numbered"},

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// mostMemory bounds the resident memory of a member that meets an intruder, in
-// megabytes: without one it takes about 40.
+// mostMemory bounds the resident memory of a member in a scenario with an intruder, in
+// megabytes. Without one it takes about 40.
 const mostMemory = 120
 
-// hostileRecords lets another client write what no publisher of ours would, in
-// the keys of the load, while members join and leave.
+// hostileRecords lets another client write records that our publishers never write, in the
+// keys of the load, while members join and leave.
 func hostileRecords() scenario {
 	return scenario{
 		name:  "hostile records",
@@ -28,8 +28,8 @@ func hostileRecords() scenario {
 	}
 }
 
-// unharmed returns which kinds of an intruder's records met another fate than
-// theirs or were never written, and whether a process took too much memory.
+// unharmed returns which kinds of an intruder's records did not have their expected outcome
+// or were never written, and whether a process took too much memory.
 func unharmed(t *stage, e *evidence) []string {
 	wrong := astray(e)
 	kinds := intrusions()
@@ -50,12 +50,12 @@ func unharmed(t *stage, e *evidence) []string {
 	return wrong
 }
 
-// astray returns a sentence for each kind of which some record has more or fewer
-// dead letters than it must have.
+// astray returns a sentence for each kind with a record that has more or fewer dead letters
+// than it must have.
 func astray(e *evidence) (wrong []string) {
 	bad := make(map[int]int)
-	// Exactly so many: a record that is passed over must leave no dead letter, and a bad one
-	// must not be written twice though members come and go.
+	// The number must be exact: a skipped record must leave no dead letter, and a bad one
+	// exactly one, even though members join and leave.
 	for at, i := range e.intruders {
 		if e.dead[at] != int(i.fate) {
 			bad[i.kind]++

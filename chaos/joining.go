@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// memberJoins adds a bus to a group at work. What stays where it was must flow on.
+// memberJoins adds a bus to a working group. Partitions that stay with their member must keep
+// flowing.
 func memberJoins() scenario {
 	return scenario{
 		name:    "member joins",
@@ -22,14 +23,14 @@ func memberJoins() scenario {
 	}
 }
 
-// smallGap is what partitions that stay put may stand still for in any case when
-// a member joins; else twice what they do without that.
+// smallGap is how long partitions that stay may always stand still when a member joins. Beyond
+// it, the bound is twice the standstill without a join.
 const smallGap = 200 * time.Millisecond
 
-// joinGaps holds the window after each join against the one before it, over the
-// partitions that kept their owner through both: the longest time between two ends
-// of handlers, which with a steady load is what a partition stands still for.
-// What the host does anyway is in both windows, so the bound goes by the one before.
+// joinGaps compares the window after each join with the one before it, for the partitions that
+// kept their owner through both, by the longest time between two ends of handlers: with a steady
+// load, that is how long a partition stands still. Delays of the host occur in both windows, so
+// the bound depends on the window before.
 func (t *stage) joinGaps(e *evidence) (wrong []string) {
 	length := int64(t.scenario.joining)
 	for _, at := range t.joins {
@@ -38,10 +39,11 @@ func (t *stage) joinGaps(e *evidence) (wrong []string) {
 		var with, without time.Duration
 		stayed := 0
 		for p, owner := range kept {
-			// A partition without a single handled event in a window is not among kept or still.
+			// A partition without a handled event in a window is in neither kept nor still.
 			if owner != 0 && still[p] == owner {
 				stayed++
-				// The largest over all partitions, as one that is slow is slow in both windows.
+				// Take the largest over all partitions, since a slow one is slow in both
+				// windows.
 				with, without = max(with, after[p]), max(without, before[p])
 			}
 		}
@@ -54,8 +56,8 @@ func (t *stage) joinGaps(e *evidence) (wrong []string) {
 	return wrong
 }
 
-// longestGaps is the longest time without the end of a handler within [from, to),
-// by partition, and who owned it all the while; 0 where that changed.
+// longestGaps returns, by partition, the longest time without the end of a handler within [from,
+// to), and its owner, or 0 if the owner changed.
 func longestGaps(entries []entry, from, to int64) (gaps map[int32]time.Duration, owners map[int32]uint16) {
 	last := make(map[int32]int64)
 	gaps, owners = make(map[int32]time.Duration), make(map[int32]uint16)

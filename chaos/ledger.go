@@ -22,7 +22,7 @@ const (
 	failed                      // and returned an error
 	committed                   // the group has acknowledged a partition's watermark
 	beyond                      // and with it a stretch behind that: key is its length
-	sampled                     // a process tells what it is like, see sample
+	sampled                     // a process reports its size, see sample
 	redelivered                 // a dead letter came back: partition and offset are those of its origin
 	intruded                    // an intruder wrote a record: key is its kind, seq its fate
 )
@@ -34,7 +34,7 @@ type entry struct {
 	attempt uint8
 	// owner is the incarnation of the bus that handled.
 	owner uint16
-	// partition and offset are the record's place.
+	// partition and offset are the record's position.
 	partition int32
 	// key and seq identify an event, whatever its place.
 	key    uint32
@@ -67,8 +67,8 @@ func openLedger(name string) (*ledger, error) {
 // add appends an entry with the present time. It ends the process if that
 // fails, since the verdict on an incomplete ledger is worthless.
 func (l *ledger) add(e entry) {
-	// Taken before the write, so of two processes the later entry may have the earlier time:
-	// the order is that of the file.
+	// Take the time before the write. Entries of two processes may then be out of order by
+	// time: the file's order counts.
 	e.at = time.Now().UnixNano()
 	var b [entrySize]byte
 	e.encode(&b)
@@ -117,9 +117,9 @@ func readLedger(name string) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The size tells how many there are.
+	// The size gives the number of entries.
 	entries := make([]entry, 0, info.Size()/entrySize)
-	// While processes still write, what comes after the size was read is read too.
+	// Entries that processes append meanwhile are read too.
 	in := bufio.NewReaderSize(file, 1<<20)
 	var b [entrySize]byte
 	for {

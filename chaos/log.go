@@ -22,7 +22,7 @@ type place struct {
 	offset    int64
 }
 
-// fate is what has to become of a record that an intruder wrote.
+// fate is the expected outcome of a record that an intruder wrote.
 type fate uint32
 
 const (
@@ -30,7 +30,7 @@ const (
 	deadLettered             // one dead letter
 )
 
-// intruder is a record of an intruder: which kind, and what has to become of it.
+// intruder is a record of an intruder: its kind and its expected outcome.
 type intruder struct {
 	kind int
 	fate fate
@@ -68,14 +68,14 @@ func readLog(ctx context.Context, c *cluster.Cluster, topic string, partitions i
 	return log, err
 }
 
-// noEvent stands for a record of an intruder in the log: of a key that no event
-// has, and a number that rises with the offset.
+// noEvent returns an event that stands for an intruder's record in the log: with a key that no
+// event has, and a number that rises with the offset.
 func noEvent(r *kgo.Record) numbered {
 	return numbered{Key: math.MaxUint32 - uint32(r.Partition), Seq: uint32(r.Offset)} //nolint:gosec // small
 }
 
-// readLetters counts the dead letters in a topic by the place of the record that
-// they were made of.
+// readLetters counts the dead letters in a topic by the position of the record that they were
+// made from.
 func readLetters(ctx context.Context, c *cluster.Cluster, topic string, partitions int32) (map[place]int, error) {
 	dead := make(map[place]int)
 	err := c.Each(ctx, topic, partitions, func(r *kgo.Record) error {
@@ -94,7 +94,7 @@ func readLetters(ctx context.Context, c *cluster.Cluster, topic string, partitio
 				return err
 			}
 		}
-		// A letter without the two headers counts for 0@0, which shows as one too many there.
+		// A letter without the two headers counts for 0@0, where it shows as one too many.
 		dead[from]++
 		return nil
 	})

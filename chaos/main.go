@@ -46,7 +46,7 @@ import (
 	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
-// A child is this program with a task in its environment.
+// A child process is this program with a task in its environment.
 func main() {
 	if text := os.Getenv(taskVariable); text != "" {
 		if err := serve(text); err != nil {
@@ -139,7 +139,8 @@ func (s *settings) chosen() (scenes []scenario, seeds []uint64) {
 		return []scenario{steadyLoad(s.soak).defaults()}, []uint64{s.seed}
 	}
 	for _, one := range scenarios() {
-		// A scenario that is asked for by name runs in a quick campaign too, in its quick form.
+		// A scenario that is requested by name also runs in a quick campaign, in its quick
+		// form.
 		if s.only.MatchString(one.name) && (one.quick || !s.quick || s.only.String() != "") {
 			scenes = append(scenes, one.defaults())
 		}

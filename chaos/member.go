@@ -34,7 +34,7 @@ type member struct {
 	task   *task
 	ledger *ledger
 	log    *slog.Logger
-	// down says that the dependency of dependent events is down.
+	// down reports whether the dependency of dependent events is down.
 	down atomic.Bool
 
 	// mu guards out and buses.
@@ -46,8 +46,7 @@ type member struct {
 	work sync.WaitGroup
 }
 
-// newMember returns a member without buses.
-// The ledger stays the caller's.
+// newMember returns a member without buses. The caller closes the ledger.
 func newMember(t *task, l *ledger) *member {
 	return &member{task: t, ledger: l, log: childLogger(), buses: make(map[int]*eventbus.Bus)}
 }
@@ -74,13 +73,12 @@ func (m *member) serve(in io.Reader, out io.Writer) error {
 			m.quit()
 			return nil
 		case command, open := <-commands:
-			// The input ends when the parent is gone: the buses leave in order
-			// then, too.
+			// The input ends when the parent is gone; then, too, the buses leave in an orderly way.
 			if !open || command == "quit" {
 				m.quit()
 				return nil
 			}
-			// A command that is not understood ends the process: the stage would wait for its effect.
+			// An unknown command ends the process, since the stage would wait for its effect.
 			if err := m.obey(command); err != nil {
 				return fmt.Errorf("%q: %w", command, err)
 			}
@@ -136,7 +134,7 @@ func (m *member) join(slot int, incarnation uint16) error {
 
 // subscribe adds the handlers of the crew to a bus that has not been started.
 func (m *member) subscribe(bus *eventbus.Bus, incarnation uint16) error {
-	// With defaults there is one handler, and all of it needs the dependency.
+	// With defaults there is one handler, and it always needs the dependency.
 	if m.task.Crew.Defaults {
 		return eventbus.Subscribe(bus, m.task.Topic.numbered(), func(ctx context.Context, e numbered) error {
 			return m.handle(ctx, incarnation, e, m.unavailable())
@@ -182,7 +180,7 @@ func (m *member) start(bus *eventbus.Bus, slot int, incarnation uint16) {
 	}
 }
 
-// leave closes a bus in the background, and prints how that went.
+// leave closes a bus in the background, and prints the result.
 func (m *member) leave(slot int) {
 	m.mu.Lock()
 	bus := m.buses[slot]
@@ -290,7 +288,7 @@ func (m *member) handle(ctx context.Context, incarnation uint16, e numbered, fau
 	// The attempt's number shows what progress carried over from another owner.
 	delivery, _ := eventbus.DeliveryFrom(ctx)
 	if envelope.Redeliveries > 0 {
-		// Whatever made it fail has been mended.
+		// The cause of its failure is gone by now.
 		m.ledger.add(entry{
 			deed: redelivered, owner: incarnation, partition: envelope.Origin.Partition.Partition, offset: envelope.Origin.Offset, key: e.Key, seq: e.Seq,
 		})

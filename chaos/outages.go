@@ -47,8 +47,8 @@ func brokersMoved() scenario {
 	}
 }
 
-// brokerReplaced lets a broker with a new id take the place of the only one that
-// clients were configured with, and another the place of that.
+// brokerReplaced replaces the only broker that clients were configured with by one with a
+// new id, and then that one by another.
 func brokerReplaced() scenario {
 	const replaced = 2
 	return scenario{
@@ -69,7 +69,7 @@ func brokerReplaced() scenario {
 // unanswered returns which of the addresses that clients were configured with
 // are still those of brokers.
 func unanswered(t *stage, _ *evidence) (wrong []string) {
-	// A client that found its way back to an address of its configuration has shown nothing.
+	// A client that could still use an address of its configuration shows nothing.
 	for _, address := range t.bootstrap {
 		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			conn.Close()
@@ -102,8 +102,8 @@ func brokersLost() scenario {
 			killed := p.IntN(cluster.Brokers)
 			p.add(4*time.Second, killBroker, killed+1, 12*time.Second)
 			if !p.quick {
-				// Another broker: the one that came back leads nothing for a
-				// while, so nothing would happen.
+				// Freeze another broker: the one that came back leads nothing for a
+				// while, so freezing it would have no effect.
 				p.add(35*time.Second, freezeBroker, (killed+1+p.IntN(cluster.Brokers-1))%cluster.Brokers+1, 20*time.Second)
 			}
 		},
@@ -178,9 +178,9 @@ func badNetwork() scenario {
 	}
 }
 
-// openLoop makes a scenario one in which events are offered at a fixed rate,
-// whatever becomes of them: 30 % of what its consumers could handle, which is 3
-// buses with 16 handlers of 5 ms, 9,600 events per second.
+// openLoop makes a scenario offer events at a fixed rate, whatever happens to them: 30 %
+// of the 9,600 events per second that its consumers, 3 buses with 16 handlers of 5 ms
+// each, could handle.
 func openLoop(s scenario) scenario {
 	s.crew = crew{
 		Processes: 3, Buses: 3, Concurrency: 16, Work: 5 * time.Millisecond, Poison: s.crew.Poison, Failing: s.crew.Failing, Dependent: s.crew.Dependent,
@@ -192,8 +192,8 @@ func openLoop(s scenario) scenario {
 	return s
 }
 
-// lettersRefused makes the dead-letter topic refuse writes while one key in a
-// hundred fails. Those events wait, parked, and no other key may notice.
+// lettersRefused makes the dead-letter topic refuse writes while one key in a hundred
+// fails. Those events stay parked, and no other key may be delayed.
 func lettersRefused() scenario {
 	return openLoop(scenario{
 		name:  "dead letters refused",
@@ -243,9 +243,9 @@ func dependencyDown() scenario {
 	})
 }
 
-// quietService lets everything that the handlers of a quiet service need be down
-// for a minute. Its subscription has the defaults of every option: they must
-// outlast the outage without a dead letter, with as few keys as there are.
+// quietService takes down everything that the handlers of a quiet service need for a
+// minute. Its subscription has the defaults of every option: they must survive the outage
+// without a dead letter, even with few keys.
 func quietService(keys int) scenario {
 	return scenario{
 		name:  fmt.Sprintf("quiet service %d", keys),

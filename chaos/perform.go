@@ -12,9 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
-// perform carries out the schedule.
-// It returns when all of them are done, and undone where they are to be. Errors of single
-// actions are in t.failures.
+// perform carries out the schedule. It returns when all actions are done, and undone if
+// they have to be. Errors of single actions are in t.failures.
 func (t *stage) perform(ctx context.Context, actions []action) error {
 	began := time.Now()
 	// Times are counted from the start, so a late action does not delay the later
@@ -28,8 +27,8 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 			return ctx.Err()
 		}
 		if a.losesBroker() || a.verb == restartBroker || a.verb == moveBroker {
-			// On a busy host the one before may take long to come back. Two that are
-			// away at once are more than a topic with three replicas, two in sync, bears.
+			// On a busy host the previous broker may take long to come back. A topic with
+			// three replicas, two in sync, can't survive two missing brokers.
 			t.work.Wait()
 		}
 		if a.verb == upgradeMember || a.verb == downgradeMember || a.verb == startPublisher {
@@ -37,8 +36,8 @@ func (t *stage) perform(ctx context.Context, actions []action) error {
 			t.work.Wait()
 		}
 		if a.verb == moveGroup || a.verb == moveLeaders {
-			// On a busy host an election may take longer than the time to the next. Two at
-			// once would choose the same leaders.
+			// On a busy host an election may take longer than the time to the next one,
+			// and two at once would choose the same leaders.
 			t.work.Wait()
 		}
 		if a.verb != toggle {
@@ -76,7 +75,7 @@ func (t *stage) begin(ctx context.Context, a action) {
 			case <-timer.C:
 			case <-ctx.Done():
 			}
-			// Undone in any case: a frozen process could not end.
+			// Undo it in any case: a frozen process could not end.
 			if err := t.undo(context.WithoutCancel(ctx), a); err != nil {
 				t.fail(fmt.Errorf("the end of %s: %w", a, err))
 			}
@@ -84,7 +83,7 @@ func (t *stage) begin(ctx context.Context, a action) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		now := time.Now().UnixNano()
-		// Every action but a toggle counts as a fault, one that is not undone too.
+		// Every action except a toggle counts as a fault, even one that is not undone.
 		t.heals = append(t.heals, now)
 		if t.faultFrom == 0 {
 			t.faultFrom = from.UnixNano()
@@ -106,7 +105,7 @@ func (t *stage) toggle(i int) {
 	}
 	switch {
 	case !t.slots[i].joined:
-		// Noted before the command is sent: the window must have all of the join in it.
+		// Record it before the command is sent: the window must include the whole join.
 		t.joins = append(t.joins, time.Now().UnixNano())
 		t.failures = append(t.failures, t.join(i))
 	case joined > 2:
@@ -126,8 +125,7 @@ func (t *stage) do(ctx context.Context, a action) error {
 	case freezeMember:
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		// The end is noted first: what the process did until the signal may be
-		// repeated.
+		// Record the end first: what the process does until the signal may be repeated.
 		t.noteEnd(a.target)
 		t.members[a.target].Signal(syscall.SIGSTOP)
 	case startPublisher:
@@ -158,7 +156,7 @@ func (t *stage) do(ctx context.Context, a action) error {
 	case moveLeaders:
 		return t.moveLeaders(ctx, t.topic.topic())
 	case refuseLetters:
-		// More replicas in sync than there are: no write is acknowledged.
+		// Require more replicas in sync than there are, so that no write is acknowledged.
 		return t.cluster.Set(ctx, t.topic.letters(), "min.insync.replicas", strconv.Itoa(cluster.Brokers+1))
 	case loseDependency:
 		t.sendMembers("down")
@@ -293,7 +291,7 @@ func (t *stage) startMember(member int) error {
 
 // published waits until every publisher has ended.
 func (t *stage) published(ctx context.Context) error {
-	// The list may grow while it is waited for.
+	// The list may grow during the wait.
 	for _, p := range slices.Clone(t.publishers) {
 		select {
 		case <-p.Ended():
@@ -312,7 +310,7 @@ const drainPatience = 2 * time.Minute
 func (t *stage) drained(ctx context.Context) error {
 	var left int64
 	for {
-		// Publishing has ended, so the ends stay where they are: only the commits move.
+		// Publishing has ended, so the ends don't change; only the commits do.
 		ends, err := t.cluster.Ends(ctx, t.topic.topic(), t.topic.Partitions)
 		if err == nil {
 			var offsets []int64

@@ -50,8 +50,8 @@ type move struct {
 // longestStall returns the longest time between two steps of progress during
 // which there was work throughout, and when it ended.
 func longestStall(moves []move) (longest time.Duration, end int64) {
-	// At one moment events come before they go: a queue that is never empty is no
-	// stall's end.
+	// At equal times, count arrivals first: a queue that never becomes empty must not
+	// look idle.
 	slices.SortFunc(moves, func(a, b move) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.by, a.by)) })
 	// since is when the last event was handled, or when work came to an idle partition.
 	waiting, since := 0, int64(0)

@@ -22,9 +22,9 @@ import (
 // life need not know how far the one before came.
 const lifeSpan = 1 << 20
 
-// publish is a publisher process. It publishes its shift at a steady pace
-// without waiting for acknowledgements, so that many events of one key are on
-// their way at once. SIGTERM ends it early, in an orderly way.
+// publish runs a publisher process. It publishes its share at a steady pace without waiting for
+// acknowledgements, so that many events of one key are in flight at once. SIGTERM ends it early,
+// in an orderly way.
 func publish(t *task, l *ledger) error {
 	logger := childLogger()
 	bus, err := t.bus(logger, func(t *kafka.Transport) transport.Transport { return t })
@@ -110,20 +110,19 @@ func (p *publisher) pace(ctx context.Context) (n int) {
 	return n
 }
 
-// publish publishes the next event of a key. The ledger has it before the bus
-// does: a kill in between leaves an event without an outcome, and never one
-// that is unknown.
+// publish publishes the next event of a key. It goes into the ledger before the bus: a kill in
+// between leaves an event without an outcome, never an event that the ledger doesn't have.
 func (p *publisher) publish(key uint32) {
 	// A life's numbers begin above those of the life before.
 	seq, ok := p.next[key]
 	if !ok {
 		seq = uint32(p.task.Shift.Life * lifeSpan) //nolint:gosec // small
 	}
-	// Counted whatever becomes of it: a number that was refused is not used again.
+	// Count it whatever the outcome: a refused number is not used again.
 	p.next[key] = seq + 1
 	p.ledger.add(entry{deed: offered, key: key, seq: seq})
 	e := numbered{Key: key, Seq: seq, Pad: p.pad}
-	// Without an end: waiting for room in the producer is part of what is measured.
+	// No deadline: waiting for the producer's buffer is part of what is measured.
 	ctx := context.Background()
 	var r eventbus.Receipt
 	if p.other != nil && (isAlternate(key, seq) || !p.task.Load.Alternating && isDependent(key)) {
@@ -147,7 +146,7 @@ func (p *publisher) collect(c <-chan pending) {
 				p.log.Error("a failure that tells no outcome", "key", e.key, "seq", e.seq, "error", err)
 				continue
 			}
-			// Refused unless the error says otherwise: the ledger takes the library at its word.
+			// It counts as refused unless the error says otherwise, as the library promises.
 			line.deed, line.partition, line.offset = refused, 0, 0
 			if errors.Is(err, eventbus.ErrOutcomeUnknown) {
 				line.deed = unknown

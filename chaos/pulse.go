@@ -60,7 +60,7 @@ func busy(p99, most time.Duration) bool {
 	return p99 > 20*time.Millisecond || most > 100*time.Millisecond
 }
 
-// bound returns how long on this host may take what may take d on one that is not busy.
+// bound returns how long something may take on this host that may take d on an idle one.
 func (t *stage) bound(d time.Duration) time.Duration {
 	if t.busy {
 		return busyFactor * d

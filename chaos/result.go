@@ -10,9 +10,7 @@ import (
 	"time"
 )
 
-// result is one line of the result file. Times are in seconds, memory is in
-// megabytes.
-// Its zero value is a segment that came to nothing.
+// result is one line of the result file. Times are in seconds, memory is in megabytes.
 type result struct {
 	// Scenario and Seed identify the segment.
 	Scenario string `json:"scenario"`
@@ -54,8 +52,8 @@ type segment struct {
 	seed     uint64
 }
 
-// openResults opens the file at path. With resume the segments in it count as
-// done; else it is replaced.
+// openResults opens the file at path. With resume the segments in it count as done;
+// otherwise it is replaced.
 func openResults(path string, resume bool) (*results, error) {
 	r := &results{path: path, done: make(map[segment]bool)}
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -74,7 +72,7 @@ func openResults(path string, resume bool) (*results, error) {
 	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		var one result
-		// A line that was cut short by a crash is as if it weren't there.
+		// Ignore a line that was cut short by a crash.
 		if json.Unmarshal(lines.Bytes(), &one) == nil {
 			r.done[segment{one.Scenario, one.Seed}] = true
 		}
@@ -88,7 +86,8 @@ func (r *results) append(one *result) error {
 	if err != nil {
 		return err
 	}
-	// Opened for each line: what a campaign has found so far is in the file if it is killed.
+	// Open the file for each line, so that it has all results so far if the campaign is
+	// killed.
 	file, err := os.OpenFile(r.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func startSampling(t *task, l *ledger) (stop func()) {
 			}
 		}
 	})
-	// It returns when nothing writes into the ledger any more, which is closed next.
+	// Wait until nothing writes into the ledger, which is closed next.
 	return func() {
 		close(stopped)
 		work.Wait()

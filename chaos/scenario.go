@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// scenario is one trial: a load, the consumers, what is done to them, and what
-// has to hold afterwards.
+// scenario is one trial: a load, the consumers, what is done to them, and what must
+// hold afterwards.
 type scenario struct {
 	// name selects the scenario with -only; about says in a sentence what it
 	// does.
 	name  string
 	about string
-	// quick says that the scenario is part of the quick campaign too.
+	// quick reports whether the scenario is also part of the quick campaign.
 	quick bool
 	// load and crew are filled in by defaults.
 	load load
@@ -35,8 +35,8 @@ type scenario struct {
 	stall func([]action) time.Duration
 	// clean demands that nothing is repeated.
 	clean bool
-	// rereads allows repetitions without a kill: another client's member knows
-	// the watermark alone, and reads again what is finished beyond it.
+	// rereads allows repetitions without a kill: another client's member knows only
+	// the watermark, and reads finished records beyond it again.
 	rereads bool
 	// flowing, if not zero, demands that healthy keys keep their throughput
 	// during faults, and that the 99th percentile of their age is at most this.
@@ -48,11 +48,11 @@ type scenario struct {
 	// soak, if not zero, is how long the load lasts, during which no process
 	// may grow.
 	soak time.Duration
-	// earlier makes all members and half of the publishers ones of the earlier
-	// version at first, see versions.go.
+	// earlier starts all members and half of the publishers with the earlier
+	// version, see versions.go.
 	earlier bool
-	// types makes upgraded members handle dependent events too, and the others
-	// numbered ones alone; current lets all begin upgraded.
+	// types makes upgraded members handle dependent events too, and the others only
+	// numbered ones; current makes all start upgraded.
 	types, current bool
 	// after, if not nil, goes on with the group when everything is handled, and
 	// judge returns what else is wrong with what was left behind.
@@ -84,7 +84,6 @@ func (s scenario) defaults() scenario {
 }
 
 // orElse sets v to other if it is zero.
-// A zero can't be asked for by a field that goes through it.
 func orElse[V comparable](v *V, other V) {
 	if *v == *new(V) {
 		*v = other

@@ -23,14 +23,14 @@ func steadyLoad(length time.Duration) scenario {
 		load:  load{Events: int(length.Seconds() * rate), Rate: rate},
 		plan:  func(*plan) {},
 	}
-	// Nobody is hurt, but a host has bad moments: no standstill may be longer than one
-	// that the loss of a member would cost.
+	// There are no faults, but a host has bad moments: no standstill may be longer
+	// than one after the loss of a member.
 	s.stall = s.afterKills
 	return s
 }
 
 // How much more a process may have at the end of a soak than after the warm-up:
-// goroutines, and bytes beside a tenth of the heap and 15 % of the resident
+// goroutines, and bytes in addition to a tenth of the heap and 15 % of the resident
 // set.
 const (
 	goroutineSlack = 5
@@ -43,7 +43,7 @@ const (
 // first is the warm-up; the second is compared with the last.
 const tenths = 10
 
-// lifetime holds the samples of one process, by tenth of the time of the load.
+// lifetime has the samples of one process, by tenth of the load's duration.
 type lifetime struct {
 	name  string
 	parts [tenths][]sample
@@ -67,7 +67,7 @@ func lifetimes(entries []entry, names []string) []lifetime {
 	}
 	for i := range entries {
 		if e := &entries[i]; e.deed == sampled && int(e.owner) < len(all) && e.at >= from && e.at < to {
-			// Below tenths, as e.at is below to.
+			// The index is below tenths, since e.at is below to.
 			part := &all[e.owner].parts[(e.at-from)*tenths/(to-from)]
 			*part = append(*part, e.sample())
 		}
@@ -97,9 +97,8 @@ func middle(samples []sample, of func(sample) int64) int64 {
 	return values[len(values)/2]
 }
 
-// grown returns in what a process is larger at the end than after the warm-up,
-// as sentences.
-// Medians are compared, as one sample says little.
+// grown returns, as sentences, in what a process is larger at the end than after
+// the warm-up. It compares medians, since one sample says little.
 func (l *lifetime) grown() (wrong []string) {
 	if len(l.parts[1]) == 0 || len(l.parts[tenths-1]) == 0 {
 		return []string{l.name + " told too little of itself"}
@@ -124,7 +123,7 @@ type change struct {
 	Last  figures `json:"last"`
 }
 
-// figures is a sample for people, in megabytes.
+// figures is a sample in megabytes, for people.
 type figures struct {
 	Goroutines int     `json:"goroutines"`
 	Heap       float64 `json:"heap_mb"`
@@ -149,8 +148,7 @@ func (t *stage) growth(e *evidence, r *result) (wrong []string) {
 	var kinds []string
 	byKind := make(map[string]*lifetime)
 	for _, l := range lifetimes(e.entries, names) {
-		// A single process may grow although its kind does not on average, so each
-		// is judged.
+		// Judge each process: one may grow although its kind does not on average.
 		wrong = append(wrong, l.grown()...)
 		kind, _, _ := strings.Cut(l.name, "-")
 		if byKind[kind] == nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/chaos/internal/child"
 )
 
-// TestGrown: a process that stays as it is passes, whatever its warm-up was; one
-// that grows in any figure is found.
+// TestGrown: a process of constant size passes, whatever its warm-up; one that
+// grows in any figure is found.
 func TestGrown(t *testing.T) {
 	steady := sample{goroutines: 100, heap: 20 << 20, rss: 60 << 20}
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestGrown(t *testing.T) {
 		for i := range l.parts {
 			s := c.after(i)
 			if c.name == "up and down" {
-				// What one sample shows is noise.
+				// A single sample is noise.
 				l.parts[i] = []sample{steady, s, steady}
 			} else if s.goroutines >= 0 || i < tenths-1 {
 				l.parts[i] = []sample{s}
@@ -57,8 +57,8 @@ func TestGrown(t *testing.T) {
 	}
 }
 
-// TestGrowth: samples are told by process and by time, and what is outside the
-// load does not count.
+// TestGrowth: samples are separated by process and time, and those outside the load
+// don't count.
 func TestGrowth(t *testing.T) {
 	var entries []entry
 	add := func(at int64, e entry) { e.at = at; entries = append(entries, e) }
@@ -91,7 +91,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// TestSampling: what a process tells of itself is in the ledger.
+// TestSampling: a process's samples are in the ledger.
 func TestSampling(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger")
 	l, err := openLedger(path)

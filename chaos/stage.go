@@ -16,9 +16,9 @@ import (
 	"github.com/eventbus-go/eventbus/chaos/internal/cluster"
 )
 
-// stage is where one scenario runs: its topic, its processes, and what was done
-// to them and when. Times are nanoseconds of the host's clock, which all
-// processes share.
+// stage is the environment of one scenario: its topic, its processes, and what was done
+// to them and when. Times are nanoseconds of the host's clock, which all processes
+// share.
 type stage struct {
 	scenario scenario
 	seed     uint64
@@ -56,8 +56,8 @@ type stage struct {
 	// slots are the places in the group, ours first and then another client's.
 	slots []slot
 	all   []*child.Process
-	// last is the incarnation that was given out last: every join gets a new
-	// one, by which the ledger tells owners apart.
+	// last is the last assigned incarnation: every join gets a new one, by which the
+	// ledger distinguishes owners.
 	last uint16
 	// ends is when each incarnation was killed or frozen: what it did last may
 	// be repeated.
@@ -72,7 +72,7 @@ type stage struct {
 	// fencing is the longest time that the cluster took to depose a broker that
 	// was lost.
 	fencing time.Duration
-	// busy says that the host was busy, so bounds on times are longer.
+	// busy reports whether the host was busy, so that bounds on times are longer.
 	busy bool
 	// failures are errors of actions; they make the scenario fail.
 	failures []error
@@ -130,9 +130,9 @@ func newStage(ctx context.Context, root string, c *cluster.Cluster, s scenario, 
 	return t, nil
 }
 
-// create creates the topics, and has the brokers create the one that keeps
-// groups, so that what is measured begins with a cluster at rest.
-// Those of dead letters are among the topics, so that no fault meets their creation.
+// create creates the topics, and makes the brokers create the one that stores groups, so
+// that measurements begin with an idle cluster. The dead-letter topics are included, so
+// that no fault affects their creation.
 func (t *stage) create(ctx context.Context) error {
 	for _, name := range t.topic.all() {
 		partitions := t.topic.Partitions
@@ -184,7 +184,7 @@ func (t *stage) fail(err error) {
 	t.failures = append(t.failures, err)
 }
 
-// task returns what all children are given.
+// task returns the part of a task that is the same for all children.
 func (t *stage) task(role string) *task {
 	return &task{
 		Role: role, Brokers: t.bootstrap, Routes: t.routes, Topic: t.topic, Ledger: t.ledger(),
@@ -224,13 +224,12 @@ func (t *stage) spawn(name string, task *task) (*child.Process, error) {
 	return p, nil
 }
 
-// open starts the consumers, waits until the group is at rest, and starts the
-// publishers.
+// open starts the consumers, waits until the group is stable, and starts the publishers.
 func (t *stage) open(ctx context.Context) error {
 	if err := t.openGroup(); err != nil {
 		return err
 	}
-	// Publishing begins with a group at rest, so that the first stall is one of a fault.
+	// Publishing begins with a stable group, so that the first stall is due to a fault.
 	if err := t.cluster.Stable(ctx, t.topic.group(), t.topic.topic(), t.topic.Partitions, len(t.slots)-t.scenario.spare); err != nil {
 		return err
 	}
@@ -319,7 +318,7 @@ func (t *stage) leave(i int) {
 func (t *stage) startPublisher(i, events int) error {
 	task := t.task(rolePublisher)
 	task.earlier = t.scenario.earlier && i%2 == 0
-	// A type that is new is unknown to publishers that were there before.
+	// Publishers from before don't know a new type.
 	task.Load.Alternating = t.scenario.alternates(uint32(i)) //nolint:gosec // small
 	task.Shift = shift{Index: i, Life: t.lives[i], Events: events, Seed: t.seed}
 	t.lives[i]++
@@ -335,12 +334,12 @@ func (t *stage) close() error {
 	t.mu.Lock()
 	all := t.all
 	t.mu.Unlock()
-	// Frozen processes were resumed by undo: all of them can end.
+	// undo has resumed frozen processes, so all can end.
 	for _, p := range all {
 		p.Send("quit")
 		p.CloseInput()
 	}
-	// No action runs any more, so that nothing is appended to either list.
+	// No action runs any more, so nothing is appended to either list.
 	errs := t.failures
 	for _, p := range all {
 		errs = append(errs, p.Wait(2*closePatience))

@@ -33,8 +33,7 @@ func cleanStorm() scenario {
 	})
 }
 
-// killStorm kills member processes, each after the session of the one before
-// has ended.
+// killStorm kills member processes, each after the session of the previous one has ended.
 func killStorm() scenario {
 	s := storm(scenario{
 		name:  "kill storm",
@@ -44,7 +43,8 @@ func killStorm() scenario {
 		plan: func(p *plan) {
 			end := sized(p.quick, 14*time.Second, 70*time.Second)
 			for at := 4 * time.Second; at < end; at += p.between(10*time.Second, 13*time.Second) {
-				// It comes back within the session of the one that was killed: the group has both for a time.
+				// It comes back within the session of the killed one, so the group has both for a
+				// while.
 				p.add(at, killMember, p.IntN(4), p.between(time.Second, 3*time.Second).Round(time.Millisecond))
 			}
 		},
@@ -68,10 +68,10 @@ func frozenMembers() scenario {
 		load:  load{Events: 100_000},
 		plan: func(p *plan) {
 			p.add(3*time.Second, stopMember, p.IntN(3), 2*time.Second)
-			// Shorter than the session: the member stays one. The later freezes
-			// are longer.
+			// Shorter than the session: the member stays in the group. The later freezes are
+			// longer.
 			p.add(8*time.Second, freezeMember, p.IntN(3), 2*time.Second)
-			// Longer than the session: it wakes as a member that was expelled, in the middle of work.
+			// Longer than the session: it wakes up expelled, in the middle of work.
 			p.add(14*time.Second, freezeMember, p.IntN(3), 12*time.Second)
 			p.add(32*time.Second, stopMember, p.IntN(3), time.Second)
 			p.add(36*time.Second, freezeMember, p.IntN(3), 9*time.Second)
@@ -89,12 +89,12 @@ func publishersLost() scenario {
 		load:  load{Events: 60_000},
 		plan: func(p *plan) {
 			p.add(4*time.Second, killPublisher, p.IntN(2), time.Second)
-			// A frozen publisher has requests on their way, whose answers wait for it.
+			// A frozen publisher has requests in flight, whose answers wait for it.
 			p.add(9*time.Second, freezePublish, p.IntN(2), 5*time.Second)
 			p.add(17*time.Second, stopPublisher, p.IntN(2), time.Second)
 			p.add(22*time.Second, killPublisher, p.IntN(2), time.Second)
 		},
-		// What a frozen publisher had offered waits in it.
+		// Events that a frozen publisher has offered wait in it.
 		stall: func([]action) time.Duration { return 8 * time.Second },
 		clean: true,
 	}

@@ -17,7 +17,7 @@ import (
 // taskVariable is the environment variable with the task of a child process.
 const taskVariable = "EVENTBUS_CHAOS_TASK"
 
-// task is what a child process is to do, as JSON.
+// task says what a child process should do, as JSON.
 type task struct {
 	// Role is one of those below.
 	Role string `json:"role"`
@@ -109,7 +109,7 @@ type load struct {
 	Alternating bool
 	// Pad is the number of bytes that are added to an event.
 	Pad int
-	// Intruded makes an intruder write one record for so many events; 0 is no
+	// Intruded makes an intruder write one record per Intruded events; 0 means no
 	// intruder.
 	Intruded int
 }
@@ -137,7 +137,7 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
-	// The file closes after all that writes into it.
+	// The file is closed after everything that writes to it.
 	defer l.close()
 	if t.Sampling > 0 {
 		defer startSampling(&t, l)()
@@ -162,7 +162,7 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 	if config.ConsumerProtocol = t.Crew.Protocol == kip848; !config.ConsumerProtocol {
 		config.Balancer = t.Crew.Protocol
 	}
-	// A proxied broker is dialled at the proxy, and still known by its own address.
+	// A proxied broker is dialled at the proxy, but still known by its own address.
 	if len(t.Routes) > 0 {
 		var dialer net.Dialer
 		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -178,15 +178,15 @@ func (t *task) bus(logger *slog.Logger, wrap func(*kafka.Transport) transport.Tr
 		Bounds:   t.Crew.Bounds,
 		Producer: transport.ProducerConfig{DeliveryTimeout: t.Load.Delivery},
 	}
-	// Nothing but what a service has to say: the defaults are what is tried.
+	// Set only what a service must set, since the defaults are tested.
 	if t.Crew.Defaults {
 		c = eventbus.Config{Service: service, Environment: environment, Logger: logger}
 	}
 	return eventbus.New(wrap(kafka.New(config)), c)
 }
 
-// childLogger logs to standard error, which the parent keeps in a file.
-// Standard output belongs to what the parent reads.
+// childLogger logs to standard error, which the parent keeps in a file. Standard
+// output is for the parent.
 func childLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }

@@ -64,11 +64,11 @@ func mixedVersions(name, protocol string) scenario {
 	}
 }
 
-// errUnreachable says that the repository does not have the earlier version.
+// errUnreachable means that the repository does not have the earlier version.
 var errUnreachable = errors.New("the history of this clone does not reach commit " + earlierCommit + ": clone without --depth, or git fetch --unshallow")
 
-// earlier is the programs of the earlier version.
-// Both are paths of executables, which stay for the next campaign.
+// earlier has the paths of the earlier version's programs, which are kept for the next
+// campaign.
 type earlier struct {
 	// chaos is its campaign, whose processes take the same tasks, and tool its
 	// command.
@@ -95,7 +95,7 @@ func buildEarlier(ctx context.Context, root string) (*earlier, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 		return nil, err
 	}
-	// Renamed when complete: an interrupted build is never taken for a whole one.
+	// Rename it when complete, so that an interrupted build is never used.
 	part, err := os.MkdirTemp(filepath.Dir(dir), "part-")
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func buildEarlier(ctx context.Context, root string) (*earlier, error) {
 	const script = `git -C "$1" archive "$2" | tar -x -C "$3" && cd "$3" && git apply - && go build -o "$4" ./chaos ./cmd/eventbus`
 	build := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script, "build", root, earlierCommit, source, part+string(filepath.Separator))
 	build.Stdin = strings.NewReader(earlierChanges)
-	// Inside a repository git would apply the changes to that one.
+	// Without this, git would apply the changes to an enclosing repository.
 	build.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+part)
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building commit %s: %w: %s", earlierCommit, err, out)
@@ -127,7 +127,7 @@ func (t *stage) changeVersion(ctx context.Context, member int, upgraded bool) er
 	// startMember reads it.
 	t.upgraded[member] = upgraded
 	t.mu.Unlock()
-	// Started again in any case: a group with a member less would fail everything after this.
+	// Start it again in any case: with a member missing, everything after this would fail.
 	if err := errors.Join(t.endMember(member, syscall.SIGTERM), t.startMember(member)); err != nil {
 		return err
 	}
@@ -164,16 +164,16 @@ func bringBack(ctx context.Context, t *stage) error {
 		return nil
 	}
 	var half []string
-	// Every second one of the keys that fail.
+	// Half of the keys that fail.
 	for key := uint32(0); int(key) < t.scenario.load.Keys; key += 2 * t.scenario.crew.Poison {
 		half = append(half, "--key", keyText(key))
 	}
-	// The present tool has no filter: it has to know what the earlier one did.
+	// Use no filter with the present tool: it must know what the earlier one did.
 	if err := errors.Join(replay(t.earlier.tool, half...), replay(tool)); err != nil {
 		return err
 	}
-	// The earlier one comes once more. It can't read what the present one decided: it must
-	// refuse, and bring nothing back a second time, which crossed judges.
+	// Run the earlier one once more. It can't read the present one's decisions, so it must
+	// refuse, and bring nothing back a second time, which crossed checks.
 	if err := replay(t.earlier.tool); err == nil {
 		return errors.New("the earlier tool takes decisions that it can't read for none")
 	}
@@ -196,8 +196,8 @@ func bringBack(ctx context.Context, t *stage) error {
 	}
 }
 
-// broughtBack counts how often each dead letter came back, by the place of the
-// record that it was made of.
+// broughtBack counts how often each dead letter came back, by the position of the record
+// that it was made from.
 func broughtBack(entries []entry) map[place]int {
 	back := make(map[place]int)
 	for i := range entries {
@@ -208,9 +208,8 @@ func broughtBack(entries []entry) map[place]int {
 	return back
 }
 
-// crossed judges what versions hand to each other beside progress: an event
-// gets no more attempts than the policy has, over all its owners, and a dead
-// letter comes back once.
+// crossed checks what versions hand over besides progress: an event gets no more attempts
+// than the policy allows, over all its owners, and a dead letter comes back once.
 func crossed(t *stage, e *evidence) (wrong []string) {
 	// Failed attempts of all owners together count against one policy.
 	attempts, owners := make(map[place]int), make(map[place]map[uint16]bool)

@@ -44,8 +44,8 @@ func objects(t *testing.T, dir string) (files []string) {
 	return files
 }
 
-// TestRoundTrip: what is small stays in the log, what is large is in the store, once
-// for equal data, and both are handled alike.
+// TestRoundTrip: small data stays in the log, large data goes to the store, once if
+// it is equal, and both are handled alike.
 func TestRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -73,12 +73,12 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestObjectIsGoneOrAltered: such an event is a dead letter with its reference, and
-// comes through once the object is back.
+// TestObjectIsGoneOrAltered: such an event becomes a dead letter with its reference,
+// and is handled once the object is back.
 func TestObjectIsGoneOrAltered(t *testing.T) {
 	for name, harm := range map[string]func(path string) error{
 		"gone": os.Remove,
-		// As long as before, and still a photo: the digest alone shows it.
+		// The same length, and still a photo: only the digest shows the change.
 		"altered": func(path string) error {
 			data, err := os.ReadFile(path)
 			return errors.Join(err, os.WriteFile(path, bytes.Replace(data, []byte("xx"), []byte("yy"), 1), 0o600))
@@ -163,7 +163,7 @@ func (f *flaky) Get(ctx context.Context, reference string, most int) ([]byte, er
 	return f.Store.Get(ctx, reference, most)
 }
 
-// TestHostileReferences: a reference reads no other file, and sizes are bounded
+// TestHostileReferences: a reference can't name another file, and sizes are checked
 // before anything is read.
 func TestHostileReferences(t *testing.T) {
 	dir := t.TempDir()
@@ -181,7 +181,7 @@ func TestHostileReferences(t *testing.T) {
 		}
 	}
 	topic := photosIn(store, claimcheck.Config{Above: 50, MaxBytes: 100})
-	for size, want := range map[string]string{"101": "MaxBytes is 100", "-1": "no size", "": "no size", "1e9": "no size", "99999999999999999999": "no size"} {
+	for size, want := range map[string]string{"101": "MaxBytes is 100", "-1": "not a size", "": "not a size", "1e9": "not a size", "99999999999999999999": "not a size"} {
 		e := &eventbus.Envelope{Type: topic.Type(), Extensions: map[string]string{claimcheck.Reference: "sha256/aa/" + strings.Repeat("a", 64), claimcheck.Size: size}}
 		if _, err := topic.Decode(e); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("size %q: %v", size, err)
@@ -192,8 +192,8 @@ func TestHostileReferences(t *testing.T) {
 	}
 }
 
-// TestFolderMissing: a file system that is not mounted is no missing object: that
-// would make dead letters of all events.
+// TestFolderMissing: a file system that is not mounted does not count as a missing
+// object, which would make every event a dead letter.
 func TestFolderMissing(t *testing.T) {
 	for name, path := range map[string]string{"no directory": filepath.Join(t.TempDir(), "not mounted"), "an empty mount point": t.TempDir()} {
 		if _, err := claimcheck.Dir(path).Get(t.Context(), "sha256/aa/"+strings.Repeat("a", 64), 1); err == nil || errors.Is(err, claimcheck.ErrMissing) {
@@ -202,7 +202,7 @@ func TestFolderMissing(t *testing.T) {
 	}
 }
 
-// TestSweep: what is older than the age goes, and what was put again stays.
+// TestSweep: objects older than the age are removed, unless they were put again.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	store := claimcheck.Dir(dir)

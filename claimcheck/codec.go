@@ -117,7 +117,7 @@ func (c codec) Decode(ctx context.Context, e *eventbus.Envelope, v any) error {
 	}
 	size, err := strconv.Atoi(e.Extensions[Size])
 	if err != nil || size < 0 {
-		return fmt.Errorf("the attribute %s is %.50q, and no size", Size, e.Extensions[Size])
+		return fmt.Errorf("the attribute %s is %.50q, not a size", Size, e.Extensions[Size])
 	}
 	if size > c.config.MaxBytes {
 		return fmt.Errorf("the data has %d bytes, and claimcheck.Config.MaxBytes is %d", size, c.config.MaxBytes)

@@ -54,7 +54,8 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	}
 	_, err = part.Write(data)
 	if err == nil {
-		// Before it gets its name: after a power failure the name must not stand for less.
+		// Sync before the rename: after a power failure the name must not refer to partial
+		// data.
 		err = part.Sync()
 	}
 	if err = errors.Join(err, part.Close()); err == nil {
@@ -63,8 +64,8 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	if err != nil {
 		return "", errors.Join(err, os.Remove(part.Name()))
 	}
-	// The names too: an event that refers to one is published next. Those of the folders may
-	// be new as well.
+	// Make the names durable too: the event that is published next refers to one. Those of the
+	// folders may also be new.
 	return reference, syncFolders(dir, filepath.Dir(dir), f.path)
 }
 
@@ -113,12 +114,12 @@ func syncFolders(names ...string) error {
 // Get implements Store.
 func (f *Folder) Get(_ context.Context, reference string, most int) ([]byte, error) {
 	if !referenceForm.MatchString(reference) {
-		return nil, fmt.Errorf("%w: the reference is none of a folder", ErrMissing)
+		return nil, fmt.Errorf("%w: the reference is not one of a folder", ErrMissing)
 	}
 	file, err := os.Open(filepath.Join(f.path, filepath.FromSlash(reference)))
 	if errors.Is(err, fs.ErrNotExist) {
-		// Whether the object or all of them are missing makes a difference: a file system that
-		// is not mounted comes back. Its mount point is there meanwhile, and empty.
+		// Distinguish a missing object from a file system that is not mounted and may come
+		// back: its mount point exists and is empty meanwhile.
 		if _, err := os.Stat(filepath.Join(f.path, "sha256")); err != nil {
 			return nil, err
 		}

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestFolderThatCannotBeSynced: an object is put also where the file system syncs no folder.
+// TestFolderThatCannotBeSynced: Put works where the file system can't sync folders.
 func TestFolderThatCannotBeSynced(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("it needs /proc, which syncs no folder")
+		t.Skip("it needs /proc, where folders can't be synced")
 	}
 	if err := syncFolders("/proc/self"); err != nil {
 		t.Error(err)
@@ -23,7 +23,7 @@ func TestFolderThatCannotBeSynced(t *testing.T) {
 	}
 }
 
-// TestFolderThatCannotBeRead: who may write to a folder, and not list it, puts objects there.
+// TestFolderThatCannotBeRead: Put works for a user who may write to a folder but not list it.
 func TestFolderThatCannotBeRead(t *testing.T) {
 	if os.Getuid() <= 0 {
 		t.Skip("it needs a user with limited rights")

@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
 	"time"
+
+	"github.com/eventbus-go/eventbus/internal/replay"
 )
 
 // replayView is the page of replays: a form for the next one, and those that were ordered

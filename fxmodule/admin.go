@@ -45,7 +45,7 @@ func (e *AdminEndpoint) Addr() net.Addr { return e.addr() }
 
 // AdminPages are pages for browsers that AdminServer serves below /console/, beside its
 // own paths. They control access themselves. Package fxconsole provides them; it is
-// separate because what renders pages adds megabytes to a program.
+// separate because rendering pages adds megabytes to a program.
 type AdminPages interface {
 	http.Handler
 	// Close ends streams, so that the server can shut down.
@@ -68,7 +68,7 @@ func withPages(admin http.Handler, pages AdminPages) http.Handler {
 	return mux
 }
 
-// serve says what to serve, and whether anything is.
+// serve sets what to serve, and reports whether anything is served.
 func (e *AdminEndpoint) serve(bus *eventbus.Bus, logger *slog.Logger, level *logLevel, c config.Config, more []admin.Option, pages AdminPages) (bool, error) {
 	c.Admin.Address = cmp.Or(e.address, c.Admin.Address)
 	e.address = c.Admin.Address

@@ -20,7 +20,7 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 )
 
-// operate asks the admin endpoint, and leaves no connection behind.
+// operate sends a request to the admin endpoint, and leaves no connection behind.
 func operate(t *testing.T, e *fxmodule.AdminEndpoint, method, path, body, token string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+e.Addr().String()+path, strings.NewReader(body))
@@ -55,7 +55,7 @@ func TestAdminServer(t *testing.T) {
 	stop(t, app)
 }
 
-// configured is a configuration of these variables alone.
+// configured returns a configuration with only these variables.
 func configured(variables ...string) fx.Option {
 	variables = append(variables, "EventBus__Service=billing", "EventBus__Environment=Test", "ConnectionStrings__Messaging=a:9092")
 	return fxmodule.FromEnvironment(config.Directory("testdata/none"), config.Environ(variables...))
@@ -92,8 +92,8 @@ func TestAdminServerConfigured(t *testing.T) {
 	stop(t, app)
 }
 
-// TestAdminServerOpen is a mistake of configuration: another machine could give
-// orders without a token.
+// TestAdminServerOpen: an address that is open to other machines without a token is
+// refused.
 func TestAdminServerOpen(t *testing.T) {
 	for name, options := range map[string][]fx.Option{
 		"by the program":       {testConfig, fxmodule.AdminServer("0.0.0.0:0")},
@@ -106,8 +106,8 @@ func TestAdminServerOpen(t *testing.T) {
 	}
 }
 
-// TestLogLevelAtRunTime changes what the bus logs, and the program with it where
-// its level is in the container.
+// TestLogLevelAtRunTime changes what the bus logs, and what the program logs if its
+// level is in the container.
 func TestLogLevelAtRunTime(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	whole := zap.NewAtomicLevelAt(zap.InfoLevel)

@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/admin"
 )
 
-// endpoint serves a handler on an address, a loopback one where no host is named.
+// endpoint serves a handler on an address, by default a loopback one.
 type endpoint struct {
 	call     string // that the program makes for it
 	address  string
@@ -31,15 +31,15 @@ func (e *endpoint) addr() net.Addr {
 	return nil
 }
 
-// serve says what start is to serve. The bounds keep a slow client from holding a
-// connection, and with it stop.
+// serve sets what start will serve. The bounds keep a slow client from holding a connection,
+// and with it stop.
 func (e *endpoint) serve(handler http.Handler, logger *slog.Logger) {
 	e.logger = logger
 	e.server = &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second, // also for a reader that takes nothing
+		WriteTimeout:      30 * time.Second, // also for a client that reads nothing
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -64,14 +64,13 @@ func (e *endpoint) start(ctx context.Context) error {
 	return nil
 }
 
-// stop answers the requests that run, and returns when nothing is served any more.
+// stop lets running requests finish, and returns when nothing is served any more.
 func (e *endpoint) stop(ctx context.Context) error {
 	ctx, cancel := mostOf(ctx, 0)
 	defer cancel()
 	err := e.server.Shutdown(ctx)
 	if err != nil {
-		// Its time is over: the connections that are left are cut, so that Serve's goroutine
-		// is the last.
+		// Time is up: cut the remaining connections.
 		err = errors.Join(err, e.server.Close())
 	}
 	<-e.served

@@ -27,14 +27,14 @@ func FromEnvironment(options ...config.Option) fx.Option {
 	)
 }
 
-// environment is what was read, and what is wrong with it.
+// environment is the configuration that was read, and its faults.
 type environment struct {
 	config config.Config
 	err    error
 }
 
-// whole returns all of it. Faults of the cluster's part are left to kafka, whose
-// callers need that part.
+// whole returns the whole configuration. It leaves faults of the cluster's part to
+// kafka, whose callers need that part.
 func (e *environment) whole() (config.Config, error) {
 	var faults *config.Error
 	if errors.As(e.err, &faults) && len(faults.Bus) > 0 {

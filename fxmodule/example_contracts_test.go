@@ -53,8 +53,8 @@ var oneCustomer = fx.Options(
 	}),
 )
 
-// TestExampleIsShort holds the whole program of the example, one publisher, two
-// subscriptions and a served /health, under 40 lines.
+// TestExampleIsShort: the whole program of the example, with one publisher, two
+// subscriptions and a served /health, is shorter than 40 lines.
 func TestExampleIsShort(t *testing.T) {
 	source, err := os.ReadFile("example_test.go")
 	if err != nil {

@@ -40,8 +40,7 @@ type HealthEndpoint struct {
 // concurrent use.
 func (e *HealthEndpoint) Addr() net.Addr { return e.addr() }
 
-// serve says what to serve. Checks of the container come after the program's
-// options.
+// serve sets what to serve. Checks of the container come after the program's options.
 func (e *HealthEndpoint) serve(bus health.Reporter, logger *slog.Logger, checks []health.Option) {
 	options := append(append([]health.Option{health.Logger(logger)}, e.options...), checks...)
 	e.endpoint.serve(health.Handler(bus, options...), logger)

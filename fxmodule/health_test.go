@@ -92,8 +92,8 @@ func TestHealthServerCannotListen(t *testing.T) {
 	}
 }
 
-// silent is a cluster that never answers the first who asks, and tells the others
-// that it can't be reached.
+// silent is a cluster that never answers the first request, and refuses the others as
+// unreachable.
 type silent struct {
 	transport.Transport
 	asked  chan struct{}
@@ -118,8 +118,8 @@ func (s *silent) Close(ctx context.Context) error {
 	return s.Transport.Close(ctx)
 }
 
-// TestUnreachableBroker starts without a broker: health says so while it is tried,
-// the error is the bus's and not only that time is up, and everything is closed.
+// TestUnreachableBroker starts without a broker: health says so meanwhile, the error is
+// the bus's, not just a timeout, and everything is closed.
 func TestUnreachableBroker(t *testing.T) {
 	s := &silent{memory.New(), make(chan struct{}), make(chan struct{})}
 	var endpoint *fxmodule.HealthEndpoint
@@ -150,7 +150,7 @@ func TestUnreachableKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusing.Close()
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and that is all
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, but nothing answers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +165,8 @@ func TestUnreachableKafka(t *testing.T) {
 	}
 }
 
-// TestHealthByConfiguration: an address in a file or a variable is enough, and what the
-// program says goes before it.
+// TestHealthByConfiguration: an address in a file or a variable is enough, and the
+// program's option takes precedence.
 func TestHealthByConfiguration(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// story is what happened, in order.
+// story records what happened, in order.
 type story struct {
 	mu     sync.Mutex
 	events []string
@@ -59,8 +59,8 @@ func (l *ledger) Book(context.Context, order) error {
 	return nil
 }
 
-// bookkeeping is an application whose handler runs when it is returned, beside
-// what it tells and what lets the handler go on.
+// bookkeeping returns an application whose handler is running, a publisher, the story,
+// and a channel that lets the handler continue.
 func bookkeeping(t *testing.T) (*fx.App, *eventbus.Publisher[order], *story, chan struct{}) {
 	t.Helper()
 	s, release := new(story), make(chan struct{})
@@ -100,8 +100,7 @@ func TestHandlersDrainBeforeTheirDatabaseCloses(t *testing.T) {
 	})
 }
 
-// TestHandlerThatNeverEnds uses up the drain: what comes after it in the stop is
-// done all the same.
+// TestHandlerThatNeverEnds uses up the drain's time: the hooks after it still run.
 func TestHandlerThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, publisher, s, release := bookkeeping(t)

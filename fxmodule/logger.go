@@ -21,8 +21,8 @@ type loggerParams struct {
 	Level *logLevel
 }
 
-// newLogger is the container's logger, from the level on that is configured, or
-// was set since. What the container's logger does not log stays unlogged.
+// newLogger returns the container's logger, limited to the configured level, or the
+// one that was set since. What the container's logger does not log stays unlogged.
 func newLogger(p loggerParams) logger {
 	handler := slog.Default().Handler()
 	switch {
@@ -31,7 +31,7 @@ func newLogger(p loggerParams) logger {
 		if p.Zap.Name() != "" {
 			name = p.Zap.Name() + "." + name
 		}
-		// A stack would show how the bus came to log, which helps nobody.
+		// A stack would only show how the bus came to log.
 		handler = zapslog.NewHandler(p.Zap.Core(), zapslog.WithName(name), zapslog.WithCaller(true), zapslog.AddStacktraceAt(math.MaxInt))
 	case p.Slog != nil:
 		handler = p.Slog.Handler()
@@ -39,8 +39,8 @@ func newLogger(p loggerParams) logger {
 	return logger{slog.New(leveled{handler, p.Level})}
 }
 
-// reported logs err, if it is not nil, and returns it. fx reports it too, unless
-// it was given fx.NopLogger: then the program would end without a word.
+// reported logs err, if it is not nil, and returns it. fx reports it too, unless it
+// was given fx.NopLogger: then the program would end silently.
 func (l logger) reported(err error) error {
 	if err != nil {
 		l.Error("the application does not start", "error", err)
@@ -48,7 +48,7 @@ func (l logger) reported(err error) error {
 	return err
 }
 
-// leveled is a handler that drops what is below a level.
+// leveled is a handler that drops records below a level.
 type leveled struct {
 	slog.Handler
 	level slog.Leveler

@@ -112,7 +112,7 @@ func TestWhichLogger(t *testing.T) {
 	}
 }
 
-// TestFailureIsLogged: with fx.NopLogger the program would end without a word.
+// TestFailureIsLogged: with fx.NopLogger the program would otherwise end silently.
 func TestFailureIsLogged(t *testing.T) {
 	cluster := newCluster(t)
 	cluster.Disconnect()

@@ -44,7 +44,7 @@ type lasting struct{ transport.Transport }
 
 func (lasting) Close(context.Context) error { return nil }
 
-// newCluster is a cluster in memory that the test closes.
+// newCluster returns a cluster in memory that is closed at the end of the test.
 func newCluster(t *testing.T) *memory.Cluster {
 	t.Helper()
 	cluster := memory.New()
@@ -98,5 +98,5 @@ func receive[T any](t *testing.T, c <-chan T) T {
 	}
 }
 
-// inMemory decorates an application onto a cluster of its own, which its bus closes.
+// inMemory returns a new cluster, which the bus closes.
 func inMemory() transport.Transport { return memory.New() }

@@ -29,7 +29,7 @@ var Module fx.Option = fx.Module("eventbus",
 	fx.Invoke(run),
 )
 
-// newTransport is called only if nobody decorates the Transport away.
+// newTransport is called only if nothing decorates the Transport.
 func newTransport(c kafka.Config, l logger) (transport.Transport, error) {
 	if err := c.Validate(); err != nil {
 		return nil, l.reported(err)
@@ -37,8 +37,8 @@ func newTransport(c kafka.Config, l logger) (transport.Transport, error) {
 	return kafka.New(c), nil
 }
 
-// busParams are what a bus is made of. The transport comes first, so that what is
-// wrong with the whole configuration is told in one error.
+// busParams are what a bus needs from the container. The transport comes first, so that
+// all faults of the configuration are in one error.
 type busParams struct {
 	fx.In
 
@@ -52,7 +52,7 @@ type busParams struct {
 }
 
 func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
-	// What the Config names goes before what the container has.
+	// Values in the Config take precedence over those of the container.
 	c := p.Config
 	c.Logger = cmp.Or(c.Logger, p.Logger.Logger)
 	// Clip makes append copy: the slice is the program's.
@@ -70,8 +70,8 @@ func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
 	if err != nil {
 		return nil, p.Logger.reported(err)
 	}
-	// Hooks stop in reverse order, so this one comes after those of all that was made
-	// with the bus.
+	// Hooks stop in reverse order, so this one runs after those of everything that was
+	// made with the bus.
 	life.Append(fx.StopHook(func(ctx context.Context) error {
 		ctx, cancel := mostOf(ctx, 0)
 		defer cancel()
@@ -80,8 +80,9 @@ func newBus(p busParams, life fx.Lifecycle) (*eventbus.Bus, error) {
 	return bus, nil
 }
 
-// runParams are what runs. Constructing the subscriptions constructs everything
-// that handlers use, whose hooks therefore surround those that run adds.
+// runParams are what run needs from the container. Constructing the subscriptions
+// constructs everything that handlers use, whose hooks therefore surround those that
+// run adds.
 type runParams struct {
 	fx.In
 
@@ -99,17 +100,17 @@ type runParams struct {
 }
 
 // run adds the subscriptions and the hooks: first those of the servers, then those of
-// the bus, which therefore drains while its health can still be asked for.
+// the bus, which therefore drains while health is still served.
 func run(p runParams, life fx.Lifecycle) error {
 	if err := p.Bus.Add(p.Subscriptions...); err != nil {
 		return p.Logger.reported(err)
 	}
-	// What the program says with HealthServer goes before the configuration.
+	// HealthServer takes precedence over the configuration.
 	if address := p.Configured.Health.Address; p.Endpoint == nil && address != "" {
 		p.Endpoint = &HealthEndpoint{endpoint: endpoint{call: "Health:Address", address: address}}
 	}
 	if p.Endpoint != nil {
-		// Before the bus, so that it can be asked why the bus does not start.
+		// Before the bus, so that health can say why the bus does not start.
 		p.Endpoint.serve(p.Bus, p.Logger.Logger, p.Checks)
 		life.Append(fx.StartStopHook(p.Endpoint.start, p.Endpoint.stop))
 	}
@@ -130,7 +131,8 @@ func run(p runParams, life fx.Lifecycle) error {
 			return p.Logger.reported(p.Bus.Start(ctx))
 		},
 		func(ctx context.Context) error {
-			// The rest of the time is for Close and for the hooks of what handlers use.
+			// The rest of the time is for Close, and for hooks of services that
+			// handlers use.
 			ctx, cancel := mostOf(ctx, p.Config.DrainTimeout)
 			defer cancel()
 			return p.Bus.Drain(ctx)
@@ -138,9 +140,9 @@ func run(p runParams, life fx.Lifecycle) error {
 	return nil
 }
 
-// mostOf is a context for three quarters of the time that ctx has left, and for
-// most at most, if that is not zero. When ctx itself ends, fx says no more than
-// that it did, and runs none of the hooks that are left.
+// mostOf returns a context for three quarters of the time that ctx has left, and for at
+// most most, if that is not zero. If ctx itself ended, fx would only say that it did,
+// and skip the remaining hooks.
 func mostOf(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
 	deadline, bounded := ctx.Deadline()
 	left := time.Until(deadline) * 3 / 4

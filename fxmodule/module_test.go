@@ -34,8 +34,8 @@ func (b *biller) Bill(ctx context.Context, o order) error {
 	return b.invoices.Publish(ctx, invoice{OrderID: o.ID, N: o.N})
 }
 
-// TestModule runs a graph with everything in it, on a transport that is decorated
-// away, without any kafka.Config, and with subscriptions in a module of their own.
+// TestModule runs an application with everything in it, with a decorated transport,
+// without a kafka.Config, and with subscriptions in a separate module.
 func TestModule(t *testing.T) {
 	billed, deleted := make(chan invoice, 10), make(chan string, 10)
 	var publisher orderPublisher
@@ -130,8 +130,8 @@ func TestModuleFaults(t *testing.T) {
 	}
 }
 
-// TestFromEnvironment needs no connection string for a transport that is there
-// already, and tells of anything else that is wrong.
+// TestFromEnvironment needs no connection string if there is a transport already,
+// and reports any other fault.
 func TestFromEnvironment(t *testing.T) {
 	var got config.Config
 	var cluster kafka.Config
@@ -151,7 +151,7 @@ func TestFromEnvironment(t *testing.T) {
 	}
 }
 
-// propagator notes that it was asked.
+// propagator records that it was used.
 type propagator struct {
 	propagation.TraceContext
 	injected chan struct{}

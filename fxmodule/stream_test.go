@@ -61,9 +61,9 @@ func (c *tally) repeated(t *testing.T, what string) {
 	}
 }
 
-// TestStopMidStream is promises 4 and 7 through fx: an application is stopped in
+// TestStopMidStream tests promises 4 and 7 through fx: an application is stopped in
 // the middle of 5,000 orders, for each of which it publishes an invoice, and
-// another one goes on. Each order and each invoice is handled exactly once.
+// another one continues. Each order and each invoice is handled exactly once.
 func TestStopMidStream(t *testing.T) {
 	const all = 5000
 	cluster := newCluster(t)

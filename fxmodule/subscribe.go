@@ -97,7 +97,7 @@ func resultTags(constructor reflect.Type) ([]string, error) {
 			tags = append(tags, group)
 		case out == reflect.TypeFor[[]eventbus.Subscription]():
 			tags = append(tags, `group:"eventbus.subscriptions,flatten"`)
-		// fx takes an error as the last result alone.
+		// fx accepts an error only as the last result.
 		case out == reflect.TypeFor[error]() && i > 0 && i == constructor.NumOut()-1:
 		default:
 			return nil, wrong

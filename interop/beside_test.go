@@ -23,9 +23,9 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// TestBesideJava: a member and a Java consumer share a group, which is the way over from
-// Java, member by member. Each gets its share of the partitions, though only the member
-// reads the group's retry topic, and every event is handled once by one of them.
+// TestBesideJava: a member and a Java consumer share a group, as in a migration from
+// Java, member by member. Each gets its share of the partitions, although only the
+// member reads the group's retry topic, and every event is handled once by one of them.
 func TestBesideJava(t *testing.T) {
 	needJava(t)
 	for _, c := range []struct {
@@ -78,7 +78,7 @@ func TestBesideJava(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.await(t, "all events", func() bool { return h.count() == events })
-			// The Java consumer hands its partitions over, with what it has committed.
+			// The Java consumer hands over its partitions with its commits.
 			java.stop(t)
 			h.await(t, "all partitions again", func() bool { return group().State == "stable" && len(owned()) == 6 })
 			if err := publisher.Publish(deadline(t), CustomerCreated{CustomerID: "c-0", Name: "last"}); err != nil {
@@ -94,7 +94,7 @@ func TestBesideJava(t *testing.T) {
 	}
 }
 
-// handledBy is who handled which event, by the event's name.
+// handledBy records who handled which event, by the event's name.
 type handledBy struct {
 	mu     sync.Mutex
 	by     map[string][]string
@@ -131,8 +131,7 @@ func (h *handledBy) shares() map[string]int {
 	return shares
 }
 
-// await waits until done. A rebalance signals nothing to a test, so it looks again now
-// and then.
+// await polls until done returns true, since a rebalance does not signal a test.
 func (h *handledBy) await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx := deadline(t)
@@ -146,7 +145,7 @@ func (h *handledBy) await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// nameIn returns the name in an event as JSON, without minding what else there is.
+// nameIn returns the name in an event in JSON, and ignores everything else.
 func nameIn(value string) string {
 	_, name, _ := strings.Cut(value, `"name":"`)
 	name, _, _ = strings.Cut(name, `"`)
@@ -193,7 +192,7 @@ func startJava(t *testing.T, c *cluster, group string, properties []string, hand
 	return j
 }
 
-// stop asks the consumer to commit and leave, and waits until it has. Again it does
+// stop asks the consumer to commit and leave, and waits until it has. Further calls do
 // nothing.
 func (j *javaMember) stop(t *testing.T) {
 	t.Helper()
@@ -209,7 +208,7 @@ func (j *javaMember) stop(t *testing.T) {
 	}
 }
 
-// owns returns how many partitions the group shows as the consumer's.
+// owns returns how many partitions the consumer has, according to the group.
 func (j *javaMember) owns(t *testing.T, c *cluster, group string) int {
 	t.Helper()
 	driver := kafka.New(kafka.Config{Brokers: strings.Split(c.brokers, ",")})

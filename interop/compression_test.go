@@ -31,9 +31,9 @@ var codecs = []struct {
 	{"zstd", kgo.ZstdCompression()},
 }
 
-// TestCompression holds batches of many records, with every codec, to what
-// franz-go reads of them: kcat and Java read the same of ours, and handlers get
-// the same of ours, of franz-go's and of kcat's.
+// TestCompression checks batches of many records, with every codec. kcat and Java
+// read our batches as franz-go does, and handlers get the same from our batches,
+// franz-go's and kcat's.
 func TestCompression(t *testing.T) {
 	letters := manyLetters()
 	for number, codec := range codecs {
@@ -81,8 +81,8 @@ type letter struct {
 	event CustomerCreated
 }
 
-// manyLetters are about 300 bytes each, of words, so that one alone can be
-// compressed too.
+// manyLetters returns letters of about 300 bytes each, made of words, so that even
+// a single one can be compressed.
 func manyLetters() []letter {
 	words := strings.Fields("partition offset watermark generation Zoë 日本 coordinator compression envelope checksum")
 	random := rand.New(rand.NewPCG(1, 2))
@@ -100,7 +100,7 @@ func manyLetters() []letter {
 	return letters
 }
 
-// binary is the letter as a record in binary mode.
+// binary returns the letter as a record in binary mode.
 func (l letter) binary(t *testing.T) record {
 	t.Helper()
 	return record{key: l.event.CustomerID, value: encoded(t, l.event), headers: [][2]string{
@@ -140,7 +140,7 @@ func publishLetters(t *testing.T, c *cluster, letters []letter) {
 	}
 }
 
-// delivery is a letter and where it stands in the log.
+// delivery is a letter and its position in the log.
 type delivery struct {
 	letter
 	key       string
@@ -148,8 +148,8 @@ type delivery struct {
 	offset    int64
 }
 
-// letterbox is a cluster whose bus handles letters; they come out in the order
-// in which they are handled.
+// letterbox returns a cluster whose bus handles letters, and a channel that gets
+// them in the order in which they are handled.
 func letterbox(t *testing.T, driver kafka.Config) (*cluster, <-chan delivery) {
 	t.Helper()
 	c := newClusterOver(t, driver, eventbus.Config{})
@@ -172,8 +172,8 @@ func letterbox(t *testing.T, driver kafka.Config) (*cluster, <-chan delivery) {
 	return c, handled
 }
 
-// checkLog returns what franz-go reads of the topic: every letter once, in
-// order per key, all in batches of that codec.
+// checkLog returns what franz-go reads from the topic, and checks that it has every
+// letter once, in order per key, in batches of that codec.
 func checkLog(t *testing.T, c *cluster, codec int, letters []letter) []record {
 	t.Helper()
 	log := franzRead(t, c, len(letters))
@@ -208,7 +208,7 @@ func checkLog(t *testing.T, c *cluster, codec int, letters []letter) []record {
 	return log.records
 }
 
-// deliveryOf is what a handler is to get of a record, in either mode.
+// deliveryOf returns what a handler should get for a record, in either mode.
 func deliveryOf(t *testing.T, r record) delivery {
 	t.Helper()
 	d := delivery{key: r.key, partition: r.partition, offset: r.offset}
@@ -228,8 +228,8 @@ func deliveryOf(t *testing.T, r record) delivery {
 	return d
 }
 
-// checkHandled waits for the handler to have every record of the log, and ends
-// the consumer: each came once, whole, and in order per key.
+// checkHandled waits until the handler has every record of the log, closes the
+// consumer, and checks that each came once, complete, and in order per key.
 func checkHandled(t *testing.T, c *cluster, handled <-chan delivery, log []record) {
 	t.Helper()
 	ctx := deadline(t)
@@ -266,11 +266,11 @@ func checkHandled(t *testing.T, c *cluster, handled <-chan delivery, log []recor
 	}
 }
 
-// compareLogs holds what another client read to what franz-go did: the same
-// records, headers and all, in the same order per partition.
+// compareLogs checks that another client read what franz-go did: the same records,
+// including headers, in the same order per partition.
 func compareLogs(t *testing.T, got, want []record) {
 	t.Helper()
-	// Stable: a reader's order within a partition is what is compared.
+	// Stable, since a reader's order within a partition is compared.
 	slices.SortStableFunc(got, func(a, b record) int { return int(a.partition - b.partition) })
 	if len(got) != len(want) {
 		t.Errorf("it reads %d records, want %d", len(got), len(want))

@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// foreign is what every other client writes here.
+// foreign is the event that every other client writes here.
 var (
 	foreign = CustomerCreated{CustomerID: "c-7", Name: "Zoë, 日本"}
 	happens = time.Date(2026, 1, 2, 3, 4, 5, 123456000, time.UTC)
@@ -33,8 +33,8 @@ var (
 	}
 )
 
-// TestForeignEvents is promise 8 from the reading side: what other clients
-// write as the CloudEvents Kafka binding says reaches the handler, whole.
+// TestForeignEvents tests promise 8 from the reading side: what other clients write
+// by the CloudEvents Kafka binding reaches the handler completely.
 func TestForeignEvents(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -95,7 +95,7 @@ func TestForeignEvents(t *testing.T) {
 	}
 }
 
-// compare holds an envelope to what was written.
+// compare compares an envelope with what was written.
 func compare(t *testing.T, e *eventbus.Envelope) {
 	t.Helper()
 	got := map[string]string{
@@ -124,7 +124,7 @@ func compare(t *testing.T, e *eventbus.Envelope) {
 	}
 }
 
-// binaryHeaders are the headers of the foreign event in binary mode.
+// binaryHeaders returns the headers of the foreign event in binary mode.
 func binaryHeaders() [][2]string {
 	var headers [][2]string
 	for name, value := range foreignAttributes {
@@ -137,7 +137,7 @@ func binaryHeaders() [][2]string {
 	return headers
 }
 
-// structured is the foreign event in the JSON event format.
+// structured returns the foreign event in the JSON event format.
 func structured(t *testing.T) string {
 	t.Helper()
 	document := map[string]any{"data": foreign}

@@ -16,7 +16,7 @@ func franzWrite(t *testing.T, c *cluster, codec kgo.CompressionCodec, records []
 	t.Helper()
 	client := franzClient(t, c, kgo.DefaultProduceTopic(c.topic), kgo.ProducerBatchCompression(codec), kgo.ManualFlushing())
 	ctx := deadline(t)
-	// Flush returns when every outcome has been told.
+	// Flush returns once every outcome has been reported.
 	outcome := func(_ *kgo.Record, err error) {
 		if err != nil {
 			t.Errorf("franz-go writes: %v", err)
@@ -37,12 +37,12 @@ func franzWrite(t *testing.T, c *cluster, codec kgo.CompressionCodec, records []
 // franzLog is a topic as franz-go reads it.
 type franzLog struct {
 	records []record    // by partition and offset
-	codecs  map[int]int // how many records are compressed with which codec, by its number
+	codecs  map[int]int // number of records, by the number of their codec
 	batches batchSizes
 }
 
-// franzRead reads that many records of the topic, which must be all that it
-// has, at every offset from 0 to the end.
+// franzRead reads count records from the topic, and checks that these are all, at
+// every offset from 0 to the end.
 func franzRead(t *testing.T, c *cluster, count int) *franzLog {
 	t.Helper()
 	log := &franzLog{codecs: map[int]int{}}
@@ -93,8 +93,7 @@ func franzClient(t *testing.T, c *cluster, options ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// batchSizes sums up batches as franz-go reads them; bytes are those of the
-// records in them.
+// batchSizes sums up batches as read by franz-go; bytes are those of their records.
 type batchSizes struct {
 	mu      sync.Mutex
 	count   int

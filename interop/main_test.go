@@ -36,8 +36,8 @@ var customers = eventbus.NewTopic(eventbus.TopicConfig[CustomerCreated]{
 	Key:        func(e CustomerCreated) string { return e.CustomerID },
 })
 
-// cluster is a bus in an environment of its own, so that tests share neither
-// topics nor groups.
+// cluster is a bus in a separate environment, so that tests share neither topics
+// nor groups.
 type cluster struct {
 	brokers string
 	bus     *eventbus.Bus
@@ -49,7 +49,7 @@ func newCluster(t *testing.T, config eventbus.Config) *cluster {
 	return newClusterOver(t, kafka.Config{}, config)
 }
 
-// newClusterOver is newCluster with settings of the driver.
+// newClusterOver is newCluster with settings for the driver.
 func newClusterOver(t *testing.T, driver kafka.Config, config eventbus.Config) *cluster {
 	t.Helper()
 	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
@@ -76,7 +76,7 @@ func newClusterOver(t *testing.T, driver kafka.Config, config eventbus.Config) *
 	return &cluster{brokers: brokers, bus: bus, topic: customers.In(config.Environment)}
 }
 
-// deadline is the test's context with an end.
+// deadline returns the test's context with a deadline.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -84,8 +84,8 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// unavailable skips a test that lacks its counterpart, or fails it where
-// everything has to be there.
+// unavailable skips a test that lacks its counterpart, or fails it where all
+// counterparts are required.
 func unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// operator does to a cluster what its owners do with Kafka's own tools while services
-// are at work, by another client.
+// operator does to a cluster, through another client, what operators do with Kafka's
+// own tools while services run.
 type operator struct {
 	t      *testing.T
 	client *kgo.Client
@@ -64,7 +64,7 @@ func (o *operator) createTopic(topic string, partitions int32) {
 	req.Topics = append(req.Topics, created)
 	for ctx := deadline(o.t); ; {
 		resp, err := req.RequestWith(ctx, o.client)
-		// One of the name may still be on its way out.
+		// An earlier topic of the name may still be being deleted.
 		if err == nil && errors.Is(kerr.ErrorForCode(resp.Topics[0].ErrorCode), kerr.TopicAlreadyExists) {
 			continue
 		}

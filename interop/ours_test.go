@@ -14,8 +14,8 @@ import (
 
 var ours = CustomerCreated{CustomerID: "c-9", Name: "Åsa"}
 
-// ourAttributes are all that an event of ours is to have when it is published
-// so, by CloudEvents' names.
+// ourAttributes are all attributes that our published event should have, by
+// CloudEvents' names.
 var ourAttributes = map[string]string{
 	"specversion":     "1.0",
 	"id":              "o-1",
@@ -28,7 +28,7 @@ var ourAttributes = map[string]string{
 	"tenant":          "t-1",
 }
 
-// published is a cluster that has one event of ours.
+// published returns a cluster with one event of ours.
 func published(t *testing.T, config eventbus.Config) *cluster {
 	t.Helper()
 	c := newCluster(t, config)
@@ -41,7 +41,7 @@ func published(t *testing.T, config eventbus.Config) *cluster {
 	return c
 }
 
-// TestKcatReadsBinary is promise 8, header by header.
+// TestKcatReadsBinary tests promise 8, header by header.
 func TestKcatReadsBinary(t *testing.T) {
 	needKcat(t)
 	records := kcatRead(t, published(t, eventbus.Config{}))
@@ -61,8 +61,8 @@ func TestJavaReadsBinary(t *testing.T) {
 	checkBinary(t, records[0])
 }
 
-// checkBinary holds a record to the binary mode of our event: these headers,
-// each once, and no others.
+// checkBinary checks that a record is our event in binary mode: these headers, each
+// once, and no others.
 func checkBinary(t *testing.T, r record) {
 	t.Helper()
 	want := map[string]string{}
@@ -121,8 +121,8 @@ func TestKcatReadsStructured(t *testing.T) {
 	}
 }
 
-// TestPythonReads lets the cloudevents package find out the mode, as its users
-// do, and compares what it makes of the record.
+// TestPythonReads lets Python's cloudevents package detect the mode, as its users
+// do, and compares the result.
 func TestPythonReads(t *testing.T) {
 	needPython(t)
 	for mode, config := range map[string]eventbus.Config{"binary": {}, "structured": {Structured: true}} {
@@ -136,7 +136,7 @@ func TestPythonReads(t *testing.T) {
 				t.Errorf("Python reads mode %s, key %q, data %+v; want %s, %q, %+v", got.Mode, got.Key, got.Data, mode, "c-9", ours)
 			}
 			want := maps.Clone(ourAttributes)
-			want["partitionkey"] = "c-9" // the package makes it of the key
+			want["partitionkey"] = "c-9" // the package sets it from the key
 			want["time"] = happens.Format("2006-01-02T15:04:05.000000-07:00")
 			if !maps.Equal(got.Attributes, want) {
 				t.Errorf("the attributes are %v, want %v", got.Attributes, want)

@@ -54,7 +54,8 @@ func TestJavaPartitions(t *testing.T) {
 	}
 }
 
-// textKeys are the keys of the partitioner's vectors that fit a line of text.
+// textKeys returns the keys of the partitioner's vectors that fit into a line of
+// text.
 func textKeys(t *testing.T) []string {
 	t.Helper()
 	raw, err := os.ReadFile("../internal/murmur2/testdata/partitions.json")

@@ -14,9 +14,9 @@ import (
 	"github.com/eventbus-go/eventbus/kafka"
 )
 
-// TestProtocolsMixed: a group goes over to KIP-848 member by member, and back. Members by
-// either protocol have their share of the topic, and read the retry partitions that go with
-// it.
+// TestProtocolsMixed: a group migrates to KIP-848 member by member, and back. Members of
+// both protocols have their share of the topic, and read the retry partitions that belong
+// to it.
 func TestProtocolsMixed(t *testing.T) {
 	c := newCluster(t, eventbus.Config{})
 	needConsumerProtocol(t, c)

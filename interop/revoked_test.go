@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// testRevoked: each right of a service is taken away while it is at work, and given back.
-// Meanwhile it says which right, and loses nothing; afterwards it goes on without a
+// testRevoked revokes each right of a running service, and grants it again. Meanwhile the
+// service names the missing right and loses nothing; afterwards it goes on without a
 // restart.
 func testRevoked(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	const environment = "revoked"

@@ -15,8 +15,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// testRights: bob has the rights that the guide lists for a service that publishes and
-// handles a topic, and no other. The service starts on topics that others made,
+// testRights: bob has only the rights that the guide lists for a service that
+// publishes and handles a topic. The service starts with topics that others created,
 // publishes, handles, writes a dead letter, and gets it back.
 func testRights(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	const group = "rights-granted"
@@ -49,7 +49,7 @@ func testRights(t *testing.T, broker *secured, known kafka.TLSFiles) {
 		return bus, errors.Join(err, bus.Start(deadline(t)))
 	}
 
-	// Without any right the start names the topic, and does not wait.
+	// Without any rights Start fails at once with an error that names the topic.
 	bus, err := serve()
 	denied(t, "starting without rights", err, source)
 	_ = bus.Close(context.Background())
@@ -60,7 +60,7 @@ func testRights(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	broker.allow("bob", "Write", "--topic", dead)
 	broker.allow("bob", "Read", "--topic", retry)
 
-	// What doctor asks brokers for is what ACLs allow.
+	// The doctor's questions to brokers return what the ACLs allow.
 	bob := kafka.New(config)
 	defer func() { _ = bob.Close(context.Background()) }()
 	rights, err := kafka.NewAdmin(bob).TopicRights(deadline(t), source, dead, retry)

@@ -42,8 +42,8 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// issue makes a key and a certificate for it, signed by the authority, or by
-// itself as long as the authority has none.
+// issue creates a key and a certificate for it, signed by the authority, or
+// self-signed if the authority has no key yet.
 func (a *authority) issue(c *x509.Certificate) (*ecdsa.PrivateKey, []byte) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -96,12 +96,12 @@ func block(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// listeners of the secured broker, by name, in the order of their ports: the
-// first is the script's own, which the broker and the test's own tools use.
+// listeners are those of the secured broker, by name, in the order of their ports.
+// The first is the script's own, for the broker itself and the test's tools.
 var listeners = []string{"PLAINTEXT", "ONEWAY", "MUTUAL", "EXPIRED", "PASSWORD"}
 
-// secured is a broker of its own that is guarded in every way: by certificates,
-// by passwords, and by access control lists.
+// secured is a separate broker that is protected by certificates, passwords, and
+// access control lists.
 type secured struct {
 	t    *testing.T
 	base int
@@ -148,7 +148,7 @@ func startSecured(t *testing.T, ca *authority) *secured {
 	return s
 }
 
-// at is the address of a listener.
+// at returns the address of a listener.
 func (s *secured) at(listener string) string {
 	for i, l := range listeners {
 		if l == listener {
@@ -159,7 +159,7 @@ func (s *secured) at(listener string) string {
 	return ""
 }
 
-// allow gives a user an operation on a resource such as "--topic" "orders".
+// allow grants a user an operation on a resource such as "--topic" "orders".
 func (s *secured) allow(user, operation, kind, name string) {
 	s.t.Helper()
 	s.script("", "tool", "org.apache.kafka.tools.AclCommand", "--bootstrap-server", s.at("PLAINTEXT"), "--add",
@@ -177,7 +177,7 @@ func (s *secured) script(properties string, args ...string) {
 	}
 }
 
-// freePorts finds ten ports in a row that nobody listens on.
+// freePorts returns the first of ten consecutive ports that nobody listens on.
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for base := 24000; base < 32000; base += 10 {

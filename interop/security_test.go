@@ -17,9 +17,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestSecurity lets clients in and keeps them out of a broker that asks for
-// certificates and passwords and has access control lists. A client that is refused
-// learns why in time, and no secret is printed.
+// TestSecurity connects clients, with and without the necessary rights, to a broker
+// that requires certificates and passwords and has access control lists. A client
+// that is refused learns why in time, and no secret is printed.
 func TestSecurity(t *testing.T) {
 	needJava(t)
 	if v := os.Getenv("KAFKA_VERSION"); v != "" && v < "4.1" {
@@ -123,8 +123,8 @@ func exchange(t *testing.T, config kafka.Config) error {
 	}
 }
 
-// testAccess: bob may write and read one topic, as one group. What he is denied
-// is named, topic or group.
+// testAccess: bob may write and read one topic, as one group. Errors name the topic
+// or group that he may not use.
 func testAccess(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	admin := kafka.New(kafka.Config{Brokers: []string{broker.at("PLAINTEXT")}})
 	defer func() { _ = admin.Close(context.Background()) }()
@@ -202,7 +202,7 @@ func testAccess(t *testing.T, broker *secured, known kafka.TLSFiles) {
 	denied(t, "reading a topic", consume("readers", closed), closed)
 }
 
-// denied holds an error to what a refused client has to be told.
+// denied checks that an error says what a refused client must know.
 func denied(t *testing.T, what string, err error, name string) {
 	t.Helper()
 	if !errors.Is(err, transport.ErrUnauthorized) || !strings.Contains(err.Error(), name) {
@@ -210,7 +210,8 @@ func denied(t *testing.T, what string, err error, name string) {
 	}
 }
 
-// trouble is what a member says is wrong with it or with one of its partitions.
+// trouble returns what is wrong with a member or with one of its partitions,
+// according to its status.
 func trouble(s transport.ConsumerStatus) error {
 	errs := []error{s.LastError}
 	for _, p := range s.Partitions {
@@ -219,7 +220,7 @@ func trouble(s transport.ConsumerStatus) error {
 	return errors.Join(errs...)
 }
 
-// deaf is a Listener that hears nothing.
+// deaf is a Listener that ignores all calls.
 type deaf struct{}
 
 func (deaf) Assigned([]transport.Assignment)                  {}

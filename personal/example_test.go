@@ -14,7 +14,7 @@ type signedUp struct {
 	Email      string `json:"email" data:"personal"`
 }
 
-// What is personal is unreadable in the log, and empty for every reader once the
+// Personal data is unreadable in the log, and empty for every reader once the
 // customer's key was deleted. A bus calls the codec of a topic as this program does.
 func Example() {
 	keys := new(personal.Ring) // a database's table, in a service

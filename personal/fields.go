@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// tag marks a field of an event that holds personal data; catalogues and the gate go
-// by it too.
+// tag and personal mark a field with personal data: `data:"personal"`. Catalogues and
+// the gate use the same tag.
 const tag, personal = "data", "personal"
 
 // deepest bounds how deep values are nested. Deeper ones are circular.
@@ -39,13 +39,13 @@ func inspect(t reflect.Type) verdict {
 	return v
 }
 
-// visit is a type that was looked at, as that of a personal field or of another.
+// visit is a type, and whether it was reached through a personal field.
 type visit struct {
 	t      reflect.Type
 	marked bool
 }
 
-// typeWalk looks at a type and at all that it consists of, each once.
+// typeWalk visits a type and its parts, each once.
 type typeWalk struct {
 	seen map[visit]bool
 	// asked are the types that holds was asked about.
@@ -53,8 +53,8 @@ type typeWalk struct {
 	v     *verdict
 }
 
-// look looks at a type. marked says that it is of a personal field, where only strings
-// are possible: what breaks out of the switch is refused if it is marked.
+// look visits a type. marked reports whether it is that of a personal field, where
+// only strings are possible: a marked type that breaks out of the switch is an error.
 func (w typeWalk) look(t reflect.Type, marked bool, path string) {
 	if w.seen[visit{t, marked}] {
 		return
@@ -69,7 +69,7 @@ func (w typeWalk) look(t reflect.Type, marked bool, path string) {
 		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 			break // bytes
 		}
-		// A list or a map of a personal field is personal in all its elements.
+		// In a personal field, all elements of a list or a map are personal.
 		w.look(t.Elem(), marked, path)
 		return
 	case reflect.Struct:
@@ -84,7 +84,7 @@ func (w typeWalk) look(t reflect.Type, marked bool, path string) {
 	}
 }
 
-// fields looks at the fields of a struct that an encoder can see.
+// fields visits the fields of a struct that an encoder can see.
 func (w typeWalk) fields(t reflect.Type, path string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -120,13 +120,13 @@ func replace(v reflect.Value, f func(text, path string) (string, error)) (reflec
 }
 
 // replacer copies values with their personal strings replaced. Its methods return the
-// copy, and take the path for errors and for what a ciphertext is bound to.
+// copy. The path of a string goes into errors, and its ciphertext is bound to it.
 type replacer struct {
 	f func(text, path string) (string, error)
 }
 
-// value replaces in a value of any kind. depth ends circular values, whose copy would
-// have no end.
+// value copies a value of any kind. depth is bounded, because the copy of a circular
+// value would never end.
 func (r replacer) value(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
 	if depth > deepest {
 		return v, errTooDeep
@@ -153,7 +153,7 @@ func (r replacer) value(v reflect.Value, marked bool, path string, depth int) (r
 // text replaces a personal string.
 func (r replacer) text(v reflect.Value, path string) (reflect.Value, error) {
 	if v.Len() == 0 {
-		return v, nil // nothing is hidden in it
+		return v, nil // there is nothing to hide
 	}
 	text, err := r.f(v.String(), path)
 	if err != nil {
@@ -178,8 +178,8 @@ func (r replacer) pointer(v reflect.Value, marked bool, path string, depth int) 
 	return fresh, nil
 }
 
-// list copies a slice or an array. A nil slice stays nil, which encoders tell from an
-// empty one.
+// list copies a slice or an array. A nil slice stays nil, which encoders distinguish
+// from an empty one.
 func (r replacer) list(v reflect.Value, marked bool, path string, depth int) (reflect.Value, error) {
 	if v.Kind() == reflect.Slice && v.IsNil() {
 		return v, nil
@@ -246,5 +246,6 @@ func (r replacer) fields(v reflect.Value, path string, depth int) error {
 	return nil
 }
 
-// errNoPointer is the error of a value that a bus would not have passed.
+// errNoPointer is the error for a value that is not a non-nil pointer. A bus passes
+// none.
 var errNoPointer = errors.New("the value is not a pointer")

@@ -56,8 +56,8 @@ func ada() registered {
 	}
 }
 
-// plain are the texts that must not be in a log. None is so short that ciphertext in
-// base64 has it by chance.
+// plain are the texts that must not be in a log. None is so short that base64 could contain
+// it by chance.
 var plain = []string{
 	"+44 1", "ada@", "countess", "Augusta Ada", "Lovelace", "St James", "Ockham", "Dorset", "engines", "of two", "charles@",
 }
@@ -69,8 +69,8 @@ func topicWith(keys personal.Keys, config personal.Config) *eventbus.Topic[regis
 	})
 }
 
-// TestRoundTrip: no personal text is in the log, all of it is in the handler, and the
-// publisher's value stays as it is.
+// TestRoundTrip: the log has no personal text, the handler gets all of it, and the
+// publisher's value is unchanged.
 func TestRoundTrip(t *testing.T) {
 	for name, config := range map[string]personal.Config{"fields": {}, "whole": {Whole: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -109,8 +109,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestErased: what was written of an erased subject is handled without its personal
-// data, and says so; nothing of it can be published any more.
+// TestErased: events of an erased subject are handled without its personal data and with
+// Shredded set, and no more can be published.
 func TestErased(t *testing.T) {
 	for name, config := range map[string]personal.Config{"fields": {}, "whole": {Whole: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestErased(t *testing.T) {
 	}
 }
 
-// TestMoved: a ciphertext works in its own event and field alone.
+// TestMoved: a ciphertext works only in its own event and field.
 func TestMoved(t *testing.T) {
 	topic := topicWith(new(personal.Ring), personal.Config{})
 	e, err := topic.Encode(ada())
@@ -187,7 +187,7 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestBeforeEncryption: events that the log has in plain text are read.
+// TestBeforeEncryption: events that are in the log in plain text can be read.
 func TestBeforeEncryption(t *testing.T) {
 	topic := topicWith(new(personal.Ring), personal.Config{})
 	data, err := json.Marshal(ada())
@@ -200,8 +200,8 @@ func TestBeforeEncryption(t *testing.T) {
 	}
 }
 
-// TestOtherVersion: what a later version encrypted is an error that says so, and never taken
-// for plain text; plain text that only looks a little like it is read.
+// TestOtherVersion: text that a later version encrypted is an error that says so, never
+// plain text; plain text that only resembles it is read.
 func TestOtherVersion(t *testing.T) {
 	topic := topicWith(new(personal.Ring), personal.Config{})
 	decode := func(contentType string, c registered) (registered, error) {
@@ -315,7 +315,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestSecretsDoNotPrint: a key prints its id alone.
+// TestSecretsDoNotPrint: a printed key shows only its id.
 func TestSecretsDoNotPrint(t *testing.T) {
 	k := personal.Key{ID: "k-1", Secret: personal.Secret([]byte("0123456789abcdef0123456789abcdef"))}
 	j, err := json.Marshal(k)

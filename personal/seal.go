@@ -19,10 +19,10 @@ import (
 // base64url (RFC 4648, 5).
 const sealedPrefix = "pii:1:"
 
-// keyForm is what an id of a key looks like.
+// keyForm matches the id of a key.
 var keyForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 
-// errAltered is the error of bytes that were not sealed for their place.
+// errAltered is the error for bytes that were not sealed for their place.
 var errAltered = errors.New("the encrypted data was altered, or moved from another event or field")
 
 // gcm returns the cipher of a key.
@@ -34,7 +34,7 @@ func gcm(k *Key) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// seal appends what is made of plain, bound to its place, to dst.
+// seal encrypts plain, binds it to its place, and appends the result to dst.
 func seal(dst []byte, k *Key, plain []byte, place string) ([]byte, error) {
 	if !keyForm.MatchString(k.ID) {
 		return nil, fmt.Errorf("the id of a key is %q: use 1 to 100 letters, digits, '-', '_' and '.'", k.ID)
@@ -51,8 +51,8 @@ func seal(dst []byte, k *Key, plain []byte, place string) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(dst, c.Seal(nonce, nonce, plain, []byte(place))), nil
 }
 
-// sealedBy returns the id of the key of an encrypted string, and what follows it.
-// Strings that are not encrypted, such as those from before encryption, are left alone.
+// sealedBy splits an encrypted string into the id of its key and the rest. It returns
+// false for any other string, such as one from before encryption.
 func sealedBy(text string) (id, rest string, ok bool) {
 	rest, ok = strings.CutPrefix(text, sealedPrefix)
 	if !ok {
@@ -62,19 +62,19 @@ func sealedBy(text string) (id, rest string, ok bool) {
 	return id, rest, ok && keyForm.MatchString(id)
 }
 
-// otherForm is how an encrypted string of another version begins.
+// otherForm matches the start of an encrypted string of any version.
 var otherForm = regexp.MustCompile(`^pii:([0-9]{1,9}):[A-Za-z0-9._-]{1,100}:`)
 
-// otherVersion returns an error if text was encrypted by another version than this: it is
-// no plain text, and a handler must not take it for some.
+// otherVersion returns an error if text was encrypted in a form that this version can't
+// read: a handler must not take it for plain text.
 func otherVersion(text string) error {
 	if found := otherForm.FindStringSubmatch(text); found != nil {
-		return fmt.Errorf("it is encrypted in form %s, and this version reads form 1 alone: update the service, and bring the event back", found[1])
+		return fmt.Errorf("it is encrypted in form %s, and this version reads only form 1: update the service, and bring the event back", found[1])
 	}
 	return nil
 }
 
-// open returns what seal was given.
+// open decrypts what seal returned.
 func open(k *Key, rest, place string) ([]byte, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(rest)
 	if err != nil {
@@ -84,7 +84,7 @@ func open(k *Key, rest, place string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What comes from a log may be of any length.
+	// Bytes from a log may be of any length.
 	if len(sealed) < c.NonceSize() {
 		return nil, errAltered
 	}

@@ -134,8 +134,8 @@ func newBreaker(config BreakerConfig, changes *changes) *Breaker {
 		// decided here, so that both can grow.
 		MaxRequests: 1,
 		Timeout:     1,
-		// The circuit consults it under its lock, right after a failure that record has
-		// judged, and record makes that call only if the keys say trip.
+		// The circuit calls this under its lock after a failure. While it is closed, Done
+		// reports a failure to it only if the breaker must open.
 		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
 		OnStateChange: func(_ string, from, to gobreaker.State) { b.changed(stateOf(from), stateOf(to)) },
 		IsExcluded:    func(err error) bool { return errors.Is(err, errIgnored) },
@@ -153,7 +153,7 @@ func stateOf(s gobreaker.State) State {
 	return Closed
 }
 
-// changed follows the circuit, which calls it under its lock.
+// changed follows a change of the circuit, which calls it under its lock.
 func (b *Breaker) changed(from, to State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -203,7 +203,7 @@ func (b *Breaker) watch() {
 // a factor of two, and it rises again with the successes in the window.
 func (b *Breaker) Limit(n int) int {
 	share := int(b.limit.Load())
-	// By parts, since n may be as large as an int, which is to be no limit.
+	// In parts, to avoid overflow: n may be the largest int, which means no limit.
 	return max(n/thousand*share+(n%thousand*share+thousand-1)/thousand, 1)
 }
 

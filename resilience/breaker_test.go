@@ -19,7 +19,7 @@ func try(b *Breaker, key uint64, o Outcome) bool {
 	return ok
 }
 
-// failKeys lets so many keys fail, twice each.
+// failKeys makes n keys fail, twice each.
 func failKeys(b *Breaker, from, n int) {
 	for k := range 2 * n {
 		try(b, uint64(from+k%n), Failure)
@@ -230,7 +230,7 @@ func TestBreakerProbes(t *testing.T) {
 	})
 }
 
-// A round of which every probe is ignored says nothing: the next one begins at once.
+// A round whose probes are all ignored says nothing: the next one begins at once.
 func TestBreakerIgnoredRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBreaker("b", BreakerConfig{MinKeys: 2, Probes: 1, After: -1, OpenFor: time.Second})
@@ -271,7 +271,7 @@ func TestBreakerCloses(t *testing.T) {
 	})
 }
 
-// A mark knows of later successes, and of no earlier ones.
+// WorkedSince counts the successes after a mark, and none before it.
 func TestBreakerMark(t *testing.T) {
 	b := NewBreaker("b", BreakerConfig{})
 	try(b, 1, Success)

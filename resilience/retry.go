@@ -114,7 +114,8 @@ func (r Retry) draw(attempt int) time.Duration {
 		MaxInterval:         r.Max - r.Max/4,
 	}
 	var wait time.Duration
-	// Past 64 doublings every sequence is at its maximum.
+	// 64 steps bound the loop: sequences that double are at their maximum by then, and the
+	// wait of slower ones stays at that of the 64th attempt.
 	for range min(attempt, 64) {
 		wait = b.NextBackOff()
 	}

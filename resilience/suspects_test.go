@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// suspectKeys makes suspects of keys while another works.
+// suspectKeys makes keys suspects, while another key works.
 func suspectKeys(b *Breaker, keys ...uint64) {
 	try(b, 1<<40, Success)
 	for _, k := range keys {
@@ -14,7 +14,7 @@ func suspectKeys(b *Breaker, keys ...uint64) {
 	}
 }
 
-// What fails over and over while others work is no evidence, until it works.
+// A key that keeps failing while others work is no evidence, until it succeeds.
 func TestSuspectsDoNotOpenTheBreaker(t *testing.T) {
 	b := NewBreaker("b", BreakerConfig{MinKeys: 4, After: -1, Ratio: 0.9})
 	suspectKeys(b, 0, 1, 2, 3, 4, 5)
@@ -60,7 +60,7 @@ func TestNoSuspectsWhileNothingWorks(t *testing.T) {
 	})
 }
 
-// Before an open breaker suspects wait while there are others to ask; then they
+// While a breaker is open, suspects wait as long as other keys can probe. Then they
 // may try, fail at their own expense, and change nothing.
 func TestSuspectsProbeLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

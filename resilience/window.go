@@ -3,8 +3,8 @@ package resilience
 import "time"
 
 // window has the outcome of each key's last attempt within a period. It has two halves and forgets
-// them one at a time, so that it never becomes empty at once and is never judged by the first
-// few keys that come after.
+// them one at a time, so that it never becomes empty all at once, and is never judged by the first
+// few keys after that.
 //
 // The zero window is empty. It is not safe for concurrent use.
 type window struct {

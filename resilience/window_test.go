@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The window against a list of everything: it knows what is younger than half its
-// length, nothing that is older than all of it, and counts right.
+// The window against a list of all outcomes: it has those younger than half its
+// length and none older than its length, and its counts are right.
 func TestWindow(t *testing.T) {
 	const length = 10 * time.Second
 	type outcome struct {

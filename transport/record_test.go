@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestCompare: by topic, then by number, whatever numbers there are.
+// TestCompare: the order is by topic, then by number, with any numbers.
 func TestCompare(t *testing.T) {
 	sorted := []transport.Partition{
 		{}, {Topic: "a", Partition: math.MinInt32}, {Topic: "a", Partition: -1}, {Topic: "a", Partition: 2}, {Topic: "a", Partition: 10},
@@ -24,8 +24,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestRecordSize holds Size to what records and headers take, which the bounds of
-// consumers and producers rest on.
+// TestRecordSize compares Size with what records and headers take, since the bounds
+// of consumers and producers depend on it.
 func TestRecordSize(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		t.Skip("sizes are those of a 64-bit machine")

@@ -12,8 +12,8 @@ import (
 func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
 	p := b.Partition.Partition
 	if b.From != f.next[p] {
-		// Retention may have removed tombstones in between, an unclean election may have
-		// taken back what was applied.
+		// Retention may have removed tombstones in between, or an unclean election may have
+		// taken back records that were applied.
 		return errRebuild
 	}
 	f.changes = f.changes[:0]
@@ -24,9 +24,9 @@ func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Key == nil {
-			continue // it is the last event of no key
+			continue // without a key it has no place in the table
 		}
-		// Of several changes of a key the last counts.
+		// Only the last change of a key counts.
 		at, again := f.latest[string(r.Key)]
 		if !again {
 			at = len(f.changes)
@@ -44,7 +44,8 @@ func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
 	if err := f.table.Apply(ctx, p, f.changes, Mark{Next: b.Next, Time: time.Now()}); err != nil {
 		return fmt.Errorf("the store: %w", err)
 	}
-	// Only after the table has them: after an error the batch is read again from here.
+	// Advance only once the table has the changes: after an error the batch is read again from
+	// here.
 	f.next[p] = b.Next
 	f.state.applied(p, b, len(b.Records), f.live)
 	// The bound is checked once per batch, so the table exceeds it by one batch at most.
@@ -55,15 +56,15 @@ func (f *follower) apply(ctx context.Context, b *transport.Batch) error {
 	return nil
 }
 
-// recordOf returns what the table keeps of a record, nil if the key is to go.
+// recordOf returns the table's form of a record, or nil if its key must be removed.
 func (f *follower) recordOf(r *transport.Record) []byte {
 	k := event
 	switch typ, ok := f.form.Type(r); {
 	case r.Excess != nil:
 		k = faulty
-	// An event of another type is the key's last one too: none of this view's is left.
+	// An event of another type is the key's last event too, so the view has none.
 	case r.Value == nil, ok && typ != f.typ:
-		// Nothing older can follow in another partition, so the key may go at once.
+		// Nothing older can follow in another partition, so the key can be removed at once.
 		if !f.compare {
 			return nil
 		}
@@ -72,8 +73,8 @@ func (f *follower) recordOf(r *transport.Record) []byte {
 	return keep(r, k).encode()
 }
 
-// older takes out of the changes those that the table has a newer record for, of
-// another partition.
+// older drops the changes of keys for which the table has a newer record from another
+// partition.
 func (f *follower) older(ctx context.Context) error {
 	// recordOf returns no nil while compare is set, so every Record has its kind in its
 	// second byte. kept shares the array of changes and never overtakes the loop.
@@ -85,8 +86,8 @@ func (f *follower) older(ctx context.Context) error {
 		}
 		if found {
 			var old, fresh stored
-			// All of what the Store had, which may be damaged; of what was encoded just now, as
-			// much as is compared.
+			// Decode all of the Store's record, which may be damaged, but only the head of the
+			// one encoded just now: that is all that is compared.
 			if err := old.decode(had); err != nil {
 				return err
 			}
@@ -116,8 +117,8 @@ func (f *follower) complete(ctx context.Context) error {
 			return nil
 		}
 	}
-	// Before Promote: what it makes durable must not depend on a further step. After an
-	// error all of it is repeated.
+	// Before Promote, so that a promoted table needs no further step. After an error both are
+	// repeated.
 	if err := f.dropDeleted(ctx); err != nil {
 		return err
 	}
@@ -131,7 +132,8 @@ func (f *follower) complete(ctx context.Context) error {
 	return nil
 }
 
-// dropDeleted removes what stands for tombstones: every partition has been read.
+// dropDeleted removes the records that stand for tombstones. Every partition has been read by
+// now.
 func (f *follower) dropDeleted(ctx context.Context) error {
 	// Collected first, so that one Apply takes them all. The keys are copied, since
 	// Range only lends them.
@@ -147,7 +149,7 @@ func (f *follower) dropDeleted(ctx context.Context) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	// Of which partition does not matter: its mark stays what it is.
+	// Any partition will do: the offset in its mark stays the same.
 	for p, next := range f.next {
 		if err := f.table.Apply(ctx, p, gone, Mark{Next: next, Time: time.Now()}); err != nil {
 			return fmt.Errorf("the store: %w", err)

@@ -28,9 +28,10 @@ type Config struct {
 	// table never saw. MaxAge must be below the topic's delete.retention.ms, which is
 	// 24 h by default. Default 12 h.
 	MaxAge time.Duration
-	// Logger logs what no caller is told. Nil means slog.Default().
+	// Logger receives diagnostics that can't be returned to a caller. Nil means
+	// slog.Default().
 	Logger *slog.Logger
-	// MeterProvider makes the metrics. Nil means OpenTelemetry's global one.
+	// MeterProvider creates the view's metrics. Nil means OpenTelemetry's global one.
 	MeterProvider metric.MeterProvider
 }
 

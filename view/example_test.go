@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/view"
 )
 
-// A view holds the last event of each key, and one's own as soon as they are written.
+// A view holds the last event of each key. After WaitFor it has the caller's own.
 func Example() {
 	ctx := context.Background()
 	bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "shop", Environment: "Development"})

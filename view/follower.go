@@ -14,40 +14,40 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// follower reads a topic into tables. All but what state guards belongs to the
-// goroutine of run.
+// follower reads a topic into tables. Its fields belong to run's goroutine, except for state,
+// which is safe for concurrent use.
 type follower struct {
 	source eventbus.Source
 	topic  string
-	form   *wire.Form // of its records; nil for CloudEvents
-	typ    string     // of the events that the view is of
+	form   *wire.Form // of the topic's records; nil for CloudEvents
+	typ    string     // of the view's events
 	config Config
 	state  *state
 
-	// table is the one that is read into, and name its name; live says that it is the
+	// table is the one being filled, and name its name; live reports whether it is also the
 	// one that serves.
 	table Table
 	name  string
 	live  bool
-	// id is the topic's, partitions their number.
+	// id is the topic's id, partitions its number of partitions.
 	id         transport.TopicID
 	partitions int32
 	// next is how far table is in each partition, and target what it must reach before
 	// it is complete.
 	next, target map[int32]int64
-	// compare says that a key may be in two partitions: while a table is being read, and
-	// after partitions were added.
+	// compare reports whether a key may be in two partitions: while a table is being read,
+	// and after partitions were added.
 	compare bool
-	// changes and latest are used again for each batch.
+	// changes and latest are reused for each batch.
 	changes []Change
 	latest  map[string]int
 }
 
-// The reasons to begin again.
+// The reasons to start over.
 var (
-	// errRebuild says that the table is of a log that is no more.
+	// errRebuild means that the log that the table was read from no longer exists.
 	errRebuild = errors.New("the topic was created again, or its log was truncated or cut off before the table's end")
-	// errReopen says that there are partitions that nobody reads yet.
+	// errReopen means that the topic has partitions that the reader does not read.
 	errReopen = errors.New("partitions were added")
 )
 
@@ -69,12 +69,12 @@ func (f *follower) run(ctx context.Context) {
 			return
 		case errors.Is(err, errRebuild):
 			f.config.Logger.Warn("a view is read again from the start of its topic", "topic", f.topic, "reason", err.Error())
-			// mayResume is false from here on, so that choose makes a new table. The one that
-			// serves goes on until that is complete.
+			// mayResume is false from here on, so that choose makes a new table. The live one
+			// goes on serving until the new one is complete.
 			f.state.rebuild()
 			f.table = nil
 			continue
-		// The table stays; only the reader has to be made again.
+		// The table stays; only the reader must be replaced.
 		case errors.Is(err, errReopen):
 			continue
 		}
@@ -99,7 +99,7 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// finalError is an error that trying again does not mend.
+// finalError is an error that a retry can't fix.
 type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
@@ -111,14 +111,14 @@ func (f *follower) follow(ctx context.Context) error {
 		if err = f.source.Provision(ctx); err == nil {
 			info, err = f.describe(ctx)
 		} else if errors.Is(err, eventbus.ErrTopicMissing) && f.state.mayResume() {
-			return &finalError{err} // nobody here may create it; one that was there may come back
+			return &finalError{err} // the bus may not create it; only a topic that existed before may come back
 		}
 	}
 	if err != nil {
 		return err
 	}
-	// A topic of the same name that was created again: the table's offsets mean nothing
-	// in it.
+	// The topic was created again under the same name: the table's offsets mean nothing in
+	// it.
 	if f.table != nil && info.ID != f.id {
 		return errRebuild
 	}
@@ -133,7 +133,7 @@ func (f *follower) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Only now: the comparison above is with the number that was read so far.
+	// Set only now: the comparison above needs the number that was read so far.
 	f.partitions = info.Partitions
 	from, err := f.begin(ctx)
 	if err != nil {
@@ -156,8 +156,8 @@ func (f *follower) follow(ctx context.Context) error {
 	return f.read(ctx, reader)
 }
 
-// describe asks the cluster about the topic. One that is not compacted is refused:
-// a table of it would lose keys that retention removes.
+// describe asks the cluster about the topic. It returns an error if the topic is not
+// compacted, because retention would remove keys.
 func (f *follower) describe(ctx context.Context) (*transport.TopicInfo, error) {
 	infos, err := f.source.Transport.Admin().Topics(ctx, f.topic)
 	if err != nil {
@@ -167,18 +167,19 @@ func (f *follower) describe(ctx context.Context) (*transport.TopicInfo, error) {
 	if info.Err != nil {
 		return nil, info.Err
 	}
-	// A policy that was not reported can't be judged.
+	// The cluster may not report the policy; then it can't be checked.
 	if policy, ok := info.Configs["cleanup.policy"]; ok && !strings.Contains(policy, "compact") {
 		return nil, &finalError{fmt.Errorf("the topic has cleanup.policy=%s on the cluster, and a view needs compact: set it, as eventbus topics diff proposes", policy)}
 	}
 	return info, nil
 }
 
-// choose takes the Store's current table if it is of this topic and was in use
-// lately, otherwise makes a new one.
+// choose uses the Store's current table if it belongs to this topic and is not too old, and
+// otherwise creates a new one.
 func (f *follower) choose(ctx context.Context, info *transport.TopicInfo) error {
 	f.compare, f.live = true, false
-	// The id tells this topic's tables from those of a deleted one with the same name.
+	// The id distinguishes this topic's tables from those of a deleted topic with the same
+	// name.
 	prefix := hex.EncodeToString(info.ID[:])
 	table, name, err := f.config.Store.Current(ctx)
 	if err != nil {
@@ -194,7 +195,7 @@ func (f *follower) choose(ctx context.Context, info *transport.TopicInfo) error 
 			return nil
 		}
 	}
-	// The time keeps the name apart from that of the table that still serves.
+	// The time makes the name differ from that of the table that still serves.
 	f.name = prefix + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	if f.table, err = f.config.Store.Create(ctx, f.name); err != nil {
 		return fmt.Errorf("a new table: %w", err)
@@ -212,7 +213,7 @@ func (f *follower) usable(marks map[int32]Mark) (map[int32]int64, bool) {
 		}
 		next[p] = m.Next
 	}
-	// Without any mark the table was never written: a new one costs as much.
+	// A table without marks was never written, so a new one costs no more.
 	return next, len(next) > 0
 }
 
@@ -244,8 +245,8 @@ func (f *follower) begin(ctx context.Context) (map[transport.Partition]int64, er
 		from[p] = next
 	}
 	if !f.live {
-		// What is published from here on is not waited for: on a busy topic Start would
-		// never return.
+		// Start does not wait for events that are published from here on: on a busy topic it
+		// would never return.
 		f.target = make(map[int32]int64, len(all))
 		for p, end := range ends {
 			f.target[p.Partition] = end
@@ -255,7 +256,7 @@ func (f *follower) begin(ctx context.Context) (map[transport.Partition]int64, er
 	return from, nil
 }
 
-// read applies what the reader brings, and looks at the topic from time to time.
+// read applies the reader's batches, and checks the topic every RefreshInterval.
 func (f *follower) read(ctx context.Context, reader transport.Reader) error {
 	look := time.Now().Add(f.config.RefreshInterval)
 	for {
@@ -265,7 +266,7 @@ func (f *follower) read(ctx context.Context, reader transport.Reader) error {
 			}
 			look = time.Now().Add(f.config.RefreshInterval)
 		}
-		// A quiet topic, too, has to be looked at.
+		// On a quiet topic, too, Poll must end in time for the next check.
 		polling, cancel := context.WithDeadline(ctx, look)
 		batches, err := reader.Poll(polling)
 		cancel()
@@ -279,7 +280,7 @@ func (f *follower) read(ctx context.Context, reader transport.Reader) error {
 			if err == nil {
 				err = f.apply(ctx, &batches[i])
 			}
-			// Also after an error: the records' memory is only lent.
+			// Release after an error too: the records' memory is borrowed.
 			if release := batches[i].Release; release != nil {
 				release()
 			}
@@ -294,7 +295,8 @@ func (f *follower) read(ctx context.Context, reader transport.Reader) error {
 	}
 }
 
-// look asks whether the topic is still the one that is read, as a whole.
+// look checks that the topic is still the one that is being read, and that all its partitions
+// are.
 func (f *follower) look(ctx context.Context) error {
 	info, err := f.describe(ctx)
 	switch {

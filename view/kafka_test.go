@@ -15,8 +15,8 @@ import (
 )
 
 // TestManyKeys reads a compacted topic of real Kafka into a view, and logs what a key
-// takes and how long the start took. EVENTBUS_VIEW_KEYS is how many keys; each has
-// two events.
+// takes and how long the start took. EVENTBUS_VIEW_KEYS is the number of keys; each
+// has two events.
 func TestManyKeys(t *testing.T) {
 	brokers := os.Getenv(kafkatest.BrokersVariable)
 	if brokers == "" {

@@ -13,8 +13,8 @@ func Memory() Store { return &memory{} }
 
 // memory is a Store whose tables end with the process.
 type memory struct {
-	// mu guards the fields below. current and name are of the table that was promoted
-	// last; made has the one that was created since, by its name.
+	// mu guards the fields below. current is the table that was promoted last, and
+	// name its name; made holds the one created since, by name.
 	mu      sync.Mutex
 	current *memoryTable
 	name    string
@@ -36,7 +36,7 @@ func (m *memory) Create(_ context.Context, name string) (Table, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := newMemoryTable()
-	m.made = map[string]*memoryTable{name: t} // an earlier one that was never promoted is given up
+	m.made = map[string]*memoryTable{name: t} // drops an earlier table that was never promoted
 	return t, nil
 }
 
@@ -52,12 +52,12 @@ func (m *memory) Promote(_ context.Context, name string) error {
 	return nil
 }
 
-// shards is the number of locks of a table: a batch that is applied holds up the
-// readers of one key in so many.
+// shards is the number of locks of a table. Applying a change blocks the readers of
+// only one key in 64.
 const shards = 64
 
-// entryOverhead is what a key takes beside its bytes and its record: a slot of a
-// map that is two thirds full, and two allocations.
+// entryOverhead estimates the memory, in bytes, that a key takes beyond its bytes
+// and its record: a slot of a map that is two thirds full, and two allocations.
 const entryOverhead = 96
 
 // memoryTable is a Table in memory.

@@ -22,7 +22,8 @@ func observe(provider metric.MeterProvider, topic string, status func() Status) 
 	serving := made(m.Int64ObservableGauge("eventbus.view.ready", metric.WithUnit("1"), metric.WithDescription("1 while a view serves and follows its topic.")))
 	rebuilds := made(m.Int64ObservableCounter("eventbus.view.rebuilds", metric.WithUnit("{rebuild}"), metric.WithDescription("Times that a view read its topic again from the start.")))
 	own := metric.WithAttributes(attribute.String("messaging.destination.name", topic))
-	// Observed when somebody collects: a view that nobody measures spends nothing on it.
+	// The callback runs only when metrics are collected, so a view that nobody measures
+	// pays nothing.
 	registration, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s := status()
 		ready := int64(0)
@@ -44,8 +45,8 @@ func observe(provider metric.MeterProvider, topic string, status func() Status) 
 	return func() { _ = registration.Unregister() }
 }
 
-// made returns an instrument, and hands an error to OpenTelemetry: the instrument
-// works all the same.
+// made reports an error to OpenTelemetry and returns the instrument, which is usable
+// either way.
 func made[I any](instrument I, err error) I {
 	if err != nil {
 		otel.Handle(err)

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// position is how far a view's live table is in each partition. It is safe for
-// concurrent use.
+// position holds, for each partition, the offset that the view's live table has
+// reached. It is safe for concurrent use.
 type position struct {
 	mu   sync.Mutex
 	next map[int32]int64
@@ -16,7 +16,7 @@ type position struct {
 	moved chan struct{}
 }
 
-// set replaces all positions: a table became the live one.
+// set replaces all positions when a table becomes the live one.
 func (p *position) set(next map[int32]int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -24,7 +24,7 @@ func (p *position) set(next map[int32]int64) {
 	p.wake()
 }
 
-// advance moves one partition.
+// advance sets the position of one partition. It does nothing before the first set.
 func (p *position) advance(partition int32, next int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,7 +57,7 @@ func (p *position) reached(partition int32, offset int64) (bool, <-chan struct{}
 
 // await waits until an offset is applied, ctx ends or over is closed.
 func (p *position) await(ctx context.Context, partition int32, offset int64, over <-chan struct{}) error {
-	// Which partition moved is not known, so each change is looked at.
+	// A change doesn't say which partition moved, so check after each one.
 	for {
 		ok, moved := p.reached(partition, offset)
 		if ok {

@@ -39,7 +39,7 @@ func TestRecreatedTopic(t *testing.T) {
 	})
 }
 
-// TestTruncatedLog: what the log has lost is not in the table either.
+// TestTruncatedLog: records that the log has lost are not in the table either.
 func TestTruncatedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := kafkatest.NewMemory(t)
@@ -66,7 +66,7 @@ func TestTruncatedLog(t *testing.T) {
 }
 
 // TestAddedPartitions: a key that moves to another partition has one event, the
-// later one, in a view that was there and in one that comes later.
+// later one, in a running view and in one that is started afterwards.
 func TestAddedPartitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := kafkatest.NewMemory(t)
@@ -189,7 +189,7 @@ func (f failing) Apply(ctx context.Context, partition int32, changes []view.Chan
 	return f.Table.Apply(ctx, partition, changes, mark)
 }
 
-// TestMarksAreAMapOfTheirOwn: a Store's answers are the caller's.
+// TestMarksAreAMapOfTheirOwn: the caller owns the map that Marks returns.
 func TestMarksAreAMapOfTheirOwn(t *testing.T) {
 	table, err := view.Memory().Create(t.Context(), "x")
 	if err != nil {

@@ -13,21 +13,21 @@ import (
 // A table keeps a record as
 //
 //	version   byte, 1
-//	what      byte: event, deleted or faulty
+//	kind      byte: event, deleted or faulty
 //	partition uvarint
 //	offset    uvarint
-//	time      varint, milliseconds since 1970; the minimum is none
+//	time      varint, milliseconds since 1970; noTime means none
 //	headers   uvarint, then for each the name and the value, with their lengths
 //	value     length and bytes
 //
-// Lengths are uvarints. Of the headers those of distributed tracing are left out:
-// nothing is decoded by them, and they are the longest. Of a faulty record the value
-// is the reason.
+// Lengths are uvarints. The headers of distributed tracing are left out: decoding
+// doesn't need them, and they are the longest. The value of a faulty record is the
+// reason.
 
 // recordVersion is the first byte of every record.
 const recordVersion = 1
 
-// kind is what a table's record is.
+// kind says what a record in a table stands for.
 type kind byte
 
 const (
@@ -35,7 +35,8 @@ const (
 	// deleted stands for a tombstone, while a table is being read: the key's events in
 	// another partition may come later and be older.
 	deleted
-	// faulty stands for a record that can't be an event, which replaced one.
+	// faulty stands for a record that was too large to be read. It replaces the key's
+	// event.
 	faulty
 )
 
@@ -49,7 +50,7 @@ type stored struct {
 	value     []byte
 }
 
-// encode returns the record in a slice of its own, of the exact size.
+// encode returns the record in a new slice of the exact size.
 func (s *stored) encode() []byte {
 	size := 2 + 4*binary.MaxVarintLen64 + binary.MaxVarintLen32 + len(s.value)
 	for i := range s.headers {
@@ -70,7 +71,7 @@ func (s *stored) encode() []byte {
 		b = appendBytes(b, s.headers[i].Value)
 	}
 	b = appendBytes(b, s.value)
-	// Bounds above are generous; a table keeps millions of these.
+	// The size above is an upper bound, and a table keeps millions of these.
 	return append(make([]byte, 0, len(b)), b...)
 }
 
@@ -84,8 +85,8 @@ func appendBytes[B string | []byte](b []byte, v B) []byte {
 // errStored is the error of bytes that encode did not make.
 var errStored = errors.New("the table's record can't be read")
 
-// decode reads what encode wrote. Bytes that are none of its own are an error, and
-// nothing is allocated on the word of a length.
+// decode reads what encode wrote. It returns an error for any other bytes, and never
+// allocates by a length that they claim.
 func (s *stored) decode(b []byte) error {
 	r, err := s.decodeHead(b)
 	if err != nil {
@@ -101,8 +102,8 @@ func (s *stored) decode(b []byte) error {
 	return nil
 }
 
-// decodeHead reads what comes before the headers, by which records of a key are
-// compared, and returns the rest. It allocates nothing.
+// decodeHead reads the fields before the headers, which are all that replaces needs,
+// and returns a scanner of the rest. It allocates nothing.
 func (s *stored) decodeHead(b []byte) (scanner, error) {
 	if len(b) < 2 || b[0] != recordVersion {
 		return scanner{}, fmt.Errorf("%w: it has another version", errStored)
@@ -155,7 +156,7 @@ func (r *scanner) bytes() []byte {
 	return v
 }
 
-// keep returns what a table keeps of a record that was read.
+// keep returns a table's form of a record, as k.
 func keep(r *transport.Record, k kind) *stored {
 	s := &stored{kind: k, partition: r.Partition, offset: r.Offset, time: r.Time}
 	switch k {
@@ -173,9 +174,9 @@ func keep(r *transport.Record, k kind) *stored {
 }
 
 // replaces reports whether s is the newer of two records of one key. Within a
-// partition offsets decide. A key is in two partitions only if partitions were
-// added, and then the later time decides, or the order of arrival where they are
-// the same.
+// partition offsets decide. A key is in two partitions only if partitions were added,
+// and then the later timestamp decides. If they are equal, the record that arrives
+// later wins.
 func (s *stored) replaces(old *stored) bool {
 	if s.partition == old.partition {
 		return s.offset >= old.offset

@@ -9,7 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestRecord: what is kept comes back, but for the headers of tracing.
+// TestRecord: a record survives encoding and decoding, except for its tracing
+// headers.
 func TestRecord(t *testing.T) {
 	r := &transport.Record{
 		Partition: 7, Offset: 1 << 40, Time: time.UnixMilli(-5), Value: []byte("v"),
@@ -55,8 +56,8 @@ func TestReplaces(t *testing.T) {
 	}
 }
 
-// FuzzRecord: a Store may be damaged. Bytes are an error, or a record that is
-// written as it was read.
+// FuzzRecord: a Store may be damaged. Arbitrary bytes are an error, or a record
+// that survives encoding and decoding.
 func FuzzRecord(f *testing.F) {
 	f.Add((&stored{kind: event, value: []byte("v"), headers: []transport.Header{{Key: "k", Value: []byte("v")}}}).encode())
 	f.Add([]byte{1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})

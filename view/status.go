@@ -25,8 +25,8 @@ type Status struct {
 	// Keys and Bytes are the size of the table that serves, or of the first one while it
 	// is being read.
 	Keys, Bytes int64
-	// Read counts the records that were read since Start, Rebuilds how often a table was
-	// begun again.
+	// Read counts the records read since Start, Rebuilds how often the topic was read
+	// again from its start.
 	Read, Rebuilds int64
 	// ReadyAfter is how long the first table took from Start; 0 if it is not complete.
 	ReadyAfter time.Duration
@@ -40,8 +40,8 @@ type Status struct {
 // PartitionStatus says how far a view is in one partition.
 type PartitionStatus struct {
 	Partition int32
-	// Next is the offset after the last one applied; End is the last stable offset, −1
-	// if it is unknown.
+	// Next is the offset after the last one applied; End is the last stable offset as
+	// last known.
 	Next, End int64
 }
 
@@ -57,13 +57,13 @@ const (
 	Closed     Phase = "closed"     // the view was closed
 )
 
-// state is what a follower tells those who use the view. It is safe for concurrent
-// use.
+// state is what the follower shares with the callers of the view. It is safe for
+// concurrent use.
 type state struct {
 	// mu guards the fields down to readyAfter.
 	mu sync.Mutex
 	// live is the table that serves, nil before the first is complete; reading is the
-	// one that is read into.
+	// one being filled.
 	live, reading Table
 	next, ends    map[int32]int64
 	phase         Phase
@@ -93,15 +93,15 @@ func (s *state) start() bool {
 	return true
 }
 
-// mayResume reports whether a Store's table may be resumed: not after it was
-// found to be of another log.
+// mayResume reports whether a Store's table may be resumed. It returns false once a
+// table was found to belong to another log.
 func (s *state) mayResume() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rebuilds == 0
 }
 
-// rebuild notes that the follower begins a table again.
+// rebuild records that the follower starts over with a new table.
 func (s *state) rebuild() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *state) rebuild() {
 	}
 }
 
-// began notes the table that is read into, and where it and the topic are.
+// began records the table being filled, its positions, and the ends of the topic.
 func (s *state) began(t Table, next map[int32]int64, ends map[transport.Partition]int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (s *state) began(t Table, next map[int32]int64, ends map[transport.Partitio
 	}
 }
 
-// applied notes a batch that is in the table.
+// applied records that a batch is in the table.
 func (s *state) applied(p int32, b *transport.Batch, records int, live bool) {
 	s.mu.Lock()
 	s.read += int64(records)
@@ -153,8 +153,8 @@ func (s *state) complete(t Table, next map[int32]int64) {
 	}
 }
 
-// fail notes why the topic can't be followed, and reports whether that is news. After
-// a final failure nothing more is read.
+// fail records why the topic can't be followed, and reports whether it was followed
+// until now. After a final failure nothing more is read.
 func (s *state) fail(err error, final bool) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +163,7 @@ func (s *state) fail(err error, final bool) (news bool) {
 		s.since = time.Now()
 	}
 	s.err = err
-	// close has closed over already where the phase is Closed.
+	// If the phase is Closed, close has already closed over.
 	if final && s.phase != Closed {
 		s.phase = Failed
 		close(s.over)
@@ -171,7 +171,7 @@ func (s *state) fail(err error, final bool) (news bool) {
 	return news
 }
 
-// well notes that the topic is followed.
+// well records that the topic is being followed.
 func (s *state) well() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +184,8 @@ func (s *state) close() bool {
 	defer s.mu.Unlock()
 	was := s.phase
 	s.phase = Closed
-	// After a failure fail has closed over. View.end calls close once.
+	// If the view has failed, fail has already closed over. View.end calls close only
+	// once.
 	if was != Failed {
 		close(s.over)
 	}
@@ -205,14 +206,15 @@ func (s *state) table() (Table, error) {
 	case s.live == nil:
 		return nil, ErrNotReady
 	}
-	// Also while the topic can't be followed: an old answer serves, and Health says so.
+	// Also while the topic can't be followed: an old answer is better than none, and
+	// Health says so.
 	return s.live, nil
 }
 
 // errEnded ends a wait: the view has failed or was closed, and table says why.
 var errEnded = errors.New("the view has ended")
 
-// ending returns why a view that is over is so.
+// ending returns why the view has ended.
 func (s *state) ending() error {
 	if _, err := s.table(); err != nil {
 		return err

@@ -13,17 +13,17 @@ type Store interface {
 	Current(ctx context.Context) (Table, string, error)
 	// Create returns a new and empty table. One of that name that exists is emptied.
 	Create(ctx context.Context, name string) (Table, error)
-	// Promote makes a table the current one, durably, and removes all others but those
-	// that Get or Range are still reading.
+	// Promote makes a table the current one, durably, and removes all others, except
+	// those that Get or Range are still reading.
 	Promote(ctx context.Context, name string) error
 }
 
 // Table is a map from a key of the topic to the record that a view keeps for it.
 // Get and Range are safe for concurrent use, also with Apply.
 type Table interface {
-	// Apply makes changes of one partition and stores its Mark with them: after a crash
-	// the table has both or neither. The keys of changes are borrowed; the table may
-	// keep their records.
+	// Apply applies changes of one partition and stores its Mark with them: after a
+	// crash the table has both or neither. The keys of changes are borrowed; the table
+	// may keep their records.
 	Apply(ctx context.Context, partition int32, changes []Change, mark Mark) error
 	// Get returns the record of a key and whether there is one. The caller must not
 	// change the record.

@@ -32,7 +32,7 @@ type View[T any] struct {
 	state    *state
 
 	// following ends when stop is called, done is closed when run has ended, and ended
-	// when all is.
+	// when the view is closed.
 	following   context.Context //nolint:containedctx // it is what Close ends
 	stop        context.CancelFunc
 	done, ended chan struct{}
@@ -57,7 +57,7 @@ func New[T any](bus *eventbus.Bus, topic *eventbus.Topic[T], config Config) (*Vi
 		return nil, fmt.Errorf("eventbus: view of %s: %w", source.Topic, err)
 	}
 	v := &View[T]{topic: topic, state: newState(), done: make(chan struct{}), ended: make(chan struct{})}
-	// Not Start's context, which bounds the wait for the first table alone.
+	// Not Start's context, which only bounds the wait for the first table.
 	v.following, v.stop = context.WithCancel(context.Background())
 	v.follower = &follower{source: source, topic: source.Topic, form: topic.Declaration().Form, typ: topic.Type(), config: config.withDefaults(), state: v.state}
 	return v, nil
@@ -171,7 +171,7 @@ func (v *View[T]) WaitFor(ctx context.Context, published eventbus.Receipt) error
 	if err != nil {
 		return err
 	}
-	// Offsets of another topic would be waited for without an end.
+	// An offset of another topic might never be reached.
 	if at.Topic != v.follower.topic {
 		return v.wrap("wait", fmt.Errorf("the event was published to %s", at.Topic))
 	}
@@ -187,7 +187,7 @@ func (v *View[T]) WaitFor(ctx context.Context, published eventbus.Receipt) error
 // Status returns a snapshot of the view. The caller owns it.
 func (v *View[T]) Status() Status { return v.state.status(v.follower.topic) }
 
-// decode returns the event of a table's record, and false for what stands for a
+// decode returns the event of a table's record, or false if the record stands for a
 // deleted key.
 func (v *View[T]) decode(key, record []byte) (value T, found bool, err error) {
 	var s stored

@@ -33,7 +33,7 @@ var (
 	orders = eventbus.NewTopic(eventbus.TopicConfig[price]{Domain: "shop", Name: "order", Key: func(p price) string { return p.SKU }})
 )
 
-// on runs a test in memory in fake time, and on a broker inside the process.
+// on runs a test twice: in memory with fake time, and on a broker inside the process.
 func on(t *testing.T, test func(t *testing.T, c *kafkatest.Cluster)) {
 	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { test(t, kafkatest.NewMemory(t)) })
@@ -59,7 +59,8 @@ func begin(t *testing.T, bus *eventbus.Bus, config view.Config) *view.View[price
 	return v
 }
 
-// want fails the test unless the view has these prices for these keys; 0 is none.
+// want fails the test unless the view has these prices for these keys; 0 means no
+// event.
 func want(t *testing.T, v *view.View[price], cents map[string]int) {
 	t.Helper()
 	wantKeys(t, v, cents)
@@ -102,8 +103,7 @@ func publish(t *testing.T, p *eventbus.Publisher[price], v *view.View[price], ev
 	}
 }
 
-// await waits until the view is as it should be: what it does is signalled to nobody
-// but those that wait for their own writes.
+// await polls until ok returns true: a view signals progress only to WaitFor.
 func await(t *testing.T, v *view.View[price], what string, ok func() bool) {
 	t.Helper()
 	for range 600 {
@@ -142,7 +142,8 @@ func TestView(t *testing.T) {
 		if err := eventbus.NewPublisher(bus, retirements).Publish(t.Context(), retired{"c", 9}); err != nil {
 			t.Fatal(err)
 		}
-		// In the partitions of a and c: once these are seen so is what was before them.
+		// The deletions come last in their partitions: once they are seen, so is
+		// everything before them.
 		await(t, v, "deletions", func() bool { return v.Status().Keys == 1 })
 		want(t, v, map[string]int{"a": 0, "c": 0, "d": 6})
 		if err := v.Health(t.Context()); err != nil {
@@ -151,7 +152,7 @@ func TestView(t *testing.T) {
 	})
 }
 
-// TestEmptyTopic: there is nothing to wait for, also where the topic is missing.
+// TestEmptyTopic: Start has nothing to wait for, even if the topic is missing.
 func TestEmptyTopic(t *testing.T) {
 	on(t, func(t *testing.T, c *kafkatest.Cluster) {
 		bus := c.Start(t)
@@ -243,7 +244,8 @@ func TestDisconnected(t *testing.T) {
 	})
 }
 
-// TestOutgrown: a view that takes more than it may fails, with words, and at once.
+// TestOutgrown: a view that exceeds MaxBytes fails at once, with an error that says
+// so.
 func TestOutgrown(t *testing.T) {
 	on(t, func(t *testing.T, c *kafkatest.Cluster) {
 		bus := c.Start(t)
@@ -276,7 +278,7 @@ func TestOutgrown(t *testing.T) {
 	})
 }
 
-// TestMisuse: all that can be known without the cluster is an error of New.
+// TestMisuse: New reports every mistake that can be found without the cluster.
 func TestMisuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := kafkatest.NewMemory(t).Bus(t)
@@ -299,7 +301,8 @@ func TestMisuse(t *testing.T) {
 	})
 }
 
-// TestNotCompactedOnTheCluster: what the cluster says counts.
+// TestNotCompactedOnTheCluster: a topic that the cluster doesn't compact is refused,
+// whatever its declaration says.
 func TestNotCompactedOnTheCluster(t *testing.T) {
 	on(t, func(t *testing.T, c *kafkatest.Cluster) {
 		bus := c.Start(t)
@@ -318,7 +321,7 @@ func TestNotCompactedOnTheCluster(t *testing.T) {
 	})
 }
 
-// TestMissingTopic: where the bus may not create topics a missing one is an error at
+// TestMissingTopic: if the bus may not create topics, a missing one is an error at
 // once.
 func TestMissingTopic(t *testing.T) {
 	on(t, func(t *testing.T, c *kafkatest.Cluster) {

@@ -18,7 +18,7 @@ type eventbusOutbox struct {
 	publisher *outbox.Publisher[order]
 }
 
-// ours is the outbox of both variants. Only one of them has its turn at a time.
+// ours is the outbox of both variants, which run one at a time.
 var ours = outbox.Table{Schema: "bench_outbox"}
 
 func (o *eventbusOutbox) name() string {
@@ -28,31 +28,32 @@ func (o *eventbusOutbox) name() string {
 	return "eventbus"
 }
 
-// prepare drops the tables rather than empties them: dead rows and statistics of the
-// turn before would be measured as well.
+// prepare drops the tables instead of emptying them, since dead rows and statistics of
+// the previous turn would affect the measurement.
 func (o *eventbusOutbox) prepare(ctx context.Context) (string, error) {
 	if err := o.bed.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.outbox, bench_outbox.outbox_relay, bench_outbox.outbox_run, bench_outbox.outbox_parked, bench_outbox.outbox_scheduled, bench_outbox.outbox_version CASCADE`); err != nil {
 		return "", err
 	}
-	// The migration of the package itself: the indexes are a part of what writing costs.
+	// Use the package's own migration: its indexes are part of the cost of writing.
 	if err := outbox.Migrate(ctx, o.bed.pool, ours); err != nil {
 		return "", err
 	}
-	// A new topic for every turn, so that a reader finds the events of this one alone.
+	// Use a new topic for every turn, so that a reader finds only its events.
 	topic, name, err := o.bed.topic(ctx, "eventbus")
 	o.publisher = outbox.For(eventbus.NewPublisher(o.bed.bus, topic)).In(ours)
 	return name, err
 }
 
 func (o *eventbusOutbox) publish(ctx context.Context, tx pgx.Tx, events ...order) error {
-	// A single event takes the call that a service makes for it.
+	// For a single event use the call that a service would use.
 	if len(events) == 1 {
 		return o.publisher.Publish(ctx, outbox.Pgx(tx), events[0])
 	}
 	return o.publisher.PublishBatch(ctx, outbox.Pgx(tx), events)
 }
 
-// relay has the default name, whose cursor the migration made before the first event.
+// relay uses the default name, whose cursor the migration created before the first
+// event.
 func (o *eventbusOutbox) relay(ctx context.Context) error {
 	// Logs and metrics are discarded, as the peer's are.
 	r, err := outbox.NewRelay(o.bed.bus, o.bed.pool, outbox.Config{

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// plain is a table with the columns and the key of the outbox, and nothing else of it.
-// It shows what any table costs that a service might insert its events into.
+// plain is a table with the columns and the key of the outbox, and nothing else. It shows the cost
+// of any table into which a service might insert its events.
 const plain = `CREATE TABLE IF NOT EXISTS bench_outbox.plain (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format smallint NOT NULL, event_id text NOT NULL, topic text NOT NULL,
 	key bytea, value bytea, attributes bytea NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp())`
@@ -21,13 +21,13 @@ const plain = `CREATE TABLE IF NOT EXISTS bench_outbox.plain (
 // writingAtOnce is how many connections write in the workload write.
 const writingAtOnce = 8
 
-// write measures transactions that write one event and nothing else, beside those
-// that insert the same row into a plain table. Their order turns from round to round.
+// write measures transactions that write one event and nothing else, beside those that insert the
+// same row into a plain table. Their order rotates from round to round.
 func (b *bed) write(ctx context.Context, r *results) error {
 	if err := b.exec(ctx, plain, `TRUNCATE bench_outbox.plain`); err != nil {
 		return err
 	}
-	// The unfenced variant differs in its relay alone, and writes the same.
+	// The unfenced variant differs only in its relay, and writes the same.
 	own, peer := b.systems[0], b.systems[len(b.systems)-1]
 	for _, s := range []system{own, peer} {
 		if _, err := s.prepare(ctx); err != nil {
@@ -39,7 +39,7 @@ func (b *bed) write(ctx context.Context, r *results) error {
 	if err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return own.publish(ctx, tx, sample) }); err != nil {
 		return err
 	}
-	// Its columns go into the plain table too, so that both rows have one size.
+	// Its columns go into the plain table too, so that both rows have the same size.
 	var eventID, topic string
 	var key, value, attributes []byte
 	if err := b.pool.QueryRow(ctx, `SELECT event_id, topic, key, value, attributes FROM bench_outbox.outbox LIMIT 1`).Scan(&eventID, &topic, &key, &value, &attributes); err != nil {
@@ -51,7 +51,7 @@ func (b *bed) write(ctx context.Context, r *results) error {
 		name string
 		do   func(ctx context.Context, tx pgx.Tx) error
 	}{
-		// The first way is what the others are compared with.
+		// The others are compared with the first way.
 		{"plain INSERT", func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, `INSERT INTO bench_outbox.plain (format, event_id, topic, key, value, attributes) VALUES (1,$1,$2,$3,$4,$5)`, eventID, topic, key, value, attributes)
 			return err
@@ -63,9 +63,9 @@ func (b *bed) write(ctx context.Context, r *results) error {
 			return peer.publish(ctx, tx, order{ID: "w1", At: time.Now().UnixNano(), Note: note})
 		}},
 	}
-	// The number of the round: in each one another way begins, so that none is always first.
+	// Each round begins with another way, so that none is always first.
 	first := len(r.values[ways[0].name])
-	// Figures are added when all ways have had their turn, in the order of ways.
+	// Add the figures after all ways have run, in the order of ways.
 	found := make([]float64, len(ways))
 	for i := range ways {
 		// Each way has as much time as the others, with nothing else running.
@@ -90,12 +90,12 @@ func (b *bed) write(ctx context.Context, r *results) error {
 // inbox measures how many events a second pass an inbox, alone and in batches,
 // beside transactions that do the handler's INSERT and nothing else.
 func (b *bed) inbox(ctx context.Context, r *results) error {
-	// New tables for every round: they grow while they are measured.
+	// Use new tables for every round, since they grow during the measurement.
 	if err := b.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.inbox, bench_outbox.handled`, `CREATE TABLE bench_outbox.handled (id bigint PRIMARY KEY)`); err != nil {
 		return err
 	}
 	table := inbox.Table{Schema: "bench_outbox"}
-	// The migration of the package itself, as a service runs it.
+	// Use the package's own migration, as a service does.
 	if err := inbox.Migrate(ctx, b.pool, table); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (b *bed) inbox(ctx context.Context, r *results) error {
 	for _, batch := range []int64{1, 100} {
 		with, without := fmt.Sprintf("inbox, %d a transaction", batch), fmt.Sprintf("no inbox, %d a transaction", batch)
 		rate, err := b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
-			// The range belongs to this transaction alone, also after an error.
+			// The range belongs only to this transaction, even after an error.
 			from := last.Add(batch) - batch
 			// A group, a source and an id, as in the keys that eventbus.Idempotent makes.
 			keys := make([]string, batch)
@@ -146,8 +146,8 @@ func (b *bed) inbox(ctx context.Context, r *results) error {
 	return nil
 }
 
-// flatOut has do run at once on so many goroutines, for as long as a turn lasts, and
-// returns how many events a second it did.
+// flatOut runs do on atOnce goroutines for the duration of a turn, and returns the events per
+// second.
 func (b *bed) flatOut(ctx context.Context, atOnce int, do func(context.Context) (int64, error)) (rate float64, err error) {
 	var wg sync.WaitGroup
 	var events atomic.Int64

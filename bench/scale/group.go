@@ -34,7 +34,7 @@ func used() report {
 type process struct {
 	command  *exec.Cmd
 	commands io.WriteCloser
-	// end is behind the number of its last member.
+	// end is one more than the number of its last member.
 	end int
 }
 
@@ -49,15 +49,15 @@ type groupRun struct {
 	begin     time.Time
 }
 
-// runGroup forms a group, restarts members of it one after another while events come,
-// and says how long each took and whether every event was handled once.
+// runGroup forms a group, restarts some of its members one after another while events arrive, and
+// prints how long each step took and whether every event was handled once.
 func runGroup(ctx context.Context, f flags) error {
 	g := groupRun{groupSize: f.group, total: 2 * f.group.topics * f.group.partitions, reports: make(chan report, 1000), owners: newOwners()}
 	var stems []string
 	for range g.topics {
 		stems = append(stems, stemOf("group"))
 	}
-	// Topics of dead letters and retries are there before, so that what is measured is the group.
+	// Create the topics of dead letters and retries first, so that only the group is measured.
 	bus, err := create(ctx, f.brokers, g.partitions, stems[0], stems...)
 	if err != nil {
 		return err
@@ -122,8 +122,8 @@ func (g *groupRun) read(out io.Reader) {
 	}
 }
 
-// settle takes reports in until every partition has one owner, and says when that was.
-// After quiet it is taken for the end: in a rebalance more may follow.
+// settle applies reports until every partition has one owner and nothing has changed for a while,
+// since more may follow in a rebalance. It prints when that was.
 func (g *groupRun) settle(ctx context.Context, what string) error {
 	begin, quiet := g.begin, time.Second
 	deadline := time.NewTimer(patience)
@@ -147,7 +147,7 @@ func (g *groupRun) settle(ctx context.Context, what string) error {
 	}
 }
 
-// restartSome restarts members spread over the group, each when the group has settled.
+// restartSome restarts members spread over the group, each once the group is stable.
 func (g *groupRun) restartSome(ctx context.Context) error {
 	for n := range g.restarts {
 		member := n * g.members / max(g.restarts, 1)
@@ -172,8 +172,8 @@ func (g *groupRun) restartSome(ctx context.Context) error {
 	return nil
 }
 
-// publish publishes at an even rate until ctx ends, to every partition in turn, and
-// returns how many events were acknowledged: all, or it would be none.
+// publish publishes at an even rate until ctx ends, to every partition in turn, and returns how
+// many events were acknowledged.
 func (g *groupRun) publish(ctx context.Context, bus *eventbus.Bus, stems []string) int {
 	source, number := event.NewSource(1), 0
 	var publishers []*eventbus.Publisher[event.Order]
@@ -199,9 +199,9 @@ func (g *groupRun) publish(ctx context.Context, bus *eventbus.Bus, stems []strin
 	return number
 }
 
-// conclude ends the processes, and says what was handled and what that took.
+// conclude ends the processes, and prints what was handled and what it cost.
 func (g *groupRun) conclude(ctx context.Context, published int) error {
-	// The last events are on their way: the members have a moment before they are closed.
+	// The last events are in flight, so give the members a moment before they are closed.
 	select {
 	case <-time.After(3 * time.Second):
 	case <-ctx.Done():

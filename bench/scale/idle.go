@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// idleTask is one member, alone in its process, of a topic whose partitions have one
-// event each and get no more.
+// idleTask runs one member, alone in its process, on a topic whose partitions have
+// one event each and get no more.
 type idleTask struct {
 	Peer       string
 	Settings   peer.Settings
@@ -29,13 +29,14 @@ type idleTask struct {
 	Profile string
 }
 
-// idleUse is what the member used. CPU is in milliseconds per second, memory is in
-// megabytes.
+// idleUse is what the member has used. CPU is in milliseconds per second, memory is
+// in megabytes.
 type idleUse struct {
 	// Begun is the time from nothing until one event of every partition was handled.
 	Begun time.Duration
 	CPU   float64
-	// Heap is alive after a collection, RSS what is left in memory after it.
+	// Heap is the live heap after a garbage collection, RSS the resident set after
+	// it.
 	Heap, RSS float64
 }
 
@@ -107,7 +108,7 @@ func childOf(ctx context.Context, t task) (*exec.Cmd, error) {
 	return child, nil
 }
 
-// serve watches the member while nothing happens.
+// serve measures the member while nothing happens.
 func (t *idleTask) serve(ctx context.Context) error {
 	p, ok := peer.Named(t.Peer)
 	if !ok {
@@ -130,7 +131,7 @@ func (t *idleTask) serve(ctx context.Context) error {
 		return ctx.Err()
 	}
 	use := idleUse{Begun: time.Since(begin)}
-	// What was handled is committed, and what came of it is collected.
+	// Let the member commit, and let garbage be collected.
 	time.Sleep(3 * peer.CommitInterval)
 	debug.FreeOSMemory()
 	m := meter.Start()

@@ -6,7 +6,8 @@
 //	go run ./scale -workload idle -sizes 1,1000
 //	go run ./scale -workload group -topics 20 -partitions 300 -members 100 -processes 4
 //
-// Members run in processes of their own, whose CPU time and memory are then theirs.
+// Members run in separate processes, so that their CPU time and memory can be
+// measured.
 package main
 
 import (
@@ -26,8 +27,8 @@ import (
 // taskVariable is the environment variable with the task of a child process.
 const taskVariable = "EVENTBUS_SCALE_TASK"
 
-// flags holds the command's flags. sizes, lasts and rounds are those of idle, the rest
-// that of group.
+// flags holds the command's flags. sizes, lasts and rounds are for the workload idle,
+// the rest for group.
 type flags struct {
 	brokers   []string
 	workloads string
@@ -41,11 +42,11 @@ type flags struct {
 type groupSize struct {
 	// topics have that many partitions each, and each a retry topic of as many.
 	topics, partitions int
-	// members are spread over processes; restarts of them are restarted.
+	// members are spread over processes; restarts is how many are restarted.
 	members, processes, restarts int
 	// rate is in events per second.
 	rate int
-	// consumerProtocol has the broker assign partitions (KIP-848).
+	// consumerProtocol makes the broker assign partitions (KIP-848).
 	consumerProtocol bool
 }
 
@@ -82,7 +83,7 @@ func parse() (flags, error) {
 	return f, nil
 }
 
-// A child is this program with a task in its environment.
+// A child process is this program with a task in its environment.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -117,7 +118,7 @@ func run(ctx context.Context, f flags) error {
 	return nil
 }
 
-// task is what a child is to do: one of the two.
+// task says what a child should do; one field is set.
 type task struct {
 	Idle    *idleTask
 	Members *membersTask

@@ -15,8 +15,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// membersTask is a process with members of a group. It restarts the members whose
-// numbers come on standard input, and closes all at its end.
+// membersTask runs a process with members of a group. It restarts the members whose
+// numbers it reads from standard input, and closes all at the end of input.
 type membersTask struct {
 	Brokers, Stems []string
 	Group          string
@@ -25,10 +25,11 @@ type membersTask struct {
 	ConsumerProtocol bool
 }
 
-// report is a line of a process's standard output: partitions that a member has got or
-// given up, the number of a member that has been restarted, or events that were handled.
+// report is a line of a process's standard output: partitions that a member got or
+// released, the number of a restarted member, or handled events.
 type report struct {
-	// At is when, in Unix nanoseconds: the clock is that of all processes of the machine.
+	// At is the time in Unix nanoseconds, by the machine's clock, which all processes
+	// share.
 	At         int64                 `json:",omitempty"`
 	Member     int                   `json:",omitempty"`
 	Got        []transport.Partition `json:",omitempty"`
@@ -48,7 +49,7 @@ type reporter struct {
 	handled []int64
 }
 
-// say writes a report. An error would mean that the parent has gone, which ends this
+// say writes a report. It ignores an error: the parent is then gone, which ends this
 // process too.
 func (r *reporter) say(said report) {
 	r.mu.Lock()
@@ -56,7 +57,7 @@ func (r *reporter) say(said report) {
 	_ = r.out.Encode(said)
 }
 
-// count notes an event, and reports a thousand at a time.
+// count records an event, and reports a thousand at a time.
 func (r *reporter) count(number int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +72,7 @@ func (r *reporter) flush() {
 	r.handled = r.handled[:0]
 }
 
-// watchedTransport reports what its consumers' members get and give up.
+// watchedTransport reports the partitions that its consumers get and release.
 type watchedTransport struct {
 	transport.Transport
 	member  int
@@ -84,8 +85,8 @@ func (w watchedTransport) NewConsumer(c transport.ConsumerConfig) (transport.Con
 	return w.Transport.NewConsumer(c)
 }
 
-// watchedListener reports a partition as got before it is assigned, and as given up once
-// it is revoked: where two members' times overlap, both had it.
+// watchedListener reports a partition before it is assigned, and once it is revoked: if
+// two members' times overlap, both had it.
 type watchedListener struct {
 	transport.Listener
 	watchedTransport
@@ -130,7 +131,7 @@ func (t *membersTask) serve(ctx context.Context) error {
 			reports.say(report{At: time.Now().UnixNano(), Member: restart, Restarted: true, ClosedIn: closed})
 		}
 	}
-	// What the members took is said before they close.
+	// Report what the members have used before they close.
 	reports.say(used())
 	var closing sync.WaitGroup
 	for n, bus := range buses {

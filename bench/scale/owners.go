@@ -8,10 +8,10 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// owners knows which member has which partition, by what the members report.
+// owners tracks which member has which partition, from the members' reports.
 type owners struct {
-	// members has how many members have a partition, by partition: reports of different
-	// processes may come out of order, so it may be two for a moment, or less than none.
+	// members counts the members that have each partition. Reports of different
+	// processes may come out of order, so a count may briefly be two, or negative.
 	members map[transport.Partition]int
 	// single counts the partitions that one member has.
 	single int
@@ -21,12 +21,12 @@ type owners struct {
 	events map[int64]int
 }
 
-// newOwners returns owners of nothing.
+// newOwners returns owners without partitions.
 func newOwners() *owners {
 	return &owners{members: make(map[transport.Partition]int), events: make(map[int64]int)}
 }
 
-// apply takes a report in.
+// apply applies a report.
 func (o *owners) apply(r report) {
 	for _, p := range r.Got {
 		o.change(p, 1)
@@ -53,7 +53,7 @@ func (o *owners) change(p transport.Partition, by int) {
 	}
 }
 
-// overlaps returns how often a member got a partition before another had given it up, by
+// overlaps returns how often a member got a partition before another had released it, by
 // the times of the reports, with one example.
 func (o *owners) overlaps() (n int, example string) {
 	slices.SortStableFunc(o.changes, func(a, b report) int { return int(a.At - b.At) })

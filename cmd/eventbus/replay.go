@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/eventbus-go/eventbus/admin"
+	"github.com/eventbus-go/eventbus/internal/replay"
 )
 
 // again holds the flags of a replay: the body of the order, and where to send it.
@@ -161,7 +162,7 @@ func (f *again) order(topic string, now time.Time) (map[string]any, error) {
 	if len(from) > 0 {
 		body["fromOffsets"], body["toOffsets"] = from, to
 		// Partitions without a range are left out.
-		body["from"] = never
+		body["from"] = replay.Never
 	}
 	return body, nil
 }

@@ -38,7 +38,7 @@ func Pages(changes ...func(*console.Config)) fx.Option {
 	})
 }
 
-// params are what the pages are made of.
+// params are what the pages need from the container.
 type params struct {
 	fx.In
 

@@ -1,5 +1,5 @@
-// Package avroschema reads Avro schemas as far as names, fields and defaults go.
-// Programs that describe events link no library that encodes and decodes for that.
+// Package avroschema reads the names, fields and defaults of Avro schemas. With it, programs
+// that only describe events need no library that encodes and decodes.
 package avroschema
 
 import (
@@ -16,32 +16,32 @@ type Type struct {
 	Namespace string         // that names inside of it are relative to
 }
 
-// Schema finds types by the names that others refer to them by. It keeps what New was
-// given, and changes nothing of it.
+// Schema finds types by the names that others refer to them by. It refers to what New was
+// given, without changing it.
 type Schema struct{ named map[string]Type }
 
-// References holds in a schema's text those that it refers to.
+// References is the member of a schema's text with the schemas that it refers to.
 const References = "x-eventbus-references"
 
-// Unnamed says in a schema's text that its events name no schema: readers take the data by
-// their own.
+// Unnamed is the member of a schema's text that says that events do not name their schema, so
+// that readers use their own.
 const Unnamed = "x-eventbus-unnamed"
 
-// New returns a schema, decoded from JSON, and the type that it is of.
+// New returns a schema, given as decoded JSON, and its type.
 func New(root any) (*Schema, Type) {
 	s := &Schema{make(map[string]Type)}
-	// All names first: a field may refer to a type whose declaration is elsewhere.
+	// Collect all names first: a field may refer to a type that is declared elsewhere.
 	s.declare(root, "")
 	return s, s.Read(root, "")
 }
 
-// Read returns the type that a part of a schema stands for: a declaration, the name of
-// one, or a union. What it does not understand has a kind that is none of Avro's.
+// Read returns the type that a part of a schema stands for: a declaration, the name of one,
+// or a union. For anything else the result has a kind that is none of Avro's.
 func (s *Schema) Read(v any, namespace string) Type {
 	switch v := v.(type) {
 	case string:
-		// A declared name before a primitive: no type may be declared under the name of a
-		// primitive, so the order matters only for invalid schemas.
+		// Prefer a declared name to a primitive. No type may have the name of a primitive, so
+		// the order matters only for invalid schemas.
 		if t, ok := s.named[inFull(v, namespace)]; ok {
 			return t
 		}
@@ -49,7 +49,7 @@ func (s *Schema) Read(v any, namespace string) Type {
 	case []any:
 		return Type{Kind: "union", Props: map[string]any{"branches": v}, Namespace: namespace}
 	case map[string]any:
-		// A declaration may wrap another one, to add attributes to it.
+		// A declaration may wrap another to add attributes.
 		kind, ok := v["type"].(string)
 		if !ok {
 			return s.Read(v["type"], namespace) // {"type": {…}}
@@ -74,7 +74,8 @@ func (s *Schema) Read(v any, namespace string) Type {
 	return Type{Kind: fmt.Sprint(v)}
 }
 
-// inFull is a name in full. One with a dot is so already ("Names" in the specification).
+// inFull returns the full name. A name with a dot is already full ("Names" in the
+// specification).
 func inFull(name, namespace string) string {
 	if namespace == "" || strings.Contains(name, ".") {
 		return name
@@ -91,12 +92,12 @@ func (s *Schema) declare(v any, namespace string) {
 			s.declare(branch, namespace)
 		}
 	case map[string]any:
-		// What is referred to comes first, as registries resolve it.
+		// Referenced schemas come first, as registries resolve them.
 		references, _ := v[References].([]any)
 		for _, r := range references {
 			s.declare(r, "")
 		}
-		// Read notes the type under its name.
+		// Record the type under its name.
 		if t := s.Read(v, namespace); t.Name != "" {
 			namespace = t.Namespace
 		}
@@ -106,7 +107,7 @@ func (s *Schema) declare(v any, namespace string) {
 				s.declare(field["type"], namespace)
 			}
 		}
-		// A text is a name, and declares nothing.
+		// A string is a name, and declares nothing.
 		for _, inner := range []any{v["type"], v["items"], v["values"]} {
 			if _, name := inner.(string); !name && inner != nil {
 				s.declare(inner, namespace)

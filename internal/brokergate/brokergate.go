@@ -31,15 +31,15 @@ type brokerBreaker struct {
 	probed   time.Time
 }
 
-// of returns the breaker of a broker, and makes it on first use.
+// of returns the breaker of a broker, creating it on first use.
 func (p *Breakers) of(broker int32) *brokerBreaker {
 	if b, ok := p.brokers.Load(broker); ok {
 		return b.(*brokerBreaker)
 	}
 	config, user := p.Config, p.Config.OnChange
 	config.OnChange = func(from, to resilience.State) { p.Changed(broker, from, to, user) }
-	// A request fails only after its own time, and holds the requests behind it up
-	// meanwhile: so a few of them are enough, at once.
+	// A request fails only after its own timeout, and holds up the requests behind
+	// it meanwhile. So a few failures are enough, and open the breaker at once.
 	if config.MinKeys == 0 {
 		config.MinKeys = 5
 	}
@@ -104,9 +104,9 @@ func (p *Breakers) Report(broker int32, err error) {
 	b.probes = nil
 	b.mu.Unlock()
 	if err == nil && len(probes) == 0 && b.State() == resilience.Open {
-		// What was accepted before it opened is sent again and again meanwhile. The
-		// broker has taken some of it: there is no reason to wait for a probe. The
-		// breaker starts again.
+		// Records that were accepted before the breaker opened are retried
+		// meanwhile. The broker has taken some of them, so replace the breaker by a
+		// closed one instead of waiting for a probe.
 		p.brokers.CompareAndSwap(broker, b, &brokerBreaker{Breaker: b.Renew()})
 		return
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestPublishBreaker: it opens for one broker alone, closes by probes after a
-// while, and at once when the broker takes what it was sent before.
+// while, and closes at once if the broker accepts records from before.
 func TestPublishBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []resilience.State // by the breakers' goroutine: read it after synctest.Wait
@@ -80,7 +80,7 @@ func TestPublishBreakerWithoutReports(t *testing.T) {
 			t.Fatalf("beyond the probes: %v, want resilience.ErrOpen", err)
 		}
 		<-time.After(p.of(1).Cooldown() + time.Second)
-		_ = p.Allow(1) // it finds that nobody told of the probes
+		_ = p.Allow(1) // it finds that the probes were never reported
 		if err := p.Allow(1); err != nil {
 			t.Errorf("the probes' places are never free again: %v", err)
 		}

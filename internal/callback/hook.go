@@ -10,11 +10,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Hook is one that an option made. The interfaces keep this package out of programs
-// without hooks: those have the places that would call one, and nothing else.
+// Hook is a hook that an option has made. The bus knows hooks only by these interfaces,
+// which keeps this package out of programs without hooks.
 type Hook interface {
-	// Join adds the hook to a group's, for a topic: once, however often it is added. A
-	// nil group is one without hooks.
+	// Join adds the hook to a group's hooks, for a topic. Adding it again has no
+	// effect. A nil group has no hooks.
 	Join(to Group, topic string, of Owner) Group
 }
 
@@ -22,35 +22,36 @@ type Hook interface {
 type Owner struct {
 	Name string
 	Log  *slog.Logger
-	// Missed adds to the count of calls that are never made.
+	// Missed counts calls that will never be made.
 	Missed func(calls int)
 }
 
 // Group is the hooks of a consumer group.
 type Group interface {
-	// Moved calls hooks about partitions that came or went, and returns when these have
-	// returned, or ctx ended, or Patience has passed.
+	// Moved calls the hooks for partitions that came or went. It returns when they have
+	// returned, ctx has ended, or Patience has passed.
 	Moved(ctx context.Context, partitions []transport.Partition, move engine.Move)
-	// DeadLettered calls hooks about a letter, later: it returns at once, and keeps
+	// DeadLettered schedules the hooks for a dead letter. It returns at once, and keeps
 	// nothing of f. topic is the one that the group handles.
 	DeadLettered(topic string, f *engine.Failure, at transport.Position, signals *telemetry.GroupSignals)
-	// Close waits for the hooks, within ctx and Patience. None begins after that.
+	// Close waits for the hooks, within ctx and Patience. No hook begins after it has
+	// returned.
 	Close(ctx context.Context)
 }
 
-// Patience is how long a group waits for a hook, and what its context has.
+// Patience is how long a group waits for a hook, and the timeout of the hook's context.
 const Patience = 5 * time.Second
 
-// Bounds of what waits for a hook that is slow.
+// Bounds of the calls that wait for a slow hook.
 const (
 	maxLetters = 1000
 	maxMoves   = 100
 )
 
-// Moves is a hook about partitions.
+// Moves is a hook for partitions that come or go.
 type Moves struct {
 	Name string // of its option
-	// Assigned says of which moves: of these, or of all others.
+	// Assigned selects the moves: assignments if true, all others if false.
 	Assigned bool
 	Call     func(ctx context.Context, partitions []transport.Partition, move engine.Move) error
 }
@@ -68,13 +69,13 @@ func (m *Moves) Join(to Group, topic string, of Owner) Group {
 	return g
 }
 
-// Letters is a hook about dead letters.
+// Letters is a hook for dead letters.
 type Letters struct {
 	Name string // of its option
 	Call func(context.Context, Letter) error
 }
 
-// Letter is what such a hook gets.
+// Letter is the dead letter that a hook gets.
 type Letter struct {
 	Group         string
 	Letter        transport.Position
@@ -105,7 +106,7 @@ type hooks struct {
 	letters []*joined[*Letters]
 }
 
-// joined is a hook with what waits for it in one group.
+// joined is a hook in one group, with its queue and topics.
 type joined[H any] struct {
 	hook   H
 	queue  *Queue
@@ -120,7 +121,7 @@ func groupOf(to Group, of Owner) *hooks {
 	return &hooks{Owner: of}
 }
 
-// Moved implements Group. Hooks of one move run beside each other, so that all have the
+// Moved implements Group. The hooks of one move run concurrently, so that all have the
 // same time.
 func (g *hooks) Moved(ctx context.Context, partitions []transport.Partition, move engine.Move) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
@@ -179,7 +180,8 @@ func (g *hooks) DeadLettered(topic string, f *engine.Failure, at transport.Posit
 			continue
 		}
 		g.Missed(1)
-		// Once: a hook that is behind stays so for many letters, and Close has the sum.
+		// Log once: a hook that is behind usually misses many letters, and Close logs
+		// their sum.
 		if lost == 1 {
 			g.Log.Warn("a hook is behind: it is not told of dead letters until it has caught up", "hook", j.hook.Name, "waiting", maxLetters)
 		}
@@ -192,7 +194,7 @@ func (g *hooks) deadLettered(hook *Letters, l Letter) {
 	g.failed(hook.Name, hook.Call(ctx, l))
 }
 
-// failed logs the panic of a hook, if there is one.
+// failed logs the error of a hook, if it has one.
 func (g *hooks) failed(hook string, err error) {
 	if err != nil {
 		g.Log.Error("a hook failed", "hook", hook, telemetry.LogError, err)

@@ -1,5 +1,5 @@
-// Package callback calls the functions that users gave as hooks: apart from what has
-// to go on, in order, and never two of a queue at once.
+// Package callback calls users' hooks on goroutines of their own, in order, and never
+// two of a queue at once.
 package callback
 
 import (
@@ -9,7 +9,7 @@ import (
 
 // Queue calls functions one after another, in the order of Add, each in a goroutine of
 // its own. It runs no goroutine while it is empty. It is safe for concurrent use, and
-// not copied. A function must not panic; one that ends its goroutine, by
+// must not be copied. A function must not panic; one that ends its goroutine, by
 // [runtime.Goexit], has returned.
 type Queue struct {
 	limit int
@@ -31,8 +31,8 @@ type call struct {
 func NewQueue(limit int) *Queue { return &Queue{limit: limit} }
 
 // Add enters a function, and returns a channel that is closed when it has returned. A
-// full or closed queue calls it never: then done is nil, and lost says how often that
-// happened so far.
+// full or closed queue never calls it: then done is nil, and lost is how often that
+// has happened so far.
 func (q *Queue) Add(f func()) (done <-chan struct{}, lost int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,8 +50,8 @@ func (q *Queue) Add(f func()) (done <-chan struct{}, lost int) {
 	return c.done, q.lost
 }
 
-// run calls one function, and then starts the next one: deferred, as the function may
-// end the goroutine.
+// run calls one function, and then starts the next. It does so in a defer, since the
+// function may end the goroutine.
 func (q *Queue) run(c call) {
 	defer q.next()
 	defer close(c.done)
@@ -74,9 +74,9 @@ func (q *Queue) next() {
 	}
 }
 
-// Close waits, within ctx, for what is in the queue. What has not begun by then is
-// never called, and counts as lost. It returns how many were lost in all, and how many
-// of them were left at the end. Call it once.
+// Close waits, within ctx, until the queue is empty. Functions that have not begun by
+// then are never called, and count as lost. It returns how many were lost in all, and
+// how many of those were left at the end. It must be called only once.
 func (q *Queue) Close(ctx context.Context) (lost, left int) {
 	q.mu.Lock()
 	q.closed = true

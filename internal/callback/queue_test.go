@@ -26,8 +26,8 @@ func TestQueueCallsInOrder(t *testing.T) {
 	})
 }
 
-// TestQueueIsBounded: what a function that hangs holds up is bounded, counted, and not
-// called after Close.
+// TestQueueIsBounded: functions that wait behind one that hangs are bounded, counted,
+// and not called after Close.
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, stop, called := NewQueue(2), make(chan struct{}), 0

@@ -130,7 +130,7 @@ func (d *Topic) OtherEnvironment(env string) string {
 	return naming.OtherEnvironment(d.In(env), env)
 }
 
-// Joined returns the suffix that the parts make. It equals Suffix in a checked
+// Joined returns the suffix that the parts form. It equals Suffix in a checked
 // declaration.
 func (d *Topic) Joined() string {
 	parts := []string{d.Domain, d.Scope, d.Name}

@@ -37,8 +37,8 @@ func LetterTopics(source *transport.TopicSpec, names naming.Letters) (dead, retr
 		}
 		return transport.TopicSpec{Name: name, Partitions: source.Partitions, Replication: source.Replication, Configs: configs}
 	}
-	// Redelivered events end with the broker's retention: they are handled soon or
-	// dead again.
+	// Redelivered events keep the broker's retention: they are soon handled, or
+	// dead-lettered again.
 	dead, retry = spec(names.Dead), spec(names.Retry)
 	dead.Configs[ConfigRetention] = "-1"
 	return dead, retry

@@ -76,9 +76,8 @@ func fnv1a(key []byte, partitions int32) int32 {
 	return n
 }
 
-// crc chooses as librdkafka's partitioners consistent and consistent_random do, and
-// so all clients above it by default: Confluent's for .NET, Python and Go among
-// them.
+// crc chooses as librdkafka's partitioners consistent and consistent_random do, and so do
+// clients based on it by default, such as Confluent's for .NET, Python and Go.
 func crc(key []byte, partitions int32) int32 {
 	return int32(crc32.ChecksumIEEE(key) % uint32(partitions)) //nolint:gosec // below a count of partitions
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestPartitioners holds the built-in partitioners to what the libraries chose that have
-// them by default. testdata/partitions.json was written by examples/migration, which
-// asks them: kafka-go's Hash and sarama's NewHashPartitioner for fnv1a, librdkafka's
+// TestPartitioners compares the built-in partitioners with the libraries that use them
+// by default. examples/migration wrote testdata/partitions.json by calling those
+// libraries: kafka-go's Hash and sarama's NewHashPartitioner for fnv1a, librdkafka's
 // consistent for crc32.
 func TestPartitioners(t *testing.T) {
 	raw, err := os.ReadFile("testdata/partitions.json")

@@ -6,7 +6,7 @@ import (
 	"maps"
 )
 
-// Described returns the declaration as error messages name it.
+// Described returns a description of the declaration for error messages.
 func (d *Topic) Described() string {
 	return fmt.Sprintf("%s (key: %s, codec: %s)", d.GoType, d.KeySource, d.CodecName)
 }
@@ -27,7 +27,7 @@ func SameStorage(name string, a, b *Topic) error {
 	if a.Retention != 0 && b.Retention != 0 && a.Retention != b.Retention {
 		differ("Retention", a.Retention, b.Retention)
 	}
-	// There is no third value for "not said": compaction must be declared alike.
+	// A bool has no value for "not set", so both must declare it.
 	if a.Compacted != b.Compacted {
 		differ("Compacted", a.Compacted, b.Compacted)
 	}

@@ -4,7 +4,7 @@ import "log/slog"
 
 // Uses lists the topics that a bus uses. It is a snapshot.
 type Uses struct {
-	// Service and Environment are those of the bus's configuration, Logger is what it logs to.
+	// Service and Environment are from the bus's configuration; Logger is the bus's logger.
 	Service, Environment string
 	Logger               *slog.Logger
 	// Topics are in no order.

@@ -117,7 +117,7 @@ func TestCompactedLetters(t *testing.T) {
 	}
 }
 
-// TestLoopback: in doubt an address is another machine's.
+// TestLoopback: when in doubt, an address belongs to another machine.
 func TestLoopback(t *testing.T) {
 	for address, here := range map[string]bool{
 		"localhost:1": true, "127.0.0.9:1": true, "[::1]:1": true, "127.0.0.1": false, ":1": false, "0.0.0.0:1": false, "localhost.example:1": false,

@@ -71,7 +71,7 @@ func Keys(ctx context.Context, found *Findings, t *kafka.Transport, info *transp
 	case len(what) > 0:
 		found.Add(check, Warning, remedy, "%s", strings.Join(what, "; "))
 	case !known:
-		found.Add(check, Fine, "", "%s in one partition each; %q is a partitioner that only the topic's own programs know", counted(len(s.keys), "key"), declared)
+		found.Add(check, Fine, "", "%s in one partition each; %q is a partitioner that only the topic's own programs have", counted(len(s.keys), "key"), declared)
 	default:
 		found.Add(check, Fine, "", "%s where %s puts them", counted(len(s.keys), "key"), p)
 	}

@@ -31,7 +31,7 @@ func TestAttemptContextEndsByItsTimeout(t *testing.T) {
 	})
 }
 
-// Err knows of the deadline though nobody asked for Done.
+// Err reports the deadline even if Done was never called.
 func TestAttemptContextWithoutDone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newAttemptContext(context.Background(), time.Now(), time.Minute)
@@ -98,7 +98,7 @@ func TestContextsDerivedFromAnAttempts(t *testing.T) {
 		stop := context.AfterFunc(c, func() { close(ran) })
 		never := context.AfterFunc(c, func() { t.Error("ran though it was stopped") })
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > goroutines { // fewer, where one of another test was still ending
+		if n := runtime.NumGoroutine(); n > goroutines { // fewer if one of another test was still ending
 			t.Errorf("%d goroutines more", n-goroutines)
 		}
 		if c.Value(valueKey{}) != "v" || grandchild.Value(valueKey{}) != "w" {
@@ -152,7 +152,7 @@ func TestDerivedContextsEndWithTheAttempt(t *testing.T) {
 	}
 }
 
-// The breaker is told of an attempt once, by the first to report it.
+// An attempt is reported to the breaker once, by the first to do so.
 func TestAttemptReportsOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 2, Probes: 1, After: -1, OpenFor: time.Second})
@@ -176,7 +176,7 @@ func TestAttemptReportsOnce(t *testing.T) {
 		if b.State() != resilience.HalfOpen {
 			t.Errorf("the breaker is %v", b.State())
 		}
-		// One that was cut off before it had its ticket gives it back.
+		// An attempt that was cut off before it had its ticket gives it back.
 		early := newAttemptContext(context.Background(), time.Now(), 0)
 		early.cutOff()
 		if ticket, ok = b.Allow(2); !ok {

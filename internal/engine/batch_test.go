@@ -131,8 +131,8 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// A batch ends in front of a record of another subscription in the same lane,
-// and goes on behind it.
+// A batch ends before a record of another subscription in the same lane, and the next one
+// begins after it.
 func TestBatchEndsAtAnotherSubscriptionsRecord(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := new(batches)
@@ -160,8 +160,9 @@ func TestBatchEndsAtAnotherSubscriptionsRecord(t *testing.T) {
 	})
 }
 
-// Keys of a batch are held: nobody handles one of them meanwhile. They go on together, and
-// no worker begins a batch with some of them: it would by chance, hence the rounds.
+// Keys of a batch are held: nobody handles one of them meanwhile. They continue together, and
+// no worker begins a batch with only some of them. That would happen by chance, hence the
+// rounds.
 func TestBatchHoldsItsKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -185,13 +186,13 @@ func TestBatchHoldsItsKeys(t *testing.T) {
 	})
 }
 
-// A handler that asks for time is not called again before, also about a batch: about all of
-// it, or about what it marks. A time that the policy does not reach is for the attempt alone.
+// A handler that asks for time is not called again before that, for a whole batch or for the
+// events that it marks. A time beyond the policy applies only to the attempt.
 func TestRetryAfterOfABatch(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		err  error
-		want []string // when and what, behind the batch
+		want []string // when and what, after the batch
 	}{
 		{"of all", retryAfter(time.Minute), []string{"1m0s: 0", "1m0s: 1", "1m0s: 2"}},
 		{"of the marked one", someFailed{1: retryAfter(time.Minute)}, []string{"1m0s: 1"}},
@@ -226,7 +227,7 @@ func TestRetryAfterOfABatch(t *testing.T) {
 	}
 }
 
-// An operator ends that wait as any other.
+// An operator can end that wait like any other.
 func TestUnparkAfterABatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := &batches{errs: func(offsets string) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// endless is a consumer that has always one more batch, of records that it made
-// before: what a benchmark measures is the engine.
+// endless is a consumer that always has another batch, of records made beforehand,
+// so that a benchmark measures only the engine.
 type endless struct {
 	listener   transport.Listener
 	partitions []transport.Partition
@@ -122,7 +122,7 @@ func (c *endless) Close(ctx context.Context) error {
 	return nil
 }
 
-// BenchmarkEngine is the way of a record through intake, lane, worker and
+// BenchmarkEngine measures the way of a record through intake, lane, worker and
 // watermark, with a handler that does nothing.
 func BenchmarkEngine(b *testing.B) {
 	for _, shape := range []struct {

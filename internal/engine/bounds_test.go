@@ -14,7 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// many keys, all different.
+// many returns n different keys.
 func many(n int) []string {
 	keys := make([]string, n)
 	for i := range keys {
@@ -23,7 +23,7 @@ func many(n int) []string {
 	return keys
 }
 
-// A bound so large that it means none holds nothing up.
+// A bound so large that it means no bound holds nothing up.
 func TestHugeBounds(t *testing.T) {
 	p := pool{bounds: Bounds{Records: math.MaxInt/2 + 1, Bytes: math.MaxInt64/2 + 1}.withDefaults(), changed: func() {}}
 	if p.take(1000, 1000); !p.roomy() || p.full() {
@@ -80,7 +80,7 @@ func TestFullPoolPausesAndResumes(t *testing.T) {
 	}
 }
 
-// Parked keys at their bound pause the partitions that have some, and no others.
+// At their bound, parked keys pause the partitions that they are in, and no others.
 func TestParkedBounds(t *testing.T) {
 	other := transport.Partition{Topic: "t", Partition: 1}
 	for _, c := range []struct {
@@ -105,7 +105,7 @@ func TestParkedBounds(t *testing.T) {
 				for _, o := range calls.list()[:c.fail] {
 					calls.end(t, o, retryAfter(time.Hour))
 				}
-				calls.end(t, calls.list()[0], nil) // the rest of the partition is well
+				calls.end(t, calls.list()[0], nil) // the rest of the partition succeeds
 				s.deliver(s.batch(other, 0, "x"))
 				if !s.isPaused(p0) {
 					t.Error("the partition with the parked keys fetches on")
@@ -137,8 +137,8 @@ func TestParkedBounds(t *testing.T) {
 	}
 }
 
-// A key that waits, for however long, stops no other key of its partition, also one
-// whose dead letter is refused again and again meanwhile.
+// A waiting key, however long it waits, stops no other key of its partition, even if its
+// dead letter is refused again and again.
 func TestWaitingKeyStopsNoOther(t *testing.T) {
 	for name, err := range map[string]error{"retry": retryAfter(24 * time.Hour), "dead letter": errPermanent} {
 		t.Run(name, func(t *testing.T) {
@@ -237,8 +237,8 @@ func TestFairAcrossPartitions(t *testing.T) {
 	})
 }
 
-// A quick handler's worker stays with a partition for a turn, and no longer: others have
-// their turns, however long the partition's queue is, and whatever the clock says.
+// The worker of a quick handler stays with a partition for one turn: others have theirs,
+// however long the partition's queue is, and whatever the clock says.
 func TestTurnsAreBounded(t *testing.T) {
 	for _, keys := range []int{1, 7, 1000} {
 		inBubble(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestTurnsAreBounded(t *testing.T) {
 				if stay++; i > 0 && p != handled[i-1] {
 					stay = 1
 				}
-				if stay > turnAttempts/2+1 { // the two others share it at least
+				if stay > turnAttempts/2+1 { // at least the two others share it
 					t.Fatalf("%d of partition %d in a row, with %d keys", stay, p, keys)
 				}
 			}
@@ -281,7 +281,7 @@ func TestTurnsAreBounded(t *testing.T) {
 	}
 }
 
-// Within a turn the keys have theirs, too: one with a long queue waits behind the others.
+// Within a turn, keys take turns too: one with a long queue waits behind the others.
 func TestKeysTakeTurns(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -296,8 +296,8 @@ func TestKeysTakeTurns(t *testing.T) {
 	})
 }
 
-// A worker goes on with a partition only while the consumer was alive lately, and never
-// with what an operator holds or has lowered.
+// A worker continues with a partition only if the consumer was alive recently, and never
+// with a subscription that an operator has paused or whose concurrency was lowered.
 func TestHoldEndsATurn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -351,8 +351,7 @@ func TestEveryLaneFindsAWorker(t *testing.T) {
 	})
 }
 
-// The age of a partition's oldest record is its own, not that of the quiet time
-// before it came.
+// The age of a partition's oldest record does not include the quiet time before it.
 func TestAgeStartsWithTheFirstRecord(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -369,8 +368,8 @@ func TestAgeStartsWithTheFirstRecord(t *testing.T) {
 	})
 }
 
-// 20,000 records of 1,000 keys, each handled in 5 ms by 256 at once, take no
-// longer than that many rounds.
+// 20,000 records of 1,000 keys, handled 256 at a time in 5 ms each, take no longer than
+// the number of rounds requires.
 func TestWorkersAreKeptBusy(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		sub := &Subscription{Name: "s", Concurrency: 256, Handle: func(context.Context, *Attempt) error {

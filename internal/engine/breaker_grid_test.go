@@ -17,13 +17,13 @@ var gridCells = flag.String("cells", "", "run only the cells of TestBreakerGrid 
 
 var wholeGrid = flag.Bool("grid", false, "run every cell of TestBreakerGrid, some minutes, and print the table")
 
-// cell is one load on a subscription with all defaults: a share of its events fails
-// in one of several ways, and all of them do while the dependency is down.
+// cell is one load on a subscription with all defaults: a share of its events fails in
+// one of several ways, and all fail while the dependency is down.
 type cell struct {
 	share   int // of events that fail, in percent
 	keys    int
 	fails   string // "twice", "30s" from its first attempt on, or "always"
-	backlog bool   // all events are there at the start; else they come over 20 s
+	backlog bool   // all events are there at the start; otherwise they come over 20 s
 	outage  time.Duration
 	takes   time.Duration // one attempt
 }
@@ -46,7 +46,7 @@ type result struct {
 
 var errCell = errors.New("fails")
 
-// run lets the cell's events go through an engine.
+// run runs the cell's events through an engine.
 func (c cell) run(t *testing.T, config resilience.BreakerConfig) (r result) {
 	inBubble(t, func(t *testing.T) {
 		const limit = time.Hour
@@ -109,8 +109,8 @@ func (c cell) run(t *testing.T, config resilience.BreakerConfig) (r result) {
 		next := int64(events)
 		for i := 1; time.Since(start) < limit && s.engine.partition(p0).left() > 0; i++ {
 			pass(250 * time.Millisecond)
-			// A topic never falls silent altogether: ten events that fail and are
-			// the last ones of all look like an outage that has just begun.
+			// A topic is never entirely silent: ten failing events at its very end
+			// look like an outage that has just begun.
 			if i%120 == 0 && c.share < 100 {
 				s.fetch(next, "healthy")
 				next++
@@ -128,8 +128,8 @@ func (p *partition) left() int64 {
 	return p.records
 }
 
-// TestBreakerGrid compares the default breaker with none: where a part of the events
-// fails it never takes much longer to drain them, and an outage of a minute costs no
+// TestBreakerGrid compares the default breaker with none: if a part of the events
+// fails, draining them never takes much longer, and an outage of a minute causes no
 // dead letter.
 func TestBreakerGrid(t *testing.T) {
 	shares, keys, takes := []int{5, 50, 95, 100}, []int{1, 10, 1000}, []time.Duration{4 * time.Millisecond}
@@ -143,8 +143,8 @@ func TestBreakerGrid(t *testing.T) {
 			for _, backlog := range []bool{true, false} {
 				for _, fails := range []string{"twice", "30s", "always"} {
 					for _, share := range shares {
-						// One event of a key after the other, half a minute or five of
-						// them each: nothing but waiting.
+						// Each key's events come one after another, at half a minute
+						// or five minutes each: nothing but waiting.
 						if n <= 10 && fails != "twice" && (share > 10 || !*wholeGrid) {
 							continue
 						}
@@ -155,7 +155,8 @@ func TestBreakerGrid(t *testing.T) {
 			}
 		}
 	}
-	// A backlog of which a few events fail twice: what a deployment or a crash leaves.
+	// A backlog with a few events that fail twice, as a deployment or a crash leaves
+	// it.
 	for _, share := range []int{4, 5} {
 		cells = append(cells, cell{share, 200, "twice", true, 0, 4 * time.Millisecond})
 	}
@@ -169,12 +170,13 @@ func TestBreakerGrid(t *testing.T) {
 			c, without.drained, without.letters, with.drained, with.letters, with.open.Round(time.Millisecond))
 		factor := int64(2)
 		if c.share > 98 {
-			factor = 3 // nearly an outage: the breaker opens, and is to notice soon
+			factor = 3 // nearly an outage: the breaker opens, and should notice its end soon
 		}
 		switch {
 		case c.fails == "always" && c.share > 98 && c.keys >= 10:
-			// Hardly different from an outage: what fails may be held for as long as
-			// nothing else comes, and no more of it may die than without a breaker.
+			// This hardly differs from an outage: failing events may be held as long
+			// as nothing else comes, but no more of them may be dead-lettered than
+			// without a breaker.
 			if with.letters > without.letters || c.share == 100 && with.letters > 0 {
 				t.Errorf("%v: %d dead letters, %d without a breaker", c, with.letters, without.letters)
 			}

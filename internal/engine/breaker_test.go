@@ -14,7 +14,7 @@ import (
 
 var errDown = errors.New("the dependency is down")
 
-// dependency is what handlers call: it works or does not, and counts who calls.
+// dependency is called by handlers: it works or not, and counts calls.
 type dependency struct {
 	mu      sync.Mutex
 	down    bool
@@ -49,7 +49,7 @@ func (d *dependency) set(down bool, takes time.Duration) {
 	d.down, d.takes, d.most = down, takes, 0
 }
 
-// total calls, and the most at once since set.
+// total returns the number of calls, and the most at once since set.
 func (d *dependency) total() (n, most int) {
 	synctest.Wait()
 	d.mu.Lock()
@@ -71,9 +71,9 @@ func newBreaker() *resilience.Breaker {
 	return resilience.NewBreaker("b", resilience.BreakerConfig{MinKeys: 4, After: -1, Probes: 2, OpenFor: 10 * time.Second})
 }
 
-// While the breaker is open nothing is spent and nothing dies, however long that
-// is; then all flows on, and the other subscription of the partition never
-// stopped.
+// While the breaker is open, however long, no retry is used up and nothing is
+// dead-lettered. Then everything continues; the partition's other subscription
+// never stopped.
 func TestOpenBreakerParksAndSpendsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()
@@ -123,7 +123,7 @@ func TestOpenBreakerParksAndSpendsNothing(t *testing.T) {
 	})
 }
 
-// Half open it lets through exactly as many as it is told to.
+// A half-open breaker lets through exactly as many probes as configured.
 func TestHalfOpenBreakerLetsProbesThrough(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()
@@ -154,7 +154,7 @@ func TestHalfOpenBreakerLetsProbesThrough(t *testing.T) {
 	})
 }
 
-// One key that fails does not open it, in whatever order the topic is read.
+// A single failing key does not open the breaker, in either order of handling.
 func TestOneFailingKeyDoesNotOpenTheBreaker(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := newBreaker()
@@ -177,7 +177,7 @@ func TestOneFailingKeyDoesNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
-// By partition there is one lane, and still the keys are what is counted.
+// With order by partition there is one lane, but the breaker still counts keys.
 func TestBreakerCountsKeysByPartition(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()
@@ -197,8 +197,8 @@ func TestBreakerCountsKeysByPartition(t *testing.T) {
 	})
 }
 
-// A dependency that several subscriptions and groups share has one breaker: what
-// one finds out, the others know.
+// A dependency that several subscriptions and groups share has one breaker: an
+// outage noticed by one stops the others.
 func TestSharedBreaker(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()
@@ -225,8 +225,8 @@ func TestSharedBreaker(t *testing.T) {
 	})
 }
 
-// A partition that goes takes its waiting keys from before the breaker, and its
-// probes give their places back.
+// When a partition is revoked, its waiting keys leave the breaker's queue, and its
+// probes give back their places.
 func TestDrainBeforeAnOpenBreaker(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()
@@ -257,8 +257,8 @@ func TestDrainBeforeAnOpenBreaker(t *testing.T) {
 	})
 }
 
-// Keys of partitions that are gone do not stand before the breaker in the place of
-// those that are there.
+// Keys of partitions that are gone do not take the breaker's places from those that
+// are still there.
 func TestLostKeysLeaveTheGate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newDependency()
@@ -280,8 +280,8 @@ func TestLostKeysLeaveTheGate(t *testing.T) {
 	})
 }
 
-// The clocks of what failed before stand still while the breaker is open, also
-// for the owners to come.
+// The clocks of records that failed before stand still while the breaker is open,
+// also for later owners.
 func TestClocksStandStillWhileTheBreakerIsOpen(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()
@@ -319,7 +319,8 @@ func TestClocksStandStillWhileTheBreakerIsOpen(t *testing.T) {
 	})
 }
 
-// Verdicts that say nothing of the dependency neither open it nor keep it open.
+// Verdicts that say nothing about the dependency neither open the breaker nor keep
+// it open.
 func TestIgnoredOutcomes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, b := newDependency(), newBreaker()

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// A RetryAfter that the policy does not reach is a dead letter at its first return,
-// which says so and what to change; one within it is waited for.
+// A RetryAfter beyond the policy makes a dead letter at once, whose error says why and
+// what to change; the engine waits for one within it.
 func TestRetryAfterBeyondThePolicy(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -52,8 +52,8 @@ func TestRetryAfterBeyondThePolicy(t *testing.T) {
 	}
 }
 
-// A service of few keys, which no breaker protects, outlives a dependency that is
-// down for a minute with all defaults, and no event dies of it.
+// A service with few keys, which no breaker protects, survives a dependency that is down
+// for a minute, with all defaults and without a dead letter.
 func TestQuietServiceOutlivesAnOutage(t *testing.T) {
 	for _, keys := range []int{1, 2, 9} {
 		inBubble(t, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestDecisionTravels(t *testing.T) {
 }
 
 // Time in which no member owns the partition spends nothing of the retry policy, and
-// time in which one does is spent for good.
+// time in which one does is used up.
 func TestDownTimeSpendsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		var calls atomic.Int64
@@ -178,17 +178,16 @@ func TestDownTimeSpendsNothing(t *testing.T) {
 	})
 }
 
-// What was decided, or tried, of a record that stands behind another of its key
-// travels too: a batch may mark several of one key, and only the first is its lane's
-// head.
+// Decisions and attempts of a record behind another of its key are handed over too: a
+// batch may mark several of one key, and only the first is its lane's head.
 func TestDecisionBehindTheHeadTravels(t *testing.T) {
-	// A head that waits spends nothing, so the next owner has it as if it were new.
+	// A waiting head uses up nothing, so to the next owner it is like new.
 	for name, head := range map[string]error{"failed": errDown, "waits": errWait, "runs": errCutOff} {
 		t.Run(name, func(t *testing.T) { inBubble(t, func(t *testing.T) { decisionBehind(t, head) }) })
 	}
 }
 
-// errCutOff is that of attempts which a drain ends.
+// errCutOff is the error of attempts that a drain ends.
 var errCutOff = fmt.Errorf("cut off: %w", errWait)
 
 func decisionBehind(t *testing.T, head error) {
@@ -254,8 +253,9 @@ func decisionBehind(t *testing.T, head error) {
 	}
 }
 
-// A record that an earlier owner tried, and that compaction removed before this one came
-// to it, spoils no commit: what is finished beyond the watermark travels on.
+// A record that an earlier owner tried, and that compaction removed before this one
+// reached it, does not spoil commits: progress beyond the watermark is still handed
+// over.
 func TestBudgetOfARecordThatIsGone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

@@ -58,7 +58,7 @@ func TestFailedCommitIsTriedAgainAtTheNextTick(t *testing.T) {
 	})
 }
 
-// There is no next tick after a drain, so its commit is tried again itself.
+// There is no next tick after a drain, so a failed commit is retried at once.
 func TestLastCommitIsTriedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -98,8 +98,8 @@ func TestFencedLastCommitIsNotTriedAgain(t *testing.T) {
 	})
 }
 
-// A commit that waits for a broker holds up neither what looks after stuck
-// handlers nor, beyond its context, a revocation.
+// A commit that waits for a broker holds up neither the check for stuck handlers
+// nor, beyond its context, a revocation.
 func TestWaitingCommitHoldsNothingUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -129,7 +129,7 @@ func TestWaitingCommitHoldsNothingUp(t *testing.T) {
 	})
 }
 
-// What was committed of an assignment is not taken for the next one's.
+// The commits of one assignment do not count for the next.
 func TestReassignedPartitionCommitsAnew(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -142,7 +142,7 @@ func TestReassignedPartitionCommitsAnew(t *testing.T) {
 		s.mu.Unlock()
 		c.end(t, 0, nil)
 		tick()
-		synctest.Wait() // the commit of offset 1 is under way
+		synctest.Wait() // the commit of offset 1 is in flight
 		s.engine.Lost(s.owned)
 		s.assign(0, "")
 		s.fetch(0, "a")
@@ -160,8 +160,8 @@ func TestReassignedPartitionCommitsAnew(t *testing.T) {
 	})
 }
 
-// Progress that fills the metadata stops the fetching, and what was fetched makes
-// room again.
+// Progress that fills the metadata stops fetching, until handling the fetched
+// records has made room.
 func TestCrowdedMetadataPausesAndResumes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -219,8 +219,8 @@ func TestCrowdedMetadataPausesAndResumes(t *testing.T) {
 	})
 }
 
-// Inherited progress may fill the metadata all by itself. What makes room is to
-// fetch what it leaves open: a pause would have no end.
+// Inherited progress alone may fill the metadata. Only fetching the records that it
+// leaves open makes room, so a pause would never end.
 func TestInheritedCrowdDoesNotStall(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		before := &progress{cluster: "c", epoch: -1}

@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// A clean stop lets running handlers finish and commits all of it; what waits is
-// the next owner's.
+// A clean stop lets running handlers finish and commits their records; waiting
+// records go to the next owner.
 func TestCleanStopRepeatsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig(t, 1)
@@ -35,8 +35,8 @@ func TestCleanStopRepeatsNothing(t *testing.T) {
 	})
 }
 
-// A handler that runs past the drain bound is cancelled and counted, and its
-// record is the next owner's.
+// A handler that runs past the drain bound is cancelled and counted, and its record
+// goes to the next owner.
 func TestHandlerPastTheDrainBoundIsAbandoned(t *testing.T) {
 	for _, obeys := range []bool{true, false} {
 		inBubble(t, func(t *testing.T) {
@@ -90,8 +90,8 @@ func TestHandlerPastTheDrainBoundIsAbandoned(t *testing.T) {
 	}
 }
 
-// A handler that ends well between its cancellation and the final commit has
-// handled its record, and nothing was abandoned.
+// A handler that succeeds between its cancellation and the final commit has handled
+// its record, and nothing is abandoned.
 func TestSuccessAfterCancellationCounts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		sub := &Subscription{Name: "s", Handle: func(ctx context.Context, _ *Attempt) error {
@@ -164,7 +164,7 @@ func TestRevocationDoesNotWaitForParkedKeys(t *testing.T) {
 	})
 }
 
-// A dead letter that is being written is waited for, for a bounded time.
+// A drain waits for a dead letter that is being written, for a bounded time.
 func TestDrainAwaitsDeadLettersUnderWay(t *testing.T) {
 	for _, c := range []struct {
 		takes     time.Duration
@@ -191,7 +191,7 @@ func TestDrainAwaitsDeadLettersUnderWay(t *testing.T) {
 				s.drain()
 				drained <- time.Since(start)
 			}()
-			// Decided while it drains: written all the same.
+			// Decided during the drain, and still written.
 			calls.end(t, 0, errPermanent)
 			if took := <-drained; took != c.waits {
 				t.Errorf("took %v, want %v", took, c.waits)
@@ -203,7 +203,7 @@ func TestDrainAwaitsDeadLettersUnderWay(t *testing.T) {
 	}
 }
 
-// Nothing of a lost partition is committed, and what runs of it is told.
+// Nothing of a lost partition is committed, and its running handlers are cancelled.
 func TestLostPartitionCommitsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -236,7 +236,7 @@ func TestLostPartitionCommitsNothing(t *testing.T) {
 	})
 }
 
-// What was fetched under an earlier assignment is not taken in.
+// Batches fetched under an earlier assignment are dropped.
 func TestBatchOfAnEarlierEpochIsDropped(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -286,7 +286,7 @@ func TestFlushComesBeforeTheFinalCommit(t *testing.T) {
 	})
 }
 
-// What the transport calls before Start waits for it.
+// Calls of the transport before Start wait for it.
 func TestListenerWaitsForStart(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		e := New(Config{Group: group, Judge: judge})

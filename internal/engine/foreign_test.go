@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// releases notes what the policy was applied to.
+// releases records what the policy was applied to.
 type releases struct {
 	skips
 	released int
@@ -22,7 +22,8 @@ func (r *releases) Released(transport.Partition, string, time.Duration) { r.rele
 
 func noted() *releases { return &releases{skips: skips{n: make(map[string]int64)}} }
 
-// strict are options of a member that handles these types and knows no others.
+// strict returns the options of a member that handles these types and knows no
+// others.
 func (r *rig) strict(end End, observer Observer, types ...string) options {
 	o := options{observer: observer}
 	for _, typ := range types {
@@ -40,7 +41,7 @@ func (r *rig) strict(end End, observer Observer, types ...string) options {
 	return o
 }
 
-// mixed writes n events of two types in turn, of keys that have both.
+// mixed writes n events of two types in turn, with keys that have both.
 func (r *rig) mixed(n int) {
 	for i := range n {
 		record := to(keyN(i%20), fmt.Sprint(i))
@@ -49,9 +50,9 @@ func (r *rig) mixed(n int) {
 	}
 }
 
-// TestRolloutAddsType: of a group whose old member knows one type and whose new one
-// knows two no event is passed over, whichever has its partition, and each key's come
-// in order.
+// TestRolloutAddsType: if a group's old member knows one type and its new one knows
+// two, no event is skipped, whichever member has its partition, and each key's events
+// come in order.
 func TestRolloutAddsType(t *testing.T) {
 	for name, first := range map[string]int{"while both are there": 2, "read by the old one alone": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -87,8 +88,8 @@ func TestRolloutAddsType(t *testing.T) {
 	}
 }
 
-// TestNobodyHandlesType: events of a type that no member ever handled are passed
-// over as they come, and hold no key up.
+// TestNobodyHandlesType: events of a type that no member ever handled are skipped at
+// once, and hold up no key.
 func TestNobodyHandlesType(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r, seen := newRig(t, 2), noted()
@@ -127,7 +128,8 @@ func (r *rig) aside(record transport.Record) {
 }
 
 // TestTypeRemoved: the events of a type whose last handler has left wait for the
-// grace of that type, and then go the way of the policy, with their keys behind them.
+// grace of that type, with their keys behind them, and are then treated by the
+// policy.
 func TestTypeRemoved(t *testing.T) {
 	for _, end := range []End{Skip, DeadEnd} {
 		t.Run(fmt.Sprint(end), func(t *testing.T) {
@@ -182,8 +184,9 @@ func TestTypeRemoved(t *testing.T) {
 	}
 }
 
-// TestHeldRoom: at its bound, what a live member handles stops its partition's
-// fetching and is not lost, and what nobody handles goes the way of the policy.
+// TestHeldRoom: at the bound, events that a live member handles stop their
+// partition's fetching and are not lost; events that nobody handles are treated by
+// the policy.
 func TestHeldRoom(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r, seen := newRig(t, 2), noted()
@@ -228,8 +231,8 @@ func TestHeldRoom(t *testing.T) {
 	})
 }
 
-// TestForgetType: an operator ends the wait for a type, until a member comes that
-// handles it.
+// TestForgetType: an operator ends the wait for a type, until a member that handles
+// it joins.
 func TestForgetType(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r, seen := newRig(t, 2), noted()
@@ -267,8 +270,8 @@ func TestForgetType(t *testing.T) {
 	})
 }
 
-// TestHeldKeepsBudget: a record that its handler has tried before keeps its budget
-// while a member holds it that does not know its type.
+// TestHeldKeepsBudget: a record that was tried before keeps its budget while a member
+// that does not know its type holds it.
 func TestHeldKeepsBudget(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r, seen := newRig(t, 1), noted()

@@ -13,12 +13,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// handovers is a log of one partition on its way through owners, one after another.
-// Between them it is compacted, and the later ones are of a version that handles less.
+// handovers is the log of a partition that passes through several owners, one after
+// another. It is compacted between them, and the later ones are of a version that
+// handles fewer types.
 type handovers struct {
 	t     *testing.T
 	rng   *rand.Rand
-	there []bool // by offset, what compaction has left
+	there []bool // by offset, whether compaction has left the record
 
 	mu    sync.Mutex // guards ended, and rng while an owner is there
 	ended map[int64]int
@@ -31,14 +32,14 @@ func (h *handovers) draw(n int) int {
 	return h.rng.IntN(n)
 }
 
-// end notes the end of a record. The caller holds mu.
+// end records that a record has ended. The caller holds mu.
 func (h *handovers) end(r *transport.Record) {
 	if h.ended[r.Offset]++; h.ended[r.Offset] > 1 {
 		h.t.Errorf("%d has ended again", r.Offset)
 	}
 }
 
-// handle fails some of a batch, each in one of the ways that there are.
+// handle fails some records of a batch, each in one of the possible ways.
 func (h *handovers) handle(_ context.Context, a *Attempt) error {
 	h.mu.Lock()
 	some := make(someFailed)
@@ -72,7 +73,8 @@ func (h *handovers) handle(_ context.Context, a *Attempt) error {
 	return some
 }
 
-// own has one owner take the partition from a commit, and returns its own last one.
+// own lets one owner take the partition over from a commit, and returns the owner's last
+// commit.
 func (h *handovers) own(seed int, later bool, from transport.Commit) transport.Commit {
 	sub := &Subscription{
 		Name: "s", Concurrency: 1 + seed%8, BatchSize: 1 + seed%4, Handle: h.handle,
@@ -114,8 +116,9 @@ func (h *handovers) own(seed int, later bool, from transport.Commit) transport.C
 	return from
 }
 
-// TestHandoversOfACompactedLog: whatever was tried, finished or decided goes to the next
-// owner, also where the log has lost records since: nothing that ended runs again.
+// TestHandoversOfACompactedLog: attempts, finished records and decisions are handed over
+// to the next owner, even if the log has lost records since: no finished record is
+// handled again.
 func TestHandoversOfACompactedLog(t *testing.T) {
 	for seed := range 60 {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestLaneTable holds a table to a map, with keys that end alike.
+// TestLaneTable compares a table with a map, with keys that end alike.
 func TestLaneTable(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var table laneTable

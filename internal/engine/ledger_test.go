@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// place is where a record lies.
+// place is the partition and offset of a record.
 type place struct {
 	partition int32
 	offset    int64
@@ -16,7 +16,8 @@ type place struct {
 
 func placeOf(r *transport.Record) place { return place{r.Partition, r.Offset} }
 
-// key is a record's key in one partition; absent tells no key from an empty one.
+// key is a record's key in one partition; absent distinguishes no key from an empty
+// one.
 type key struct {
 	partition int32
 	key       string
@@ -27,12 +28,12 @@ func keyOf(r *transport.Record) key {
 	return key{r.Partition, string(r.Key), r.Key == nil}
 }
 
-// ledger holds what handlers do against the promises: no record lost, none of a
-// key handled before the ones in front of it, one at a time.
+// ledger checks the promises against what handlers do: no record is lost, and those
+// of a key are handled in order, one at a time.
 type ledger struct {
 	t *testing.T
-	// overlapping allows a record to run twice at once, where members are
-	// thrown out and don't know it yet.
+	// overlapping allows a record to run twice at once, if members are expelled and
+	// don't know it yet.
 	overlapping bool
 	order       func(*transport.Record) key // what is handled one at a time
 
@@ -41,7 +42,7 @@ type ledger struct {
 	changed  chan struct{}
 	running  map[key]place
 	ended    map[place]int
-	queues   map[key][]int64 // offsets in log order, those that ended in front removed
+	queues   map[key][]int64 // offsets in log order, without those at the front that have ended
 	faults   []string
 }
 
@@ -52,7 +53,7 @@ func newLedger(t *testing.T) *ledger {
 	}
 }
 
-// expect tells of a record that was written, in log order.
+// expect adds a record that was written, in log order.
 func (l *ledger) expect(r *transport.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,7 +68,7 @@ func (l *ledger) fault(format string, args ...any) {
 	}
 }
 
-// start of an attempt.
+// start records the start of an attempt.
 func (l *ledger) start(r *transport.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +90,7 @@ func (l *ledger) start(r *transport.Record) {
 	}
 }
 
-// stop of an attempt. ended says that it was the last.
+// stop records the end of an attempt. ended reports whether it was the last.
 func (l *ledger) stop(r *transport.Record, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +100,7 @@ func (l *ledger) stop(r *transport.Record, ended bool) {
 	}
 }
 
-// bury ends a record by its dead letter.
+// bury records that a record ended as a dead letter.
 func (l *ledger) bury(r *transport.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,7 +117,7 @@ func (l *ledger) end(r *transport.Record) {
 	l.changed = make(chan struct{})
 }
 
-// await waits until n records have ended, however often.
+// await waits until n records have ended, however often each did.
 func (l *ledger) await(n int) {
 	for {
 		l.mu.Lock()
@@ -137,8 +138,7 @@ func (l *ledger) awaitAll() {
 	l.await(n)
 }
 
-// check reports what went wrong, and returns how many records ended more than
-// once.
+// check reports all faults, and returns how many records ended more than once.
 func (l *ledger) check() (repeated int) {
 	l.t.Helper()
 	l.mu.Lock()

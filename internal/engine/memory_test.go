@@ -54,8 +54,8 @@ func TestSkippedBatchIsReleased(t *testing.T) {
 	})
 }
 
-// What parks is copied out: the batch goes back, and the retry still reads its
-// own bytes. Whatever comes behind it meanwhile is copied too.
+// Parked records are copied out: the batch is released, and the retry still reads its own
+// bytes. Records that come behind them meanwhile are copied too.
 func TestParkedRecordsAreCopiedOut(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -98,8 +98,8 @@ func TestParkedRecordsAreCopiedOut(t *testing.T) {
 	})
 }
 
-// A record that waits behind a slow one of its key does not keep alone alive what
-// a thousand others came in. The one that a handler reads does.
+// A record that waits behind a slow one of its key does not alone keep the memory of a
+// batch of a thousand. The record that a handler is reading does.
 func TestWaitingRecordsLeaveSparseBatches(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -131,8 +131,8 @@ func TestWaitingRecordsLeaveSparseBatches(t *testing.T) {
 	})
 }
 
-// What waits when a partition goes is given back, unless a handler that was cut
-// off may still read.
+// The memory of waiting records is released when their partition is revoked, unless a
+// handler that was cut off may still read it.
 func TestDroppedBatches(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -168,8 +168,9 @@ func TestDroppedBatches(t *testing.T) {
 	})
 }
 
-// A large record is not copied when it parks, and its memory is nobody else's either: its
-// dead letter may be on its way when the partition goes, or when it is skipped.
+// A large record is not copied when it is parked, and its memory is not reused either:
+// its dead letter may be in flight when the partition is revoked, or when the record is
+// skipped.
 func TestLargeParkedRecordKeepsItsMemory(t *testing.T) {
 	for name, end := range map[string]func(*script) *Failure{
 		"lost": func(s *script) *Failure {

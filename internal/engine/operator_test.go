@@ -10,7 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// What holds a key up for good can be skipped, counted, and its key goes on.
+// A record that blocks its key permanently can be skipped; that is counted, and the
+// key continues.
 func TestSkip(t *testing.T) {
 	for name, o := range map[string]struct {
 		route  Route
@@ -77,7 +78,8 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-// What waits for something else is told from what is not here.
+// Errors distinguish a record that waits for something else from one that is not
+// here.
 func TestUnparkSaysWhyNot(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -117,7 +119,8 @@ func TestUnparkSaysWhyNot(t *testing.T) {
 	})
 }
 
-// A subscription that an operator holds says so where it keeps the watermark.
+// The status of the watermark says so if a subscription that an operator has paused
+// keeps it.
 func TestHeldSubscriptionIsShown(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

@@ -13,15 +13,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// chance draws a number below n that depends on nothing but its arguments, so
-// that handlers fail in the same way wherever they run.
+// chance returns a number below n that depends only on its arguments, so that
+// handlers fail in the same way wherever they run.
 func chance(n int, of ...any) int {
 	h := fnv.New64a()
 	fmt.Fprint(h, of...)
 	return int(h.Sum64() >> 8 % uint64(n))
 }
 
-// scenario is a random life of a group, told by its seed.
+// scenario is a random history of a group, determined by its seed.
 type scenario struct {
 	*rig
 	seed    int
@@ -45,7 +45,7 @@ func (s *scenario) write() {
 	s.rig.write(typed([]string{"one", "two", "batch"}[s.rng.IntN(3)], r))
 }
 
-// outcome of an attempt at a record.
+// outcome returns the outcome of an attempt at a record.
 func (s *scenario) outcome(r *transport.Record, attempt int) error {
 	switch chance(20, s.seed, r.Partition, r.Offset, attempt, time.Now().UnixMilli()) {
 	case 0, 1, 2:
@@ -103,7 +103,7 @@ func (s *scenario) join() {
 	}))
 }
 
-// burying ends what is discarded.
+// burying records discarded records as ended.
 type burying struct {
 	NoObserver
 	ledger *ledger
@@ -111,14 +111,14 @@ type burying struct {
 
 func (b *burying) Discarded(f *Failure) { b.ledger.bury(f.Record) }
 
-// batch fails all of a batch, or marks those that failed.
+// batch fails a whole batch, or marks the records that failed.
 func (s *scenario) batch(_ context.Context, a *Attempt) error {
 	if len(a.Records) > 1 && chance(5, s.seed, "batch", a.Records[0].Offset) == 0 {
 		return errors.New("all of it")
 	}
 	some, failed := make(someFailed), make(map[key]error)
 	for i, r := range a.Records {
-		err := failed[s.ledger.order(r)] // what is behind a failed one is not handled
+		err := failed[s.ledger.order(r)] // records behind a failed one are not handled
 		if err == nil {
 			s.ledger.start(r)
 			err = s.outcome(r, a.Number)
@@ -137,9 +137,9 @@ func (s *scenario) batch(_ context.Context, a *Attempt) error {
 	return some
 }
 
-// TestOrderAndNothingLost lets groups live through failures, dead letters that
-// fail, breakers and handovers: every record ends exactly once, those of a key
-// one at a time and in order.
+// TestOrderAndNothingLost runs groups through failures, dead letters that fail,
+// breakers and handovers: every record ends exactly once, those of a key one at a
+// time and in order.
 func TestOrderAndNothingLost(t *testing.T) {
 	for seed := range 60 {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -189,8 +189,8 @@ func (s *scenario) live() {
 }
 
 // TestNothingLostWhenMembersAreThrownOut is the same with sessions that end and
-// brokers that are away: records may run again, but none is lost and none of a
-// key starts early.
+// unreachable brokers: records may be handled again, but none is lost, and none
+// starts before the earlier ones of its key.
 func TestNothingLostWhenMembersAreThrownOut(t *testing.T) {
 	for seed := range 30 {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// waiting is a batch handler that waits for full batches of three, for ten seconds.
+// waiting returns a subscription with a batch handler that waits for full batches of
+// three, for at most ten seconds.
 func (b *batches) waiting() *Subscription {
 	sub := b.subscription(3)
 	sub.Concurrency, sub.Gatherer = 4, NewGatherer(10*time.Second)
@@ -38,7 +39,7 @@ func TestBatchWait(t *testing.T) {
 		b.want(t, "0 1 2", "3")
 		s.fetch(4, "a")
 		pass(5 * time.Second)
-		s.fetch(5, "a", "a") // into a lane that waits: the batch is full by one key
+		s.fetch(5, "a", "a") // into a waiting lane: one key fills the batch
 		pass(0)
 		b.want(t, "0 1 2", "3", "4 5 6")
 		s.drain()
@@ -46,8 +47,8 @@ func TestBatchWait(t *testing.T) {
 	})
 }
 
-// What fills a batch goes to one worker, however many wait. Another would take a part of
-// it by chance, hence the rounds.
+// The records that fill a batch go to one worker, however many wait. Another would take
+// a part only by chance, hence the rounds.
 func TestBatchWaitDividesNoBatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := new(batches)
@@ -65,8 +66,8 @@ func TestBatchWaitDividesNoBatch(t *testing.T) {
 	})
 }
 
-// By partition, a batch that the next record is not part of can't become full, and does
-// not wait, nor have that record wait.
+// With order by partition, a batch that can't include the next record can't become
+// full. It does not wait, and does not make that record wait.
 func TestBatchWaitByPartition(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := new(batches)
@@ -93,7 +94,7 @@ func TestBatchWaitByPartition(t *testing.T) {
 	})
 }
 
-// A full batch is one worker's, however many look for work at once.
+// A full batch goes to one worker, however many look for work at once.
 func TestBatchWaitIsWhole(t *testing.T) {
 	for range 50 {
 		inBubble(t, func(t *testing.T) {
@@ -123,7 +124,8 @@ func TestBatchWaitIsWhole(t *testing.T) {
 	}
 }
 
-// What was tried before waits for its retry alone, and a drain waits for nothing.
+// A record that was tried before waits only for its retry, and a drain does not wait
+// for full batches.
 func TestBatchWaitHoldsUpNoRetryAndNoDrain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := &batches{errs: func(o string) error {
@@ -148,7 +150,8 @@ func TestBatchWaitHoldsUpNoRetryAndNoDrain(t *testing.T) {
 	})
 }
 
-// A limit delays: so many at once, then so many a second, in order, and none is lost.
+// A limit delays records: a burst at once, then some per second, in order, and none is
+// lost.
 func TestLimit(t *testing.T) {
 	for _, size := range []int{1, 4} {
 		t.Run(fmt.Sprint("batches of ", size), func(t *testing.T) {
@@ -189,7 +192,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// A drain leaves what waits for a limit to the next owner, at once.
+// A drain leaves records that wait for a limit to the next owner, at once.
 func TestLimitHoldsUpNoDrain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := new(batches)
@@ -209,7 +212,7 @@ func TestLimitHoldsUpNoDrain(t *testing.T) {
 	})
 }
 
-// What an open breaker does not let through spends nothing of the limit.
+// Records that an open breaker holds back use up nothing of the limit.
 func TestLimitBehindABreaker(t *testing.T) {
 	l := NewLimit(1, 2).(*bucket)
 	if l.Wait(time.Now()) > 0 {
@@ -226,7 +229,8 @@ func TestLimitBehindABreaker(t *testing.T) {
 	}
 }
 
-// What was taken of a partition that goes, and not tried, spends nothing of the limit.
+// Records that were taken but not tried when their partition was revoked use up nothing
+// of the limit.
 func TestLimitOfWhatGoes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		sub := new(batches).subscription(1)
@@ -242,7 +246,7 @@ func TestLimitOfWhatGoes(t *testing.T) {
 	})
 }
 
-// A discarded record is finished also while its partition drains, and counted once.
+// A discarded record is finished even while its partition drains, and counted once.
 func TestDiscardInADrain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

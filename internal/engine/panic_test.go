@@ -12,8 +12,9 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// A handler that does not return fails its record as a panic does, and nothing else:
-// the key goes on after its dead letter, other keys never wait, and a stop is clean.
+// A handler that ends its goroutine fails its record as a panic does, and nothing
+// else: the key continues after its dead letter, other keys never wait, and a stop
+// is clean.
 func TestHandlerThatDoesNotReturn(t *testing.T) {
 	for name, end := range map[string]func() error{
 		"runtime.Goexit": func() error { runtime.Goexit(); return nil },

@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// letterBox keeps dead letters, and fails the first so many writes.
+// letterBox keeps dead letters, and fails the first few writes.
 type letterBox struct {
 	letters []*Failure
 	tries   int
@@ -28,7 +28,8 @@ func (b *letterBox) write(_ context.Context, f *Failure, done func(error)) {
 	done(nil)
 }
 
-// A failing key waits alone: its followers behind it, everybody else runs on.
+// A failing key waits alone: its later records wait behind it, and all other keys
+// continue.
 func TestFailingKeyWaitsAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -117,7 +118,7 @@ func TestBudgetsEndInADeadLetter(t *testing.T) {
 	}
 }
 
-// A dead letter that can't be written keeps its key, and that key alone, for as
+// A dead letter that can't be written holds up its key, and only that key, for as
 // long as it takes.
 func TestDeadLetterThatFailsKeepsItsKey(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -188,7 +189,7 @@ func TestDeadEndsAndHoldsKeepOrder(t *testing.T) {
 	}
 }
 
-// An operator ends a wait, and a wait that was ended so does not end the next.
+// An operator can end a wait, and the timer of an ended wait does not end the next.
 func TestUnpark(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

@@ -10,8 +10,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// One key in ten is poison: its retries, which are many, must not open the
-// breaker before the others, and each ends as a dead letter.
+// One key in ten is poison: its many retries must not open the breaker for the
+// others, and each poison record becomes a dead letter.
 func TestPoisonDoesNotOpenTheBreaker(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := resilience.NewBreaker("b", resilience.BreakerConfig{})
@@ -37,8 +37,8 @@ func TestPoisonDoesNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
-// When nothing but poison is left, all of it still ends as dead letters: keys that
-// were given up while others worked are asked in the end, at their own expense.
+// When only poison is left, all of it still becomes dead letters: keys that were
+// given up while others worked may probe in the end, at their own expense.
 func TestPoisonAloneIsBuried(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := resilience.NewBreaker("b", resilience.BreakerConfig{})
@@ -57,7 +57,7 @@ func TestPoisonAloneIsBuried(t *testing.T) {
 		s := newScript(t, options{subs: []*Subscription{sub}, deadLetter: box.write})
 		s.assign(0, "")
 		keys := make([]string, 500)
-		for o := range keys { // from 400 on only keys that died before
+		for o := range keys { // from 400 on only keys that were dead-lettered before
 			keys[o] = fmt.Sprint("k", o)
 			if o >= 400 {
 				keys[o] = fmt.Sprint("k", o%40*10)

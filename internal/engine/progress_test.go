@@ -15,7 +15,8 @@ func assignmentOf(p *progress, metadata string) *transport.Assignment {
 	return &transport.Assignment{Offset: p.base, Metadata: metadata, LeaderEpoch: p.epoch, TopicID: p.topic, ClusterID: p.cluster}
 }
 
-// randomProgress is of the shapes that occur: holes, scatter, and both.
+// randomProgress returns progress of the shapes that occur: holes, scattered
+// records, and both.
 func randomProgress(rng *rand.Rand) *progress {
 	p := &progress{cluster: "c", topic: transport.TopicID{byte(rng.IntN(256))}, base: rng.Int64N(1 << 40), epoch: int32(rng.IntN(100) - 1)}
 	if rng.IntN(20) == 0 {
@@ -78,8 +79,8 @@ func TestProgressRoundTrip(t *testing.T) {
 	}
 }
 
-// checkSpans wants got to be want, or a beginning of it: never an offset that is
-// not finished.
+// checkSpans checks that got is want, or, unless complete, a part of its beginning:
+// never an unfinished offset.
 func checkSpans(t *testing.T, i int, want, got []span, complete bool) {
 	t.Helper()
 	want, got = merged(want), merged(got)
@@ -105,8 +106,8 @@ func merged(spans []span) (out []span) {
 	return out
 }
 
-// A record that never ends pins the watermark, and millions finish behind it,
-// the last of them out of order: that still fits.
+// A record that never ends holds the watermark, and millions finish behind it, the
+// last of them out of order: their progress still fits.
 func TestProgressBehindAHole(t *testing.T) {
 	p := &progress{runs: []int64{1, 5_000_000}}
 	for range 6000 {
@@ -129,8 +130,8 @@ func TestProgressWithoutNewsIsEmpty(t *testing.T) {
 	}
 }
 
-// FuzzDecodeProgress feeds metadata as anybody may have committed it. Whatever is
-// accepted is in order and within the log.
+// FuzzDecodeProgress decodes metadata that anybody may have committed. What it
+// accepts is in order and within the log.
 func FuzzDecodeProgress(f *testing.F) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 20 {
@@ -145,7 +146,7 @@ func FuzzDecodeProgress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, metadata string, base int64, epoch int32, topic byte) {
 		a := &transport.Assignment{Offset: base, Metadata: metadata, LeaderEpoch: epoch, TopicID: transport.TopicID{topic}, ClusterID: "c"}
 		checkDecoded(t, a)
-		// The same with a checksum that is right, so that the rest is looked at.
+		// The same with a valid checksum, so that the rest is decoded.
 		a.Metadata = resealed(metadata, a)
 		checkDecoded(t, a)
 	})
@@ -191,7 +192,7 @@ func unsealed(t *testing.T, metadata string) []byte {
 	return raw[:len(raw)-checksumSize]
 }
 
-// resealed takes bytes for what stands behind the head.
+// resealed returns metadata with the given body and a valid checksum.
 func resealed(body string, a *transport.Assignment) string {
 	p := &progress{cluster: a.ClusterID, topic: a.TopicID, base: a.Offset, epoch: a.LeaderEpoch}
 	head := p.appendHead(nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// finished lists the offsets that a commit says are done, from a base on.
+// finished returns the offsets that a commit marks as finished.
 func finished(t *testing.T, a *transport.Assignment) map[int64]bool {
 	t.Helper()
 	p, err := decodeProgress(a)
@@ -27,7 +27,8 @@ func finished(t *testing.T, a *transport.Assignment) map[int64]bool {
 	return done
 }
 
-// TestFinish finishes random offsets of a partition one by one, beside a set.
+// TestFinish finishes random offsets of a partition one by one, and compares the
+// result with a set.
 func TestFinish(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 200 {

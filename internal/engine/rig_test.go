@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// Errors with a verdict, as tests' handlers return them.
+// Errors with a verdict, for handlers of tests.
 var (
 	errPermanent = errors.New("permanent")
 	errWait      = errors.New("wait")
@@ -25,7 +25,7 @@ type retryAfter time.Duration
 
 func (retryAfter) Error() string { return "later" }
 
-// someFailed is a batch's error by index.
+// someFailed is the error of a batch, by index.
 type someFailed map[int]error
 
 func (someFailed) Error() string { return "some failed" }
@@ -61,7 +61,7 @@ type rig struct {
 	ledger   *ledger
 }
 
-// inBubble runs a test with its own clock.
+// inBubble runs a test in a bubble, with a fake clock.
 func inBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
@@ -86,7 +86,7 @@ type delivered func(transport.Position, error)
 
 func (d delivered) Done(p transport.Position, err error) { d(p, err) }
 
-// write appends a record, and returns it as it lies in the log.
+// write appends a record, and returns it as it is in the log.
 func (r *rig) write(record transport.Record) *transport.Record {
 	r.t.Helper()
 	record.Topic = "t"
@@ -99,7 +99,7 @@ func (r *rig) write(record transport.Record) *transport.Record {
 	return &record
 }
 
-// to is a record with a key for partition 0, its type in a header.
+// to returns a record with a key for partition 0.
 func to(key, value string) transport.Record {
 	return transport.Record{Key: []byte(key), Value: []byte(value)}
 }
@@ -167,7 +167,7 @@ func (r *rig) join(o options) *member {
 	return &member{Engine: e, rig: r, consumer: consumer}
 }
 
-// leave drains within a minute, and wants it clean.
+// leave drains within a minute, and fails the test unless the drain was clean.
 func (m *member) leave() {
 	m.rig.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -180,7 +180,8 @@ func (m *member) leave() {
 	}
 }
 
-// handled is a subscription whose handler notes what it handles in the ledger.
+// handled returns a subscription whose handler records what it handles in the
+// ledger.
 func (r *rig) handled(name string, handle func(context.Context, *transport.Record, int) error) *Subscription {
 	return &Subscription{Name: name, Concurrency: 8, Handle: func(ctx context.Context, a *Attempt) error {
 		record := a.Records[0]
@@ -194,7 +195,7 @@ func (r *rig) handled(name string, handle func(context.Context, *transport.Recor
 	}}
 }
 
-// committed is the group's offset of partition 0.
+// committed returns the group's commit of partition 0.
 func (r *rig) committed() transport.Commit {
 	return r.cluster.Committed(group)[transport.Partition{Topic: "t"}]
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// script is a consumer that does what a test says, one step at a time.
+// script is a consumer that a test controls, one step at a time.
 type script struct {
 	t        *testing.T
 	engine   *Engine
@@ -177,7 +177,8 @@ func (s *script) Commit(ctx context.Context, commits ...transport.Commit) error 
 	return nil
 }
 
-// lastCommit is the newest stored one of partition 0; Offset is −1 if there is none.
+// lastCommit returns the newest stored commit of partition 0; its Offset is −1 if
+// there is none.
 func (s *script) lastCommit() transport.Commit {
 	synctest.Wait()
 	s.mu.Lock()
@@ -278,7 +279,7 @@ func (c *calls) end(t *testing.T, offset int64, err error) {
 	synctest.Wait()
 }
 
-// list is what runs, sorted.
+// list returns the offsets of the running attempts, sorted.
 func (c *calls) list() []int64 {
 	synctest.Wait()
 	c.mu.Lock()

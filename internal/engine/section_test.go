@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// firstVersion is the reader and writer of the first version of the metadata, which
-// knows no sections: every entry is a budget to it, and of those it forgets the
-// finished ones.
+// firstVersion reads and writes the first version of the metadata, which has no
+// sections: it takes every entry for a budget, and drops those of finished records.
 type firstVersion struct{ *progress }
 
 func readByFirstVersion(t *testing.T, p *progress, metadata string) firstVersion {
@@ -29,8 +28,8 @@ func readByFirstVersion(t *testing.T, p *progress, metadata string) firstVersion
 	return firstVersion{got}
 }
 
-// write is what a member of the first version commits once offsets below base are
-// finished.
+// write returns what a member of the first version commits once offsets below base
+// are finished.
 func (v firstVersion) write(base int64) string {
 	p := v.progress
 	p.spent = slices.DeleteFunc(slices.Clone(p.spent), func(b budget) bool { return b.offset < base })
@@ -47,9 +46,9 @@ func (v firstVersion) write(base int64) string {
 	return seal(append(raw, 0))
 }
 
-// Sections come through: what one member writes the next one reads, unknown sections
-// included, also with a member of the first version between them, which reads all
-// that it knows.
+// Sections survive handovers: the next member reads what one has written, unknown
+// sections included, even with a member of the first version between them, which
+// reads all that it knows.
 func TestSectionsComeThrough(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for i := range 3000 {
@@ -113,7 +112,7 @@ func TestSectionsComeThrough(t *testing.T) {
 	}
 }
 
-// A reason that is too long is cut, and room that is short costs sections, never
+// A reason that is too long is cut, and lack of space costs sections, never
 // records' budgets.
 func TestSectionsAreBounded(t *testing.T) {
 	p := &progress{cluster: "c", epoch: -1}

@@ -39,8 +39,8 @@ func TestSkippedOffsetsMoveTheWatermark(t *testing.T) {
 	})
 }
 
-// Skipped may be called while a batch in front of the gap is on its way: its
-// records are not skipped.
+// Skipped may be called while a batch before the gap is being delivered: its records are
+// not skipped.
 func TestSkippedDoesNotOvertakeABatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -60,7 +60,7 @@ func TestSkippedDoesNotOvertakeABatch(t *testing.T) {
 	})
 }
 
-// A gap that nobody told of is counted, never silent.
+// A gap without a call of Skipped is counted, never silent.
 func TestUndeliveredOffsetsAreCounted(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -77,8 +77,8 @@ func TestUndeliveredOffsetsAreCounted(t *testing.T) {
 	})
 }
 
-// The topic was created again: its offsets mean other records, and nothing of the
-// old ones counts.
+// The topic was created again: its offsets mean other records, and the old ones have no
+// effect.
 func TestLogThatStartsOver(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -114,8 +114,8 @@ func TestLogThatStartsOver(t *testing.T) {
 	})
 }
 
-// A member that is assigned a topic that was created again is told of it after it has the
-// partition: that changes nothing.
+// A member that is assigned a recreated topic gets Skipped for it after Assigned: that
+// changes nothing.
 func TestStoryOfAnEarlierAssignment(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

@@ -16,8 +16,8 @@ const (
 	deepest = 100
 )
 
-// Any reports whether err or one of its causes is target, by equality or by a
-// method Is.
+// Any reports whether err or one of its causes is target, by equality or by its Is
+// method.
 func Any(err, target error) bool {
 	return search(err, func(e error) bool { return is(e, target) }, false)
 }
@@ -77,11 +77,11 @@ func (e *worded) Error() string { return e.text }
 // Unwrap returns the cause.
 func (e *worded) Unwrap() error { return e.cause }
 
-// errNothing is an error that no user's error can be.
+// errNothing is an error that no user's error can match.
 var errNothing = errors.New("nothing")
 
-// is reports whether err itself is target, without its causes. A method Is that takes
-// every error for its own says nothing.
+// is reports whether err itself is target, without its causes. An Is method that accepts
+// every error does not count.
 func is(err, target error) bool {
 	if err == target { //nolint:errorlint // the tree is walked here
 		return true

@@ -6,8 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/eventid"
 )
 
-// TestDerivedVectors: ids that members of two versions derive of one event are the same, so
-// the function never changes; and fields do not run into each other.
+// TestDerivedVectors: members of different versions must derive the same ids from an event,
+// so the function never changes; and fields don't run into each other.
 func TestDerivedVectors(t *testing.T) {
 	of := eventid.Origin{Group: "billing-prod", Source: "urn:shop", ID: "e-1"}
 	digest := func(of eventid.Origin, fields []string, bytes ...[]byte) eventid.Sum {

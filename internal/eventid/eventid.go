@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Generator makes ids that sort by age. It asks the system for randomness for many
-// at a time. It is safe for concurrent use; the zero value works.
+// Generator makes ids that sort by age. It reads random bytes from the system for
+// many ids at a time. It is safe for concurrent use; the zero value works.
 type Generator struct {
 	mu     sync.Mutex
 	random *bufio.Reader
@@ -24,17 +24,17 @@ type Generator struct {
 	count  uint16 // of the ids in that millisecond, from a random start
 }
 
-// randomAtOnce is how many bytes of randomness are asked for: some 60 ids' worth.
+// randomAtOnce is how many random bytes are read at a time: enough for some 50 ids.
 const randomAtOnce = 512
 
 // mostCount is the largest count of a millisecond: 12 bits.
 const mostCount = 1<<12 - 1
 
 // Next returns a UUID of version 7 (RFC 9562, 5.7): the milliseconds of now, a count
-// of 12 bits and 62 random ones. The count begins at random below its half, so
-// that it can't be guessed, and goes on within a millisecond, so that later ids are
-// greater (6.2, method 1). Where it runs out, or the clock goes back, the ids run
-// ahead of the clock.
+// of 12 bits and 62 random ones. The count begins at random below its half, so that
+// it can't be guessed, and goes on within a millisecond, so that later ids are
+// greater (6.2, method 1). If it runs out, or the clock goes back, the ids run ahead
+// of the clock.
 func (g *Generator) Next(now time.Time) string {
 	var id [16]byte
 	g.mu.Lock()

@@ -12,7 +12,8 @@ import (
 var form = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 // TestNext: ids are UUIDs of version 7 that begin with the time and grow, also within
-// a millisecond, past what a millisecond has room for, and when the clock goes back.
+// a millisecond, beyond the number of ids that fit into one, and when the clock goes
+// back.
 func TestNext(t *testing.T) {
 	var g eventid.Generator
 	at := time.UnixMilli(0x017f22e279b0) // RFC 9562, A.6

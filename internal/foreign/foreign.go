@@ -1,7 +1,6 @@
-// Package foreign reads records whose topic's declaration is not known: a tool, a
-// console and jobs on dead letters see topics of all programs. A CloudEvent is read as
-// one, and a record that says of itself whose it is in the form that package format
-// has for it.
+// Package foreign reads records without knowing their topic's declaration: tools, a console
+// and jobs on dead letters see topics of all programs. It reads CloudEvents, and records
+// whose headers show a form that package format has.
 package foreign
 
 import (
@@ -15,11 +14,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Form returns the form that a record says it has, and nil for CloudEvents and for
-// records that say nothing of where they come from. It is safe for concurrent use.
+// Form returns the form that a record's headers show, and nil for CloudEvents and for
+// records that show none. It is safe for concurrent use.
 func Form(r *transport.Record) *wire.Form {
-	// What names a CloudEvents type is a CloudEvent, if a malformed one: Type and Decode
-	// have to agree on what a record is.
+	// A record with a CloudEvents type is a CloudEvent, even if a malformed one: Type and
+	// Decode have to agree on what a record is.
 	if _, ok := wire.Type(r); ok {
 		return nil
 	}
@@ -30,24 +29,24 @@ func Form(r *transport.Record) *wire.Form {
 	if known, ok := forms.Load(f); ok {
 		return known.(*wire.Form) //nolint:forcetypeassert // forms has nothing else
 	}
-	// A declaration makes the form as it does for a service's topic. Records that name no
-	// type are shown with the name of their format in its place.
+	// Use a declaration, so that the form is the same as that of a service's topic. Records
+	// without a type are shown with the name of their format instead.
 	topic := eventbus.NewTopic(eventbus.TopicConfig[json.RawMessage]{Address: "foreign", Type: f.Name(), Format: f})
 	known, _ := forms.LoadOrStore(f, topic.Declaration().Form)
 	return known.(*wire.Form) //nolint:forcetypeassert // as above
 }
 
-// forms has a *wire.Form for each eventbus.Format that was met. Detect knows few, so it
-// is bounded.
+// forms has a *wire.Form for each eventbus.Format seen so far. Detect knows few, so it is
+// bounded.
 var forms sync.Map
 
 // Type returns the type of a record's event and whether it has one.
 func Type(r *transport.Record) (string, bool) { return Form(r).Type(r) }
 
 // Decode decodes a record into e, which it overwrites, and keeps the record's memory. A
-// dead letter is decoded as its group has seen the event: an id that is made of the
-// record's place is that of the place where it was first read. With an error e has the
-// record's place, key, headers and value at least.
+// dead letter is decoded as its group saw the event: an id that is derived from a position
+// is that of the position where it was first read. Even with an error, e has at least the
+// record's position, key, headers and value.
 func Decode(r *transport.Record, e *wire.Event) error {
 	return decode(Form(r), r, e)
 }
@@ -77,7 +76,7 @@ func DecodePlain(typ string, r *transport.Record, e *wire.Event) bool {
 	return true
 }
 
-// plain returns the form of records that are their data alone.
+// plain returns the form of records that consist only of their data.
 var plain = sync.OnceValue(func() *wire.Form {
 	return eventbus.NewTopic(eventbus.TopicConfig[json.RawMessage]{Address: "foreign", Type: "plain", Format: format.Plain(format.PlainConfig{})}).Declaration().Form
 })

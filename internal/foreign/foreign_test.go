@@ -16,8 +16,7 @@ func record(topic string, headers ...string) *transport.Record {
 	return r
 }
 
-// TestDecode reads what says of itself whose it is. Type and Decode agree on each
-// record.
+// TestDecode decodes records of each known form. Type and Decode agree on each.
 func TestDecode(t *testing.T) {
 	for name, c := range map[string]struct {
 		record  *transport.Record

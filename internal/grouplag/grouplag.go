@@ -1,4 +1,4 @@
-// Package grouplag finds out from a cluster how far its consumer groups have come.
+// Package grouplag asks a cluster how far its consumer groups have come.
 package grouplag
 
 import (

@@ -16,7 +16,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestOf: the lag of a partition with a commit, of one that a member has without a
-// commit, and of one from which retention has taken what the group had not handled.
+// commit, and of one from which retention has removed events that the group had not
+// handled.
 func TestOf(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})

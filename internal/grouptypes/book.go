@@ -9,16 +9,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// Bounds of a book. What comes from other members is cut off at them, so that no
-// member can fill another's memory.
+// Bounds of a book. They apply to what other members send, so that no member can fill
+// another's memory.
 const (
 	// MaxLive is how many types the members of a group may handle together.
 	MaxLive = 4096
 	// MaxGone is how many types without a handler are remembered; the ones that
 	// left first are forgotten first.
 	MaxGone = 512
-	// memory is how long a type without a handler is remembered. Longer than any
-	// sensible time for which events are held for it.
+	// memory is how long a type without a handler is remembered. It is longer than any
+	// sensible time to hold events for it.
 	memory = 24 * time.Hour
 )
 
@@ -29,8 +29,8 @@ type Gone struct {
 }
 
 // Book is what one member knows. The zero value knows nothing, and is safe for
-// concurrent use. Its lock is held for a look alone, so it may be asked under any
-// other lock.
+// concurrent use. Its lock is held only briefly, so it may be called with any other
+// lock held.
 type Book struct {
 	mu   sync.Mutex
 	live map[ID]struct{} // nil until the first Update
@@ -40,9 +40,9 @@ type Book struct {
 	recalled []ID
 }
 
-// Update takes in what live members handle at the moment now, and what others
-// remember of types without a handler. A type that was handled at the last Update
-// and is not now has lost its last handler in between.
+// Update records what live members handle at the time now, and what others remember
+// about types without a handler. A type that was handled at the last Update and is not
+// now has lost its last handler in between.
 func (b *Book) Update(live []ID, remembered []Gone, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,10 +69,10 @@ func (b *Book) Update(live []ID, remembered []Gone, now time.Time) {
 	b.prune(now)
 }
 
-// Recall takes in what was written down when the member was not there to see it: the
-// types that were handled then, and those that had no handler any more. A type that
-// was handled then and is not now counts as having lost its last handler at the
-// moment now, or at the first Update if there was none yet.
+// Recall records what other members stored while this one was not in the group: the
+// types that were handled then, and those that no longer had a handler. A type that
+// was handled then and is not now counts as having lost its last handler at the time
+// now, or at the first Update if there was none yet.
 func (b *Book) Recall(live []ID, gone []Gone, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,9 +94,8 @@ func (b *Book) Recall(live []ID, gone []Gone, now time.Time) {
 	b.prune(now)
 }
 
-// missed notes the moment now for types whose last handler left at a time that nobody
-// remembers. Types that are handled are noted too: prune removes them. The caller
-// holds mu.
+// missed records the time now for types whose last handler left at an unknown time. It
+// also records types that are handled; prune removes them. The caller holds mu.
 func (b *Book) missed(types []ID, now time.Time) {
 	for _, id := range types {
 		if _, known := b.gone[id]; !known {
@@ -139,8 +138,8 @@ func sorted(gone map[ID]time.Time) []Gone {
 	return all
 }
 
-// StateFor returns what is known of a type on a topic. A member that handles all types
-// of the topic handles this one.
+// StateFor returns what is known about a type on a topic. A member that handles all
+// types of the topic handles this one.
 func (b *Book) StateFor(topic, typ string) transport.TypeState {
 	one, all := b.State(Of(topic, typ)), b.State(Of(topic, Any))
 	if all.Live || !one.Live && all.Left.After(one.Left) {
@@ -149,7 +148,7 @@ func (b *Book) StateFor(topic, typ string) transport.TypeState {
 	return one
 }
 
-// State returns what is known of an ID by itself.
+// State returns what is known about an ID by itself.
 func (b *Book) State(id ID) transport.TypeState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestID: the function that members of all versions must agree on stays what it is.
+// TestID: the function never changes, since members of all versions must agree on it.
 func TestID(t *testing.T) {
 	for _, c := range []struct {
 		topic, typ string
@@ -36,7 +36,7 @@ func TestBook(t *testing.T) {
 	b.Update([]ID{2}, []Gone{{3, now.Add(-time.Minute)}, {4, now.Add(time.Hour)}, {2, now}}, now.Add(time.Second))
 	want(1, false, now.Add(time.Second))  // noticed
 	want(2, true, time.Time{})            // live counts
-	want(3, false, now.Add(-time.Minute)) // of another's memory
+	want(3, false, now.Add(-time.Minute)) // remembered by another
 	want(4, false, now.Add(time.Second))  // whose clock is ahead
 	b.Update([]ID{2}, []Gone{{1, now}}, now.Add(2*time.Second))
 	want(1, false, now.Add(time.Second)) // the later memory counts
@@ -49,7 +49,7 @@ func TestBook(t *testing.T) {
 	}
 }
 
-// TestBookBounds: however much others tell, a book keeps what it has room for, the
+// TestBookBounds: however much others send, a book keeps no more than its bounds, the
 // latest first.
 func TestBookBounds(t *testing.T) {
 	var b Book
@@ -76,8 +76,8 @@ func TestBookBounds(t *testing.T) {
 	}
 }
 
-// TestBookRecall: what was written down by a group's earlier members counts as what was
-// seen, whether the member has looked at the present ones before or not.
+// TestBookRecall: what earlier members of a group stored counts like what the member has
+// seen itself, whether or not it has seen the present members before.
 func TestBookRecall(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	hourAgo := now.Add(-time.Hour)
@@ -111,8 +111,8 @@ func TestBookRecall(t *testing.T) {
 	}
 }
 
-// TestBookAny: who handles all types of a topic handles each, and its leaving counts for
-// all of them.
+// TestBookAny: a member that handles all types of a topic handles each, and when it
+// leaves, that counts for all of them.
 func TestBookAny(t *testing.T) {
 	var b Book
 	now := time.Unix(1_000_000, 0)

@@ -1,4 +1,4 @@
-// Package grouptypes keeps what a member of a consumer group knows of the types
+// Package grouptypes keeps what a member of a consumer group knows about the types
 // of events that the group's members handle.
 //
 //	id.go    ID: a topic and a type in four bytes

@@ -2,12 +2,12 @@ package grouptypes
 
 import "sort"
 
-// ID stands for a type of event on a topic. It is short, because members tell
-// each other theirs in places that have little room. Members of different
-// versions of this library must agree on it, so its function never changes.
+// ID stands for a type of event on a topic. It is short, because members exchange IDs
+// in places with little space. Members of different versions of this library must agree
+// on it, so its function never changes.
 //
-// Two types that share an ID by chance, once in 4 billion pairs, are taken for
-// each other: then events that nobody handles are held as if somebody did.
+// Two types share an ID by chance once in 4 billion pairs: then events that nobody
+// handles are held as if somebody did.
 type ID uint32
 
 // Of returns the ID of a type on a topic: the 64 bits of FNV-1a over the topic,
@@ -25,7 +25,7 @@ func Of(topic, typ string) ID {
 	return ID(h>>32) ^ ID(h)
 }
 
-// Any stands for all types of a topic, in the place of a type that a member handles. No
+// Any stands for all types of a topic, in place of a type that a member handles. No
 // topic can be declared with it as its type.
 const Any = "*"
 

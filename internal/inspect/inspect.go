@@ -1,13 +1,13 @@
-// Package inspect lets the test kit look inside a bus without making what it
-// sees a promise of the public API.
+// Package inspect lets the test kit look inside a bus without making its state part
+// of the public API.
 package inspect
 
 import "github.com/eventbus-go/eventbus/internal/engine"
 
 // Bus is the state of one bus.
 type Bus struct {
-	// Changing says that the bus is being started, drained or closed at the
-	// moment; the rest is empty then.
+	// Changing reports whether the bus is just being started, drained or closed;
+	// the other fields are then empty.
 	Changing bool
 	Started  bool // and not drained yet
 	Ended    bool // drained or closed

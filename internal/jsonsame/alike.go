@@ -1,5 +1,5 @@
-// Package jsonsame keeps the default codec, which uses a fast JSON library, to
-// encoding/json's meaning.
+// Package jsonsame makes the default codec, which uses a fast JSON library, behave as
+// encoding/json does.
 //
 //	alike.go    which types the two libraries treat alike; others go to encoding/json
 //	fault.go    why a value can't be encoded: errors that name the field, and no data
@@ -33,7 +33,7 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// Of returns how alike the two codecs treat t. It is safe for concurrent use.
+// Of returns whether the two codecs treat t alike. It is safe for concurrent use.
 func Of(t reflect.Type) Alike {
 	known, ok := jsonTypes.Load(t)
 	if !ok {
@@ -44,11 +44,11 @@ func Of(t reflect.Type) Alike {
 	return known.(Alike)
 }
 
-// look searches t for what the codecs treat differently: methods and struct tags
-// that only one of them knows, and the option string, with which the fast one
-// accepts "+5" as a number. An interface may hold any type when it is encoded.
-// seen ends the search in recursive types.
-// Fields only go from true to false, so what was found once needs no second look.
+// look searches t for anything that the codecs treat differently: methods and struct tags
+// that only one of them knows, and the option string, with which the fast one accepts
+// "+5" as a number. An interface may hold any type when it is encoded. seen ends the
+// search in recursive types. Fields only go from true to false, so a type need not be
+// visited twice.
 func (a *Alike) look(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return

@@ -34,7 +34,7 @@ func EncodeFault(v any, err error) error {
 }
 
 // Bounds of the search for the field at fault. A value may contain itself, through
-// pointers, maps and slices, and may contain one part many times.
+// pointers, maps and slices, or contain one part many times.
 const (
 	mostVisited = 10_000
 	mostDepth   = 100

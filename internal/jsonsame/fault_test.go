@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// secret stands for what events hold and logs must not.
+// secret stands for data that events contain and logs must not.
 const secret = "4111-1111"
 
 type (
@@ -91,7 +91,7 @@ func TestRefusedDataIsNotShown(t *testing.T) {
 	}
 }
 
-// What a value's own methods say about it is not shown either.
+// Errors of a value's own methods are not shown either.
 func TestRefusedValuesAreNotShown(t *testing.T) {
 	t.Parallel()
 	type withNumber struct{ N []json.Number }
@@ -126,8 +126,7 @@ type (
 	node        struct{ Left, Right any }
 )
 
-// A value that contains itself, or one part many times, ends the search all the
-// same.
+// The search ends even if a value contains itself, or one part many times.
 func TestSearchEnds(t *testing.T) {
 	t.Parallel()
 	anyMap := map[string]any{}

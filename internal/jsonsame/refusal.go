@@ -30,8 +30,8 @@ func DecodeFault(pointer reflect.Type, data []byte, err error) error {
 		}
 		return errtree.Worded(what+" at byte "+strconv.FormatInt(syntax.Offset, 10), err)
 	}
-	// Other errors come from a type's own method, without the field: it is looked
-	// for.
+	// Other errors come from a type's own method and don't name the field, so search for
+	// it.
 	path, t := refused(pointer.Elem(), data, 0)
 	text := fmt.Sprintf("the value can't be decoded into %s (%T)", t, err)
 	if _, ok := errors.AsType[*time.ParseError](err); ok {
@@ -59,7 +59,7 @@ func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Ty
 		t = t.Elem()
 	}
 	var members map[string]json.RawMessage
-	// What does not decode as an object here is refused as a whole.
+	// Anything but an object is refused as a whole.
 	if t.Kind() != reflect.Struct || hasOwnForm(t) || depth > mostNested || json.Unmarshal(data, &members) != nil {
 		return "", t
 	}
@@ -85,7 +85,7 @@ func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Ty
 				continue
 			}
 			var text string
-			// A quoted number is refused or taken by what is in the quotes.
+			// With the option string, the text in the quotes decides.
 			if strings.Contains(options, "string") && json.Unmarshal(raw, &text) == nil {
 				raw = json.RawMessage(text)
 			}

@@ -17,9 +17,9 @@ const (
 	mostExampleKeys = 1
 )
 
-// Example fills v, which must be settable, with a value that depends on the names
-// of the fields and on n alone: an added field changes no other. Keys that are made
-// of it stay the same as long as their declaration does.
+// Example fills v, which must be settable, with a value that depends only on the names
+// of the fields and on n: an added field changes no other. Keys made from it stay the
+// same as long as their declaration does.
 func Example(v reflect.Value, n int) { fill(v, strconv.Itoa(n), "value", 0) }
 
 // fill sets v by the path that leads to it. Types that marshal themselves stay

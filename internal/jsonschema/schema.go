@@ -1,6 +1,6 @@
 // Package jsonschema makes JSON Schemas of Go types, by the rules by which
-// encoding/json writes them: whatever the codec eventbus.JSON encodes is valid by
-// the schema of its type.
+// encoding/json writes them: whatever the codec eventbus.JSON encodes is valid
+// against the schema of its type.
 //
 //	schema.go   Of: a type as JSON Schema, draft 2020-12
 //	struct.go   fields: names, which are left out, which are embedded
@@ -42,16 +42,16 @@ var (
 	numberType    = reflect.TypeFor[json.Number]()
 )
 
-// goType names the Go type of a value that the schema says nothing about.
+// goType is the keyword with the Go type of a value that the schema doesn't describe.
 const goType = "x-eventbus-goType"
 
 // Of returns the schema of what encoding/json writes for a pointer to a t.
 // The same type gives the same bytes in every run: catalogues compare them.
 func Of(t reflect.Type) (json.RawMessage, error) {
 	w := walk{names: make(map[place]string), defs: make(object)}
-	// The event itself is never nil, so its schema takes no null.
+	// The event itself is never nil, so its schema doesn't allow null.
 	for t.Kind() == reflect.Pointer && t.Elem().Kind() != reflect.Pointer && !selfMarshaling(t, true) {
-		t = t.Elem() // the event itself is never nil
+		t = t.Elem()
 	}
 	// The type of the event is not put into $defs unless it contains itself.
 	s := w.structure(t, true)
@@ -112,7 +112,7 @@ func composite(t reflect.Type) bool {
 	return false
 }
 
-// free returns a name for a type that no other has: packages may have types of one
+// free returns a unique name for a type: types of several packages may have the same
 // name.
 func (w *walk) free(t reflect.Type) string {
 	plain := strings.Map(func(r rune) rune {
@@ -155,7 +155,7 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 	// Before marshaler: a type that marshals itself is what Describer is for.
 	case has(t, addr, describer):
 		return described(t)
-	// Whatever the method writes is valid: nothing is known of it.
+	// Whatever the method writes is valid, since nothing is known about it.
 	case has(t, addr, marshaler):
 		return object{goType: t.String()}
 	case has(t, addr, textMarshaler):
@@ -168,8 +168,8 @@ func (w *walk) structure(t reflect.Type, addr bool) object {
 	return w.kind(t, addr)
 }
 
-// described returns what a type says of itself. A text that is not a schema is passed
-// over, as if the type said nothing.
+// described returns the schema that a type's JSONSchema method returns. It ignores a
+// text that is not a schema.
 func described(t reflect.Type) object {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

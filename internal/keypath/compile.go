@@ -41,8 +41,8 @@ func Compile[T any](key func(T) string, wrong *declare.Faults) (Func[T], string)
 	if len(fields) == 0 {
 		return nil, "none"
 	}
-	// A single field is the key as it is: nothing is escaped, and other clients can
-	// make it.
+	// A single field is the key as it is, without escapes, so that other clients
+	// can make it.
 	if len(fields) == 1 {
 		part := fields[0].Append
 		return func(dst []byte, v *T) ([]byte, error) { return part(dst, reflect.ValueOf(v).Elem()) }, "field " + path

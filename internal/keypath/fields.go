@@ -25,8 +25,8 @@ const keyTag = "eventbus"
 
 // TaggedFields returns the tagged fields of a struct in the order of the key's
 // parts, also from nested structs and behind pointers, and their names as the
-// declaration shows them. What is wrong with the tags is added to wrong.
-// Reflection on the type happens here, once per topic, and not at each publish.
+// declaration shows them. Faults of the tags are added to wrong. Reflection on the
+// type happens here, once per topic, and not at each publish.
 func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []Field, path string) {
 	w := keyWalk{wrong: wrong}
 	// A step is nil where a pointer is followed first.
@@ -53,7 +53,7 @@ type keyWalk struct {
 	// found are the fields in the order of the struct.
 	found []Field
 	wrong *declare.Faults
-	// open has the structs that the walk is in: recursive types end there.
+	// open has the structs that the walk is in, to end recursion.
 	open []reflect.Type
 }
 
@@ -77,8 +77,8 @@ func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
 		if ft.Kind() == reflect.Pointer {
 			ft, here = ft.Elem(), append(here, nil)
 		}
-		// The fields of a tagged struct are not looked at: the tag makes it a part
-		// as a whole.
+		// Do not visit the fields of a tagged struct: the tag makes the whole
+		// struct one part.
 		if tag, ok := f.Tag.Lookup(keyTag); ok {
 			w.take(f, ft, name, tag, here)
 		} else if ft.Kind() == reflect.Struct && (f.IsExported() || f.Anonymous) {
@@ -120,7 +120,7 @@ func parseKeyTag(tag string) (order int, ok bool) {
 // the order of the struct's fields would decide, and moving one would silently
 // change every key, and so the partition and the order of its events.
 func (w *keyWalk) order() {
-	// Not slices.SortStableFunc: of that a program links 14 kB for each large type.
+	// Not slices.SortStableFunc, which adds 14 kB to a program for each large type.
 	sort.SliceStable(w.found, func(i, k int) bool { return w.found[i].order < w.found[k].order })
 	for i := range w.found {
 		switch f := &w.found[i]; {

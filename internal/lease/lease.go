@@ -1,7 +1,7 @@
-// Package lease lends records in memory that ends with the loan. A driver that
-// pools its buffers gives the memory of a released batch to the next one, so code
-// that keeps a record too long reads another event now and then, in production.
-// Under a Lease it reads the same words every time, in a test.
+// Package lease lends records in memory that ends with the loan. A driver that pools
+// its buffers gives the memory of a released batch to the next one, so code that
+// keeps a record too long reads another event now and then, in production. Under a
+// Lease it reads the same words every time, so tests fail.
 package lease
 
 import (
@@ -16,25 +16,25 @@ import (
 // as far as it fits, and repeats it to its end. It is not JSON, so decoding it fails.
 const Words = "used after release: Clone the Envelope to keep it. "
 
-// seed is the process's own: the sum is compared within it alone.
+// seed is random per process, since sums are only compared within it.
 var seed = maphash.MakeSeed()
 
 // Lease is the memory of some records. Release may be called from any goroutine,
 // once.
 type Lease struct {
-	// memory holds all keys, values and headers, one behind the other.
+	// memory holds all keys, values and headers, one after another.
 	memory []byte
-	// fields are the stretches of memory that are a key, value or header each.
+	// fields are the parts of memory, one for each key, value and header.
 	fields [][]byte
 	// records are the caller's, which refer to memory.
 	records []transport.Record
-	// sum is the hash of memory as it was lent.
+	// sum is the hash of memory when it was lent.
 	sum      uint64
 	released atomic.Bool
 }
 
-// Of copies the keys, values and headers of records into memory of their own and
-// has records, in place, refer to it. Nil stays apart from empty. It keeps records,
+// Of copies the keys, values and headers of records into new memory, and makes
+// records refer to it, in place. Nil stays distinct from empty. It keeps records,
 // which Release clears.
 func Of(records []transport.Record) *Lease {
 	n := 2 * len(records)
@@ -47,14 +47,14 @@ func Of(records []transport.Record) *Lease {
 	return l
 }
 
-// Copy is Of without an end: the copies are the garbage collector's.
+// Copy is like Of, but without a Lease: the garbage collector frees the copies.
 func Copy(records []transport.Record) {
 	var l Lease
 	l.copy(records)
 }
 
-// copy moves what records refer to into l.memory. Its size is known before, so that
-// no part of it moves while records refer to it.
+// copy copies what records refer to into l.memory, which has its final size from the
+// start, so that append never moves it.
 func (l *Lease) copy(records []transport.Record) {
 	size, headers := 0, 0
 	for i := range records {
@@ -99,8 +99,8 @@ func (l *Lease) place(b []byte) []byte {
 }
 
 // Release overwrites the memory and clears the records. It reports whether the
-// borrower had left the memory as it was: a driver may have lent it to others at
-// the same time. It panics when it is called twice, which corrupts a driver's pool.
+// borrower left the memory unchanged: a driver may have lent it to others at the same
+// time. It panics if it is called twice, which would corrupt a driver's pool.
 func (l *Lease) Release() (intact bool) {
 	if l.released.Swap(true) {
 		panic("lease: a batch was released twice")

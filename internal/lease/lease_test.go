@@ -17,7 +17,8 @@ func lent() (*Lease, []transport.Record, transport.Record) {
 	return l, records, records[0]
 }
 
-// TestRelease: what was kept says so, field by field, also in a header's key.
+// TestRelease: everything that was kept is overwritten, field by field, including a
+// header's key.
 func TestRelease(t *testing.T) {
 	l, records, kept := lent()
 	if string(kept.Key) != "customer-1" || records[1].Key != nil || records[1].Value == nil || records[1].Headers != nil {

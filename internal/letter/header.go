@@ -1,10 +1,9 @@
-// Package letter knows the form of dead letters and of events that came back: the
-// headers beside those that the record came with. The bus writes them, the tool
-// reads them.
+// Package letter defines the form of dead letters and of redelivered events: the headers
+// in addition to the record's own. The bus writes them, the tool reads them.
 package letter
 
-// Headers of a dead letter, beside everything that the record came with. Times
-// are RFC 3339, numbers decimal.
+// Headers of a dead letter, in addition to the record's own. Times are RFC 3339, numbers
+// decimal.
 const (
 	Prefix       = "eventbus-dlq-"
 	Reason       = Prefix + "reason"
@@ -25,8 +24,8 @@ const (
 	HeaderCount = Prefix + "header-count"
 	Bytes       = Prefix + "bytes"
 	Missing     = Prefix + "missing"
-	// Retry is the topic through which the letter is to be redelivered, where names were
-	// chosen. Without it the name of the dead-letter topic says it.
+	// Retry is the topic through which the letter is redelivered, if names were chosen.
+	// Without it the retry topic follows from the name of the dead-letter topic.
 	Retry = Prefix + "retry-topic"
 )
 
@@ -43,7 +42,7 @@ const (
 	// OriginTime is the timestamp of the record there, in RFC 3339. Redeliveries by
 	// versions before it lack it.
 	OriginTime = "eventbus-origin-time"
-	// RedeliveryGroup is the group that it came back to: where names were chosen, the
-	// groups of a topic may share one retry topic. Without it all of them are meant.
+	// RedeliveryGroup is the group that it came back to: with chosen names, the groups of
+	// a topic may share a retry topic. Without the header it is for all of them.
 	RedeliveryGroup = "eventbus-redelivery-group"
 )

@@ -23,8 +23,8 @@ type Letter struct {
 	Stack    string
 	Group    string
 	Attempts int
-	// Source is where the group read the record when it failed, Written when
-	// that was published.
+	// Source is where the group read the record when it failed, Written when the record
+	// was published.
 	Source       transport.Partition
 	SourceOffset int64
 	Written      time.Time
@@ -43,8 +43,8 @@ type Letter struct {
 	Named bool
 }
 
-// errForeign is returned for a record that was not written as a dead letter. The
-// topic header decides, as every dead letter has it.
+// errForeign is returned for a record that was not written as a dead letter. The topic
+// header decides, since every dead letter has it.
 var errForeign = errors.New("it is not a dead letter of an event bus: it has no header " + Topic)
 
 // Read reads a dead letter. It keeps the record's memory. With an error it returns the
@@ -92,7 +92,7 @@ func Read(r *transport.Record) (*Letter, error) {
 	l.Retry = naming.RetryOf(r.Topic)
 	if retry, named := r.Header(Retry); named {
 		l.Named, l.Retry = true, ""
-		// The name is bounded with this.
+		// This also bounds the length of the name.
 		if err := naming.CheckTopicName(string(retry)); err != nil {
 			wrong = append(wrong, fmt.Errorf("header %s is not a topic's name", Retry))
 		} else {
@@ -130,8 +130,8 @@ func (l *Letter) Again() transport.Record {
 	add := func(key, value string) {
 		r.Headers = append(r.Headers, transport.Header{Key: key, Value: []byte(value)})
 	}
-	// First: of a record with more headers than are read the last ones are cut, and without
-	// this one it would be every group's.
+	// Put it first: a record with too many headers loses the last ones, and without this
+	// one it would be redelivered to every group.
 	if l.Named {
 		add(RedeliveryGroup, l.Group)
 	}

@@ -51,9 +51,9 @@ func DecodeBy(d *wire.Decoder, form *wire.Form, r *transport.Record, e *wire.Eve
 	return err
 }
 
-// firstRead returns the record as it was read before it failed, in room. Only
-// records of the topics that a tool writes for a group are looked at, since a foreign
-// producer may have headers of these names.
+// firstRead returns the record as it was first read, before it failed, stored in room if it
+// differs. It looks only at records of topics that a tool writes for a group, since a foreign
+// producer may use headers with these names.
 func firstRead(form *wire.Form, r, room *transport.Record) *transport.Record {
 	if !form.Redelivered && !naming.IsRetry(r.Topic) {
 		return r
@@ -65,7 +65,7 @@ func firstRead(form *wire.Form, r, room *transport.Record) *transport.Record {
 	return placed(r, &e.Origin, room)
 }
 
-// placed returns a record at another place, in room.
+// placed returns a copy of r at another position, stored in room.
 func placed(r *transport.Record, at *transport.Position, room *transport.Record) *transport.Record {
 	*room = *r
 	room.Topic, room.Partition, room.Offset, room.Time = at.Topic, at.Partition.Partition, at.Offset, at.Time
@@ -106,12 +106,10 @@ func IsLetter(r *transport.Record) bool {
 	return ok
 }
 
-// mostRedeliveries bounds a redelivery count, so that one more does not wrap
-// around to a negative number.
+// mostRedeliveries bounds a redelivery count, so that adding one can't overflow.
 const mostRedeliveries = 1_000_000
 
-// number returns the number that a header has, up to most, and 0 for what is no
-// number.
+// number returns the number in a header, at most most, and 0 if it is not a number or negative.
 func number(text []byte, most int64) int64 {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {

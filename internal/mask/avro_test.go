@@ -37,7 +37,7 @@ func TestRead(t *testing.T) {
 	if got, ok := JSON([]byte(`{"id":"1","email":"a","more":1}`), Read(documents, topic, "Other", fields)...); !ok || string(got) != `{"email":"a","id":"1","more":"•••"}` {
 		t.Errorf("%s", got)
 	}
-	// A name that is declared nowhere describes nothing.
+	// An undeclared name describes nothing.
 	if got, ok := JSON([]byte(`{"id":"1"}`), Read(documents, topic, "Text", fields)...); !ok || string(got) != `{"id":"•••"}` {
 		t.Errorf("%s", got)
 	}

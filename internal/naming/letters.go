@@ -91,12 +91,13 @@ func (l Letters) Check(topic, group string) error {
 	if l.Dead == l.Retry {
 		wrong = append(wrong, fmt.Errorf("topic %s is both the dead-letter and the retry topic of group %q: choose two names", l.Dead, group))
 	}
-	// Programs that read the topics without a declaration take one for the other.
+	// Programs that read the topics without a declaration would mistake one for the
+	// other.
 	if IsRetry(l.Dead) {
-		wrong = append(wrong, fmt.Errorf("dead-letter topic %s has a name that ends as those of retry topics: leave out %s", l.Dead, RetrySuffix))
+		wrong = append(wrong, fmt.Errorf("dead-letter topic %s has a name that ends like that of a retry topic: leave out %s", l.Dead, RetrySuffix))
 	}
 	if IsDead(l.Retry) {
-		wrong = append(wrong, fmt.Errorf("retry topic %s has a name that ends as those of dead-letter topics: leave out %s", l.Retry, DeadSuffix))
+		wrong = append(wrong, fmt.Errorf("retry topic %s has a name that ends like that of a dead-letter topic: leave out %s", l.Retry, DeadSuffix))
 	}
 	return errors.Join(wrong...)
 }
@@ -109,7 +110,7 @@ func IsDead(topic string) bool { return strings.HasSuffix(topic, DeadSuffix) }
 func IsRetry(topic string) bool { return strings.HasSuffix(topic, RetrySuffix) }
 
 // RetryOf returns the retry topic that belongs to the name of a dead-letter topic, and
-// "" if that was chosen and says nothing.
+// "" if the name was chosen, which says nothing about the retry topic.
 func RetryOf(dead string) string {
 	if !IsDead(dead) {
 		return ""
@@ -117,8 +118,8 @@ func RetryOf(dead string) string {
 	return strings.TrimSuffix(dead, DeadSuffix) + RetrySuffix
 }
 
-// OtherEnvironment returns the environment that the first part of a full name means, if
-// it is one of the usual ones and not env.
+// OtherEnvironment returns the environment that the first part of a full name stands
+// for, if it is a usual one other than env.
 func OtherEnvironment(name, env string) string {
 	first, _, parts := strings.Cut(name, ".")
 	segment, err := Environment(first)

@@ -9,8 +9,9 @@ import (
 )
 
 // MaxTopicName is the length of the longest topic name that Kafka accepts
-// (org.apache.kafka.common.internals.Topic). Names are files' names, with a
-// partition number after them, and 255 is the usual limit of file systems.
+// (org.apache.kafka.common.internals.Topic). Kafka uses them in names of files,
+// with a partition number after them, and file systems usually allow 255
+// characters.
 const MaxTopicName = 249
 
 // Environment returns the first segment of topic names in an environment. .NET's
@@ -33,9 +34,9 @@ func Environment(name string) (string, error) {
 	return segment, nil
 }
 
-// SegmentFault returns why s can't be a segment of a topic's name, or "".
-// Capitals are refused although Kafka accepts them: names that differ only in
-// case are read as one by people.
+// SegmentFault returns why s can't be a segment of a topic's name, or "". Capitals
+// are refused although Kafka accepts them: people read names that differ only in
+// case as one.
 func SegmentFault(s string) string {
 	if s == "" {
 		return "is empty"

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Plural puts the last word of a name in lower-case letters, whose words are
-// separated by "-" or "_", into the plural. A word that is a plural stays as it is.
+// Plural puts the last word of a name into the plural. The name is in lower case,
+// with words separated by "-" or "_". A plural stays as it is.
 //
-// It covers the nouns that name events. A library for this links regular
-// expressions and a hundred rules, 370 kB in every service, for one word of a
-// name. A name that needs another plural is written as such, without Plural.
+// It covers the nouns that name events. A library for this would link regular
+// expressions and a hundred rules, 370 kB in every service, for one word of a name.
+// A name that needs another plural is written as such, without Plural.
 func Plural(name string) string {
 	at := strings.LastIndexAny(name, "-_") + 1
 	return name[:at] + plural(name[at:])
@@ -49,7 +49,7 @@ func hasSuffix(word string, suffixes ...string) bool {
 	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(word, suffix) })
 }
 
-// unchanged lists nouns without a plural of their own.
+// unchanged lists nouns whose plural is the same or not used.
 var unchanged = strings.Fields(`
 	advice agenda aircraft baggage bison cash cattle chassis data deer equipment evidence feedback fish furniture
 	hardware information knowledge livestock luggage mail media metadata money moose news offspring police progress

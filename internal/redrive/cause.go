@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
-// Cause sums up the letters of one fingerprint, which most likely failed for the same
-// reason. Its texts come from the letters: make them visible before showing them.
+// Cause summarizes the letters with one fingerprint, which most likely failed for the
+// same reason. Its texts come from the letters: make them visible before showing them.
 type Cause struct {
 	Fingerprint string
 	Reason      string // "(foreign)" for records that are not dead letters
@@ -35,7 +35,7 @@ type Cause struct {
 
 // Causes is the result of Box.Causes.
 type Causes struct {
-	// List is the causes, the most frequent first.
+	// List has the causes, the most frequent first.
 	List []Cause
 	// Letters counts all letters that the filter chose. Others counts those whose
 	// cause is not in List because there were too many causes.

@@ -270,8 +270,8 @@ func (c *Client) store(ctx context.Context, r transport.Record) error {
 	return s.write(ctx, r)
 }
 
-// Submit stores an order as a job that a watching process takes up: see Watch. The job
-// waits for its turn if others of the topic run.
+// Submit stores an order as a job for a process that watches to run; see Watch. The job waits
+// its turn if another job of the topic is running.
 func (c *Client) Submit(ctx context.Context, o Order) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {

@@ -85,7 +85,7 @@ func readCommit(c transport.Commit, id transport.TopicID) (*ledger, int64, error
 	raw, err := base64.RawStdEncoding.DecodeString(encoded)
 	const head, sum = 16, 4
 	if !ours || err != nil || len(raw) < head+sum || crc32.ChecksumIEEE(raw[:len(raw)-sum]) != binary.BigEndian.Uint32(raw[len(raw)-sum:]) {
-		return nil, 0, fmt.Errorf("partition %s: what group %s or %s has committed is not what this tool writes: see what else uses the group, then reset it", c.Partition, Group, GroupKept)
+		return nil, 0, fmt.Errorf("partition %s: group %s or %s has a commit that this tool did not write: find out what else uses the group, then reset it", c.Partition, Group, GroupKept)
 	}
 	of := transport.TopicID(raw[:head])
 	r := varints{rest: raw[head : len(raw)-sum]}

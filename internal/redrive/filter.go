@@ -21,7 +21,7 @@ type Filter struct {
 	IDs          []string `json:"ids,omitempty"`          // ids of events
 	Groups       []string `json:"groups,omitempty"`       // consumer groups that failed
 	Reasons      []string `json:"reasons,omitempty"`      // reasons of dead letters, such as exhausted
-	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as Fingerprint returns them
+	Fingerprints []string `json:"fingerprints,omitempty"` // causes, as returned by CauseOf
 	// Ranges are places in the dead-letter topic.
 	Ranges []Range `json:"ranges,omitempty"`
 	// States are decisions. If empty, a job chooses the letters to which its Action

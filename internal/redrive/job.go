@@ -167,8 +167,8 @@ type Job struct {
 // JobState is the state of a job.
 type JobState string
 
-// The states of a job. Any process that watches takes up a Waiting job, and a Running one
-// when its Holder is silent.
+// The states of a job. Any process that watches runs a Waiting job, and a Running one whose
+// Holder is silent.
 const (
 	Waiting JobState = "waiting" // nobody runs it
 	Running JobState = "running"

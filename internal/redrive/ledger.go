@@ -98,7 +98,7 @@ func (l *ledger) count(s State, by int64) {
 	}
 }
 
-// change notes that a page has to be stored again, or removed if it is absent.
+// change records that a page must be stored again, or removed if it is absent.
 func (l *ledger) change(n int64) {
 	if l.changed == nil {
 		l.changed = make(map[int64]bool)

@@ -25,7 +25,8 @@ func TestLedger(t *testing.T) {
 		l := newLedger(start, 0, 0, nil)
 		states := make([]State, letters)
 		for step := range 300 {
-			// Runs of letters, so that the base moves and pages come and go.
+			// Decide about runs of letters, so that the base moves and pages come
+			// and go.
 			from, state := rng.Int64N(letters), State(rng.IntN(4))
 			if step%3 == 0 {
 				from, state = l.base-start, Replayed

@@ -178,7 +178,7 @@ func (p *pile) order(t *testing.T, of int) redrive.Order {
 func (p *pile) back(t *testing.T, of ...int) {
 	t.Helper()
 	var came map[string][]int
-	// A transaction is committed some milliseconds before its records can be read.
+	// The records of a transaction can be read some milliseconds after its commit.
 	for began, n := time.Now(), -1; n < p.of(of...) && time.Since(began) < 10*time.Second; {
 		came, n = make(map[string][]int), 0
 		p.read(t, func(key string, seq int) { came[key], n = append(came[key], seq), n+1 })

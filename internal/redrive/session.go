@@ -43,7 +43,7 @@ func (c *Client) claim(ctx context.Context, topic string) (*session, error) {
 }
 
 // claimJobs is like claim, but also claims the box of a topic that was deleted, which is empty:
-// a job outlives its dead-letter topic, and must be ended all the same.
+// a job outlives its dead-letter topic, and must still be ended.
 func (c *Client) claimJobs(ctx context.Context, topic string) (*session, error) {
 	box, err := c.openLog(ctx, topic)
 	if errors.Is(err, transport.ErrTopicMissing) {

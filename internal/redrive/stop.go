@@ -87,7 +87,7 @@ func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) 
 // more. who and why are kept with the job.
 func (c *Client) Stop(ctx context.Context, topic, id, who, why string) (Job, error) {
 	if len(who) > maxText || len(why) > maxText {
-		return Job{}, fmt.Errorf("who and why have to be of at most %d bytes", maxText)
+		return Job{}, fmt.Errorf("who and why may have at most %d bytes each", maxText)
 	}
 	if j, err := c.Find(ctx, id); err != nil {
 		return Job{}, err
@@ -153,7 +153,8 @@ func (c *Client) settle(ctx context.Context, j *Job) {
 	})
 }
 
-// sees reads the book until looks reports true, for up to settling, and reports whether it did.
+// sees reads the book until looks returns true, for at most settling, and reports whether it
+// did.
 func (c *Client) sees(ctx context.Context, looks func(*book) (bool, error)) bool {
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()

@@ -19,7 +19,7 @@ const Topic = declare.LedgerTopic
 // decisions have one order.
 var ledgerPartition = transport.Partition{Topic: Topic}
 
-// ErrNoTopic is the error of an order in a cluster that lacks Topic.
+// ErrNoTopic is the error of an order in a cluster without Topic.
 var ErrNoTopic = errors.New("topic " + Topic + ", which keeps what is decided about dead letters, does not exist: " +
 	"create it with eventbus topics provision, or by other means with 1 partition and cleanup.policy=compact")
 
@@ -38,7 +38,7 @@ func describe(ctx context.Context, cluster *kafka.Transport) (transport.TopicInf
 	case info.Err != nil:
 		return info, false, fmt.Errorf("topic %s: %w", Topic, info.Err)
 	case info.Configs != nil && strings.TrimSpace(info.Configs[declare.ConfigCleanupPolicy]) != "compact":
-		return info, false, fmt.Errorf("topic %s has cleanup.policy=%s, by which brokers forget what was decided about dead letters: set it to compact",
+		return info, false, fmt.Errorf("topic %s has cleanup.policy=%s, so brokers would forget what was decided about dead letters: set it to compact",
 			Topic, info.Configs[declare.ConfigCleanupPolicy])
 	default:
 		return info, true, nil

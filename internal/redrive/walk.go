@@ -77,7 +77,7 @@ func (w *walk) run(ctx context.Context) error {
 	return w.commit(ctx, true)
 }
 
-// decide returns the state that a letter gets.
+// decide returns the new state of a letter.
 func (w *walk) decide(l *letter.Letter, s State, foreign error) State {
 	if s.done() || !w.job.Filter.Takes(l, s, foreign) {
 		return s

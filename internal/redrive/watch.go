@@ -24,7 +24,7 @@ const (
 // watch.
 func (c *Client) Watch(ctx context.Context) error {
 	var running sync.WaitGroup
-	// Jobs that run when ctx ends are handed over before Watch returns.
+	// Hand over the jobs that are running when ctx ends.
 	defer running.Wait()
 	w := &watch{client: c, seen: make(map[string]sight), busy: make(map[string]bool), later: make(map[string]time.Time)}
 	for {

@@ -40,9 +40,9 @@ type Consumer struct {
 
 	// mu guards done and err.
 	mu sync.Mutex
-	// done says that over is closed.
+	// done reports whether over is closed.
 	done bool
-	// err says why the replay was over before the window's end.
+	// err is why the replay ended before the window's end.
 	err error
 }
 
@@ -71,8 +71,8 @@ func (c *Consumer) Begin() {
 	close(c.begun)
 }
 
-// end ends the wait for the replay, with the reason.
-// The first reason counts: Close comes last, and says nothing of why.
+// end ends the wait for the replay, with the reason. The first reason counts: Close comes
+// last, and is not the cause.
 func (c *Consumer) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +116,7 @@ func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 		return nil, ctx.Err()
 	}
 	for i := range batches {
-		// A gap between batches is what the log lost.
+		// A gap between batches means that the log has lost records.
 		b := &batches[i]
 		// Skipped comes before the batch: without it the engine reports the gap as a fault.
 		if at := c.at[b.Partition]; b.From != at {
@@ -128,8 +128,8 @@ func (c *Consumer) Poll(ctx context.Context) ([]transport.Batch, error) {
 	return batches, nil
 }
 
-// rest returns what the log lost at the window's end, as empty batches.
-// They bring the engine to the window's end, which Moved then hears of.
+// rest returns what the log lost at the window's end, as empty batches. They bring the
+// engine to the window's end, which Moved then reports.
 func (c *Consumer) rest() (batches []transport.Batch) {
 	for p, span := range c.window {
 		if at := c.at[p]; at < span.To {

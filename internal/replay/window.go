@@ -21,6 +21,10 @@ type Span struct{ From, To int64 }
 // an empty Span.
 type Window map[transport.Partition]Span
 
+// Never is a time at which nothing was published. As Bounds.From it leaves out every
+// partition that FromOffsets does not name.
+var Never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // Bounds limit a window by the times of records, and by offsets in the partitions that
 // they name. The zero value is the whole log up to its current end.
 type Bounds struct {
@@ -44,7 +48,7 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
 		}
 	}
-	// Before any offsets are asked for, since a misspelt bound fails without them.
+	// Check before asking for offsets, since a misspelt bound fails without them.
 	if err := b.checkOffsets(partitions); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // found.
 var ErrEnough = errors.New("enough")
 
-// closeTimeout bounds closing the reader, also after ctx was cancelled.
+// closeTimeout bounds closing the reader, even after ctx was cancelled.
 const closeTimeout = 5 * time.Second
 
 // Each calls see with every record between the offsets in from and to, without those in
@@ -38,7 +38,7 @@ func Each(ctx context.Context, cluster *kafka.Transport, from, to map[transport.
 		return err
 	}
 	defer func() {
-		// ctx may be over, and closing must be tried all the same.
+		// ctx may have ended, and the reader must still be closed.
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		failed = errors.Join(failed, reader.Close(within))

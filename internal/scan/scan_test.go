@@ -73,7 +73,7 @@ func TestEach(t *testing.T) {
 	}
 }
 
-// TestFollow reads on without an end, until its context is over.
+// TestFollow reads without an end, until its context ends.
 func TestFollow(t *testing.T) {
 	broker := kafkatest.NewBroker(t)
 	cluster := kafka.New(kafka.Config{Brokers: broker.Brokers()})

@@ -7,7 +7,8 @@ import "strings"
 // and the line, as "orders/handler.go:42". trace is what debug.Stack returned in the
 // function that was deferred; the result is empty if it is something else.
 //
-// Of a panic that was recovered and passed on, it is where the first one began.
+// For a panic that was recovered and raised again, it returns where the first one
+// began.
 func Origin(trace []byte) string {
 	lines := strings.Split(string(trace), "\n")
 	begun := -1
@@ -33,8 +34,8 @@ func Origin(trace []byte) string {
 	return ""
 }
 
-// short drops the offset behind a place, and all but the last directory: the others
-// are those of the machine on which the program was built.
+// short drops the offset after a place, and all directories but the last: the others
+// belong to the machine on which the program was built.
 func short(place string) string {
 	place, _, _ = strings.Cut(place, " ")
 	if file := strings.LastIndexByte(place, '/'); file >= 0 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// here is where its caller's call stands, so many lines later.
+// here returns the position of its caller's call, plus a number of lines.
 func here(later int) string {
 	_, _, line, _ := runtime.Caller(1)
 	return fmt.Sprintf("stack/origin_test.go:%d", line+later)

@@ -5,10 +5,10 @@ import (
 	"reflect"
 )
 
-// Value returns the text of what panic was called with, as Go prints it when a program
-// ends so: an error's or a Stringer's text, a number, a string, and of all else the type
-// alone. That may be the data of an event, or a map that contains itself, which would
-// never be printed to its end.
+// Value returns the text of a panic's value as the runtime prints it: the text of an
+// error or a Stringer, a number or a string, and for anything else only the type. Such a
+// value may be the data of an event, or a map that contains itself, which could never be
+// printed.
 func Value(v any) string {
 	switch v.(type) {
 	case error, fmt.Stringer:

@@ -39,7 +39,7 @@ func (c *ObservedConsumer) Commit(ctx context.Context, commits ...transport.Comm
 	return err
 }
 
-// Pass implements transport.Passer, as far as the consumer that it wraps does.
+// Pass implements transport.Passer, if the wrapped consumer does.
 func (c *ObservedConsumer) Pass(ctx context.Context, p transport.Partition, next int64) error {
 	passer, ok := c.Consumer.(transport.Passer)
 	if !ok {

@@ -23,8 +23,8 @@ type GroupSignals struct {
 	Log *slog.Logger
 	// engine is nil until Watch.
 	engine *engine.Engine
-	// Topics has the signals of each topic by full name. It is not changed once it
-	// is handed out.
+	// Topics has the signals of each topic by full name. It is read-only once
+	// GroupSignals is in use.
 	Topics map[string]*ProcessSignals
 
 	commits  *family // by error
@@ -117,7 +117,7 @@ func (g *GroupSignals) Parked(_ *engine.Subscription, f *engine.Failure, wait ti
 }
 
 // Discarded implements engine.Observer. The first of each kind of error is a warning,
-// and the others are counted: events that may be discarded may be many.
+// and the others are only counted, since there may be many such events.
 func (g *GroupSignals) Discarded(f *engine.Failure) {
 	h, level := g.Topics[f.Record.Topic], slog.LevelDebug
 	h.metrics.discarded.Add(context.Background(), 1, h.discards.of(f.Reason).add...)
@@ -127,7 +127,7 @@ func (g *GroupSignals) Discarded(f *engine.Failure) {
 	g.LogFailure(level, slog.Attr{}, "discarded, and more with such errors from now on", f, slog.String(LogReason, f.Reason))
 }
 
-// MissedHooks counts calls of hooks that are never made.
+// MissedHooks counts calls of hooks that will never be made.
 func (g *GroupSignals) MissedHooks(n int) {
 	g.metrics.missedHooks.Add(context.Background(), int64(n), g.base.add...)
 }

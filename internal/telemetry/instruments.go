@@ -16,7 +16,7 @@ import (
 type metrics struct {
 	meter        metric.Meter
 	registration metric.Registration
-	// off says that nobody will ever read the instruments.
+	// off reports whether nobody will ever read the instruments.
 	off bool
 
 	// The names are those of the Metric variables, in metric.go.

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/semconv/v1.43.0/messagingconv"
 )
 
-// TestConventions holds the names to those of the conventions that SchemaURL says
-// are followed.
+// TestConventions compares the names with the conventions of the version in
+// SchemaURL.
 func TestConventions(t *testing.T) {
 	if SchemaURL != semconv.SchemaURL {
 		t.Errorf("SchemaURL is %s, the conventions' %s", SchemaURL, semconv.SchemaURL)
@@ -75,7 +75,7 @@ func TestConventions(t *testing.T) {
 	}
 }
 
-// TestOwnNames holds what is ours under one prefix, each name once, and none the
+// TestOwnNames: our own names have one prefix, are distinct, and none is the
 // namespace of another, which the conventions forbid.
 func TestOwnNames(t *testing.T) {
 	var names []string

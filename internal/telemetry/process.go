@@ -53,8 +53,8 @@ func newProcessSignals(g *GroupSignals, topic string) *ProcessSignals {
 	}
 }
 
-// attempt is what a report needs to know of an attempt at handling: its number
-// from 1, and its events. It is also the context that the handler gets.
+// attempt is what a report needs to know about an attempt at handling: its number and
+// its events. It is also the context that the handler gets.
 type attempt interface {
 	// Number counts from 1; Len is at least 1. Event returns event i, valid until
 	// the attempt ends.
@@ -72,8 +72,8 @@ type Processing struct {
 	// span is nil without tracing. start is zero unless timed.
 	span  trace.Span
 	start time.Time
-	// debug says that the log takes debug records, timed that somebody asks how
-	// long it took.
+	// debug reports whether the log takes debug records, and timed whether the duration
+	// is needed.
 	debug, timed bool
 }
 

@@ -1,8 +1,7 @@
-// Package visible shows text from outside in the places of programs: everyone who
-// may write to a topic, or who answers in the place of a service, chooses text that
-// a terminal obeys or a page hides. Escape sequences, the C1 controls, line breaks
-// that forge a line of output and marks that reverse the direction of text are
-// written as escapes.
+// Package visible makes text from outside safe to show. Anyone who may write to a
+// topic, or who answers in place of a service, can choose text that a terminal obeys or
+// a page hides. The package writes escape sequences, C1 controls, line breaks that
+// forge a line of output, and marks that reverse the direction of text as escapes.
 package visible
 
 import (
@@ -14,7 +13,8 @@ import (
 )
 
 // Text returns text with everything that is not a graphic character written as an
-// escape of Go: \x1b, \n, \u202e. Bytes that are not UTF-8 are \x9b and so on.
+// escape of Go: \x1b, \n, \u202e. Bytes that are not UTF-8 are written as \x9b and so
+// on.
 func Text(s string) string {
 	if !strings.ContainsFunc(s, Hidden) && utf8.ValidString(s) {
 		return s
@@ -47,13 +47,14 @@ func appendText(b []byte, s string, hidden func(rune) bool) []byte {
 	return b
 }
 
-// Hidden reports whether a terminal or a page may do something else with r than
-// draw it: whether r is a control, or one of the invisible characters that format text.
+// Hidden reports whether a terminal or a page may do something with r other than draw
+// it: whether r is a control, or one of the invisible characters that format text.
 // Letters, marks, numbers, punctuation, symbols and spaces are drawn.
 func Hidden(r rune) bool { return !strconv.IsGraphic(r) }
 
-// JSON replaces in a JSON text what a terminal obeys by JSON's own escapes:
-// programs read the same text. Line breaks and tabs are between its values alone.
+// JSON replaces characters in a JSON text that a terminal obeys by JSON's own escapes,
+// so programs still read the same text. It leaves line breaks and tabs, which in JSON
+// are only between values.
 func JSON(text []byte) []byte {
 	if !bytes.ContainsFunc(text, Obeyed) && utf8.Valid(text) {
 		return text
@@ -77,12 +78,12 @@ func JSON(text []byte) []byte {
 	return b
 }
 
-// Obeyed is Hidden for text whose line breaks and tabs are its form.
+// Obeyed is Hidden for text that is laid out with line breaks and tabs.
 func Obeyed(r rune) bool { return r != '\n' && r != '\t' && Hidden(r) }
 
-// Bytes returns bytes in a form that is safe to show: text as it is, quoted as a Go
-// string if it has spaces or what is hidden, and of bytes that are not text their
-// number.
+// Bytes returns bytes in a form that is safe to show: text as it is, or quoted as a Go
+// string if it has spaces or hidden characters, and the number of bytes for anything
+// else.
 func Bytes(b []byte) string {
 	switch {
 	case !utf8.Valid(b):

@@ -40,7 +40,8 @@ const contentType = "content-type"
 // and the lowest bit for any at all. The zero value is empty.
 type attributes uint16
 
-// The bits. Numbers in place of names decide quickly what becomes of a header.
+// The bits. With numbers instead of names, deciding what to do with a header is
+// fast.
 const (
 	anyAttribute attributes = 1 << iota
 	specVersionBit
@@ -116,11 +117,11 @@ func (a attributes) field(ev *Event) *string {
 	return nil
 }
 
-// field is the same by the attribute's name.
+// field is attributes.field by the attribute's name.
 func field(ev *Event, name string) *string { return attributeBit(name).field(ev) }
 
 // add adds an attribute by its bit, and reports whether it was in the set already.
-// That is never so for attributes without a field, which an event's map knows.
+// It returns false for attributes without a field: for those the event's map tells.
 func (a *attributes) add(bit attributes) (already bool) {
 	already = *a&bit != 0
 	*a |= bit | anyAttribute
@@ -129,7 +130,7 @@ func (a *attributes) add(bit attributes) (already bool) {
 
 // knownAttribute returns the attribute that a header key stands for, and its bit, if
 // the key is as the binding writes it and the attribute has a field. Nearly all keys
-// are, and need no other look.
+// are, so this saves the slower check.
 func knownAttribute(key string) (name string, bit attributes) {
 	if len(key) <= len(prefix) || key[:len(prefix)] != prefix {
 		return "", 0

@@ -15,8 +15,8 @@ import (
 // foreign event with an odd source can still be handled.
 func Check(ev *Event) error { return check(ev, new(passed)) }
 
-// Check is the function Check, except that it skips the values that it has found
-// valid last. They are the same for most events of a topic.
+// Check is the function Check, except that it skips values that it has just found valid: some
+// are the same for most events of a topic.
 func (e *Encoder) Check(ev *Event) error { return check(ev, &e.passed) }
 
 // passed holds the last valid values of source, type, datacontenttype and
@@ -24,7 +24,7 @@ func (e *Encoder) Check(ev *Event) error { return check(ev, &e.passed) }
 // The zero value has none: empty values are not checked at all.
 type passed [4]string
 
-// check is Check with a memory of what was valid. passed is changed.
+// check is Check, and skips the values in passed, which it updates.
 func check(ev *Event, passed *passed) error {
 	switch {
 	case ev.ID == "":
@@ -53,7 +53,7 @@ func check(ev *Event, passed *passed) error {
 				return &MalformedError{Attribute: a.name, Reason: err.Error() + ": " + quote(a.value)}
 			}
 		}
-		// Only after both checks, so that a value that failed fails again.
+		// Set it only after both checks, so that an invalid value fails again.
 		passed[i] = a.value
 	}
 	// These differ from event to event.
@@ -90,7 +90,7 @@ func checkText(name, value string) error {
 	return nil
 }
 
-// These are the reasons of CheckText. They are shown behind the attribute's name.
+// These are the reasons of CheckText. They follow the attribute's name in the text.
 var (
 	errNotUTF8      = errors.New("is not UTF-8")
 	errControl      = errors.New("holds a control character")
@@ -109,8 +109,8 @@ func CheckText(value string) error {
 	return nil
 }
 
-// checkRunes checks a value that has anything but printable ASCII.
-// The order decides which reason is given: text that is not UTF-8 has no characters to judge.
+// checkRunes checks a value that has anything but printable ASCII. UTF-8 is checked first,
+// since other text has no characters to check.
 func checkRunes(value string) error {
 	if !utf8.ValidString(value) {
 		return errNotUTF8

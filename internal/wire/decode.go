@@ -61,8 +61,8 @@ func (d *Decoder) Decode(rec *transport.Record, ev *Event) error {
 	return d.binary(rec, ev)
 }
 
-// Type returns the CloudEvents type of a record and whether it has one. It
-// serves to choose a handler before the whole record is decoded.
+// Type returns the CloudEvents type of a record and whether it has one. It is used to
+// choose a handler before the whole record is decoded.
 func Type(rec *transport.Record) (string, bool) {
 	if rec.Value != nil {
 		ct, once := contentTypeOf(rec)
@@ -176,7 +176,7 @@ func (d *Decoder) binary(rec *transport.Record, ev *Event) error {
 			continue
 		}
 		switch bit {
-		// Judged at the end by required, after all the others were read.
+		// required checks it at the end, after all the others.
 		case specVersionBit:
 			spec = h.Value
 		case timestampBit:

@@ -10,12 +10,12 @@ import (
 	"github.com/goccy/go-json/jsontext"
 )
 
-// decodeStructured decodes a value in the JSON event format. Data shares the
-// memory of value if it is JSON. As in binary mode a member may not occur twice,
-// and what the data is worth is left to its codec: half a surrogate pair in it
-// makes no difference here, and none to encoding/json. Attributes are checked.
-// The decoder reads token by token, and not into a map: data must keep its bytes, which
-// the codec of the event reads as they were written.
+// decodeStructured decodes a value in the JSON event format. Data shares the memory of
+// value if it is JSON. As in binary mode a member may not occur twice, and the data is
+// left to its codec: half a surrogate pair in it is not an error here, nor in
+// encoding/json. Attributes are checked. The decoder reads token by token, and not into
+// a map: data must keep its bytes, which the codec of the event reads as they were
+// written.
 func decodeStructured(value []byte, ev *Event) error {
 	// Duplicates are found below, by names in lower case. Bad UTF-8 is left to the
 	// codec in data, and to AppendUnquote in attributes.
@@ -27,7 +27,7 @@ func decodeStructured(value []byte, ev *Event) error {
 	if _, err := d.ReadToken(); err != nil {
 		return notJSON(err)
 	}
-	// The first error ends it: behind a syntax error no member can be trusted.
+	// Stop at the first error: no member after a syntax error can be trusted.
 	for d.PeekKind() != '}' {
 		quoted, err := d.ReadValue()
 		if err != nil {
@@ -169,7 +169,7 @@ func (s *structured) payload() ([]byte, error) {
 		return []byte{}, nil
 	case declaresJSON(s.ev.DataContentType):
 		if s.ev.DataContentType == "" {
-			// What is implied here must be said elsewhere.
+			// The JSON format implies this type; elsewhere it must be explicit.
 			s.ev.DataContentType = "application/json"
 		}
 		return s.data, nil
@@ -184,8 +184,8 @@ func (s *structured) payload() ([]byte, error) {
 	return text, nil
 }
 
-// notJSON returns the error for a value that is not JSON. It has the place and
-// not the parser's words, which quote a part of the data.
+// notJSON returns the error for a value that is not JSON. It gives the offset but not
+// the parser's text, which quotes a part of the data.
 func notJSON(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return &MalformedError{Reason: "the value is not valid JSON at byte " + strconv.FormatInt(syntax.ByteOffset, 10)}

@@ -216,7 +216,8 @@ func TestInternForgets(t *testing.T) {
 	var table internTable
 	for i := range 3 * internSlots {
 		b := []byte{byte(i), byte(i >> 8)}
-		// Twice: what is not UTF-8 is not found the second time either.
+		// Twice, since a text that is not UTF-8 must not be found the second time
+		// either.
 		for range 2 {
 			if s, valid := table.get(b); s != string(b) || valid != utf8.Valid(b) {
 				t.Fatalf("got %q, valid %v, for %q", s, valid, b)

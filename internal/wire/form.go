@@ -21,13 +21,14 @@ type Form struct {
 	Read func(*transport.Record, *Event) error
 	// Write sets the value and the headers of a record.
 	Write func(*Event, *transport.Record) error
-	// Redelivered says that the records are events that came back to a group: what they
-	// lack is derived from the place where they were read first.
+	// Redelivered reports whether the records are events that came back to a group: what
+	// they lack is derived from the position where they were first read.
 	Redelivered bool
-	// ID is what the form was made of: two topics of one name share it.
+	// ID identifies what the form was made from. Two declarations of one topic must have
+	// the same.
 	ID any
-	// Bound says that the data can be read with the event's id alone, so that a record
-	// which leaves that out is refused.
+	// Bound reports whether reading the data needs the event's id, so that a record
+	// without it is refused.
 	Bound bool
 }
 
@@ -57,8 +58,8 @@ func (f *Form) typeOf(rec *transport.Record) (string, error) {
 }
 
 // Decode decodes rec into ev, which it overwrites, as the function Decode does for
-// CloudEvents. What a foreign record does not say is derived from its place, the
-// same each time: first is the record as it was read first, whose place counts.
+// CloudEvents. What a foreign record lacks is derived from its position, always with the
+// same result: first is the record as it was first read, whose position counts.
 //
 // The id of a record that has none is "topic/partition@offset" and its timestamp,
 // so that the records of a topic that was created again have others.
@@ -73,7 +74,7 @@ func (f *Form) Decode(rec, first *transport.Record, ev *Event) error {
 	if fault == nil {
 		fault = f.Read(first, ev)
 	}
-	// Read may have set more than it should: the place is the record's, whatever it says.
+	// Read may have set more than it should: the position is always the record's.
 	data := ev.Data
 	place(rec, ev)
 	if !ev.Tombstone && fault == nil {
@@ -167,8 +168,8 @@ func Raw(ev *Event, rec *transport.Record) {
 	}
 }
 
-// Intern returns b as a string, which is kept for the next record that has it:
-// for values that repeat, as types do.
+// Intern returns b as a string, and keeps the string for the next record with the same
+// value. It is for values that repeat, such as types.
 func Intern(b []byte) string {
 	s, _ := interned.get(b)
 	return s

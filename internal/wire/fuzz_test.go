@@ -37,8 +37,8 @@ func FuzzDecodeStructured(f *testing.F) {
 	})
 }
 
-// decodeAndBack: reading never panics, says *MalformedError or an event, and an
-// event that may be written is read back as the same, in both modes.
+// decodeAndBack checks that reading never panics and returns a *MalformedError or an
+// event, and that an event that may be written is read back unchanged in both modes.
 func decodeAndBack(t *testing.T, rec *transport.Record) {
 	var ev Event
 	err := Decode(rec, &ev)
@@ -64,7 +64,8 @@ func decodeAndBack(t *testing.T, rec *transport.Record) {
 	backAgain(t, &ev)
 }
 
-// decodeAgain: a decoder that has seen the record before, and others, says the same of it.
+// decodeAgain checks that a decoder that has seen this record and others before returns
+// the same.
 func decodeAgain(t *testing.T, rec *transport.Record, want *Event, wantErr error) {
 	t.Helper()
 	var d Decoder
@@ -76,7 +77,7 @@ func decodeAgain(t *testing.T, rec *transport.Record, want *Event, wantErr error
 	}
 }
 
-// FuzzRecentMinute: whatever the last time was, a time is read as it is without it.
+// FuzzRecentMinute: whatever the last time was, a time is read as without it.
 func FuzzRecentMinute(f *testing.F) {
 	f.Add("2024-01-15T10:30:00Z", "2024-01-15T10:30:59.123456789Z")
 	f.Add("2024-01-15T10:30:00.5Z", "2024-01-15T10:30:60Z")

@@ -11,14 +11,14 @@ import (
 // allocate.
 var interned internTable
 
-// internSlots bounds the memory, internLength what is worth keeping. Both hold what
-// a service usually meets.
+// internSlots bounds the memory, and internLength the strings worth keeping. Both suffice for
+// what a service usually reads.
 const (
 	internSlots  = 1024
 	internLength = 256
 )
 
-// A seed of this process's own: nobody outside can choose values that share a slot.
+// The seed is random per process, so that nobody outside can choose values that share a slot.
 var internSeed = maphash.MakeSeed()
 
 // internTable has one slot per hash, which holds the last string, so its size is
@@ -26,10 +26,9 @@ var internSeed = maphash.MakeSeed()
 // allocations each, and nothing else. Strings beyond internLength are not kept.
 type internTable [internSlots]atomic.Pointer[string]
 
-// get returns b as a string, and reports whether it is UTF-8. Only valid
-// strings are stored for the next record, so that one which is found needs no second look. It
-// is safe for concurrent use: two goroutines that store at once lose one entry and
-// nothing else.
+// get returns b as a string, and reports whether it is UTF-8. Only valid strings are stored
+// for the next record, so that a string that is found need not be checked again. It is safe
+// for concurrent use: two goroutines that store at once lose one entry and nothing else.
 func (t *internTable) get(b []byte) (s string, valid bool) {
 	if len(b) > internLength {
 		return string(b), utf8.Valid(b)
@@ -46,8 +45,8 @@ func (t *internTable) get(b []byte) (s string, valid bool) {
 	return fresh, valid
 }
 
-// recentText is the last text of one attribute: that of the next record mostly is the
-// same, and to compare costs less than to look it up. The zero value is the empty text.
+// recentText is the last text of one attribute. The next record's is usually the same, and
+// comparing is cheaper than a lookup. The zero value is the empty text.
 type recentText string
 
 // get does what internTable.get does.
@@ -55,7 +54,7 @@ func (r *recentText) get(b []byte) (s string, valid bool) {
 	if string(b) == string(*r) {
 		return string(*r), true
 	}
-	// What is not UTF-8 is a fault each time, and what is long is not kept.
+	// Text that is not UTF-8 is a fault every time, and long text is not kept.
 	if s, valid = interned.get(b); valid && len(s) <= internLength {
 		*r = recentText(s)
 	}

@@ -20,7 +20,7 @@ const (
 // format returns the mode that a content type stands for: structured if it
 // begins with application/cloudevents in any case (binding 3).
 func format[S string | []byte](contentType S) eventFormat {
-	// The prefix alone is compared at first: most events are in binary mode.
+	// Compare only the prefix at first: most events are in binary mode.
 	if len(contentType) < len(cloudEvents) || !strings.EqualFold(string(contentType[:len(cloudEvents)]), cloudEvents) {
 
 		return formatNone
@@ -54,7 +54,7 @@ func declaresText(contentType string) bool {
 	if !strings.HasPrefix(m, "text/") && !strings.HasSuffix(m, "/xml") && !strings.HasSuffix(m, "+xml") {
 		return false
 	}
-	// Parameters are looked at only where the main type is text.
+	// Only types of text have a relevant charset.
 	_, parameters, _ := strings.Cut(strings.ToLower(contentType), ";")
 	_, charset, declared := strings.Cut(parameters, "charset=")
 	charset, _, _ = strings.Cut(charset, ";")

@@ -116,8 +116,8 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// What this package writes in structured mode the CloudEvents SDK reads as the
-// same event, and the other way round.
+// The CloudEvents SDK reads what this package writes in structured mode as the same
+// event, and the other way round.
 func TestStructuredAgainstSDK(t *testing.T) {
 	t.Parallel()
 	for name, change := range roundTrips {

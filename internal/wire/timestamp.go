@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// errYear is shown behind the attribute's name.
+// errYear follows the attribute's name in the text.
 var errYear = errors.New("lies outside the years 0 to 9999 of RFC 3339")
 
 // CheckTime returns an error if a time has no RFC 3339 form, which CloudEvents 3
@@ -51,8 +51,8 @@ func parseTime(text []byte) (time.Time, error) {
 
 var errNoLeapSecond = errors.New("no leap second")
 
-// parseLeapSecond parses a time at second 60, which is the last one of a day in
-// UTC, whatever the offset in which it is written.
+// parseLeapSecond parses a time at second 60, which must be the last one of a day in
+// UTC, whatever its offset.
 func parseLeapSecond(text []byte) (time.Time, error) {
 	const at = len("2006-01-02T15:04:")
 	if len(text) < at+2 || string(text[at:at+2]) != "60" {
@@ -94,7 +94,7 @@ func (m *recentMinute) parse(text []byte) (time.Time, error) {
 }
 
 // secondsOf reads the seconds of a time in UTC, with or without a fraction, up to the Z
-// at its end: "05Z", "05.123Z". Whatever else may be there is not ok.
+// at its end: "05Z", "05.123Z". It returns false for anything else.
 func secondsOf(text []byte) (since time.Duration, ok bool) {
 	end := len(text) - 1
 	if end < len("05") || end > len("05.123456789") || text[end] != 'Z' || end == len("05.") {
@@ -114,6 +114,6 @@ func secondsOf(text []byte) (since time.Duration, ok bool) {
 	return since, since < time.Minute
 }
 
-// ParseTime parses an RFC 3339 time as attributes have it. An error comes with the
-// zero time.
+// ParseTime parses an RFC 3339 time as in attributes. With an error it returns the zero
+// time.
 func ParseTime(text []byte) (time.Time, error) { return parseTime(text) }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// These are shown behind the name of the attribute or the setting.
+// These follow the name of the attribute or the setting in the text.
 var (
 	errReference = errors.New("is not a URI-reference (RFC 3986)")
 	errURI       = errors.New("is not an absolute URI (RFC 3986)")
@@ -18,7 +18,7 @@ var (
 // CheckReference returns an error if value is not a URI-reference, which the
 // source of an event must be (CloudEvents 3.1.1).
 func CheckReference(value string) error {
-	// Package url takes characters that RFC 3986 does not.
+	// Package url accepts characters that RFC 3986 does not.
 	if _, err := url.Parse(value); err != nil || strings.ContainsFunc(value, notURI) {
 		return errReference
 	}
@@ -34,8 +34,8 @@ func CheckURI(value string) error {
 	return nil
 }
 
-// notURI reports whether RFC 3986, section 2, gives a character no place in a
-// URI. Package url lets most of them through.
+// notURI reports whether a character may not occur in a URI by RFC 3986, section 2.
+// Package url lets most of them through.
 func notURI(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", r)
 }

@@ -12,7 +12,7 @@ import (
 
 var when = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
 
-// created is the event that most tests are about.
+// created returns the event that most tests use.
 func created() *Event {
 	return &Event{
 		ID:              "550e8400-e29b-41d4-a716-446655440000",
@@ -35,7 +35,7 @@ func headers(pairs ...string) []transport.Header {
 	return hs
 }
 
-// pairs is the other way.
+// pairs is the inverse of headers.
 func pairs(hs []transport.Header) []string {
 	var ps []string
 	for _, h := range hs {
@@ -46,7 +46,7 @@ func pairs(hs []transport.Header) []string {
 
 var minimal = []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "T"}
 
-// binary is a record with the minimal headers and more.
+// binary returns a record with the minimal headers and more.
 func binary(more ...string) *transport.Record {
 	return &transport.Record{Topic: "t", Value: []byte("{}"), Headers: headers(append(append([]string{}, minimal...), more...)...)}
 }
@@ -55,7 +55,7 @@ func structuredRecord(json string) *transport.Record {
 	return &transport.Record{Topic: "t", Value: []byte(json), Headers: headers("content-type", "application/cloudevents+json; charset=UTF-8")}
 }
 
-// roundTrips are events whose record, read again, is the same event.
+// roundTrips are changes to an event that must survive writing and reading.
 var roundTrips = map[string]func(*Event){
 	"as it is":         func(*Event) {},
 	"no time":          func(e *Event) { e.Time = time.Time{} },

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// bubble runs a test on a cluster with topic "t" of some partitions, in a synctest
-// bubble: after synctest.Wait everything has happened that can.
+// bubble runs a test on a cluster with a topic "t", in a synctest bubble: after
+// synctest.Wait everything that can happen has happened.
 func bubble(t *testing.T, partitions int32, test func(t *testing.T, c *memory.Cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -45,7 +45,7 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-// outcomes is a completion that notes "offset" or the error of each record.
+// outcomes is a completion that records the offset or the error of each record.
 type outcomes []string
 
 func (o *outcomes) Done(p transport.Position, err error) {
@@ -71,7 +71,7 @@ func write(t *testing.T, p transport.Producer, partition int32, heard *outcomes,
 	}
 }
 
-// values are those of a topic, in the order in which they were appended.
+// values returns the values of a topic, in the order in which they were appended.
 func values(c *memory.Cluster) string {
 	var values []string
 	for _, r := range c.Records("t") {
@@ -122,7 +122,7 @@ func (m *client) note(line string) {
 	m.heard = append(m.heard, line)
 }
 
-// epoch is the one with which a partition was assigned last.
+// epoch returns the epoch of the last assignment of a partition.
 func (m *client) epoch(partition int32) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -176,7 +176,7 @@ func (m *client) commitAs(epoch uint64, partition int32, offset int64, metadata 
 	})
 }
 
-// gets checks the values that come now, of all partitions.
+// gets checks the values that can be polled now, from all partitions.
 func (m *client) gets(want string) {
 	m.t.Helper()
 	var got []string
@@ -205,7 +205,7 @@ func (m *client) gets(want string) {
 	equal(m.t, "records", strings.Join(got, " "), want)
 }
 
-// committed is a group's offset of a partition, −1 if it has none.
+// committed returns the group's committed offset of a partition, −1 if it has none.
 func committed(c *memory.Cluster, partition int32) int64 {
 	if commit, has := c.Committed("g")[transport.Partition{Topic: "t", Partition: partition}]; has {
 		return commit.Offset

@@ -35,8 +35,8 @@ func TestConformance(t *testing.T) {
 			transporttest.Lacks("Group/SilentStays", "TestConformanceInBubble runs it without the wait"))...)
 }
 
-// TestConformanceInBubble also shows that nothing of a Cluster waits but on channels
-// and timers, and that releases are right: what is used after its release is scribbled over.
+// TestConformanceInBubble also shows that a Cluster waits only on channels and timers, and
+// that the engine of the suite uses no memory after its release, since that is overwritten.
 func TestConformanceInBubble(t *testing.T) {
 	transporttest.Run(t, func(*testing.T) transport.Transport { return memory.New() },
 		everything(transporttest.InBubble(), transporttest.Leaks())...)

@@ -17,7 +17,7 @@ func (o awaited) Done(p transport.Position, err error) {
 	o <- err
 }
 
-// A transport carries records and knows nothing of events.
+// A transport carries records and knows nothing about events.
 func Example() {
 	ctx := context.Background()
 	var cluster transport.Transport = memory.New()

@@ -143,7 +143,7 @@ func TestHeldFetches(t *testing.T) {
 }
 
 // TestRevokedTooLong: a member whose Revoked takes longer than the rebalance timeout is
-// out; the others go on without it, and it comes back when Revoked has returned.
+// expelled. The others go on without it, and it joins again when Revoked has returned.
 func TestRevokedTooLong(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, c *memory.Cluster) {
 		goOn := make(chan struct{})

@@ -49,7 +49,7 @@ func TestDisconnect(t *testing.T) {
 }
 
 // TestDisconnectPastSession: the member is not alive once its session is over, and
-// loses its partitions when it hears of the cluster again.
+// loses its partitions when the cluster is reachable again.
 func TestDisconnectPastSession(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, c *memory.Cluster) {
 		m := consumer(t, c)

@@ -143,7 +143,8 @@ type countingGate struct{ reports []error }
 func (g *countingGate) Allow(int32) error         { return nil }
 func (g *countingGate) Report(_ int32, err error) { g.reports = append(g.reports, err) }
 
-// TestGateHearsOfInfrastructure: what a record is to blame for counts as a success.
+// TestGateHearsOfInfrastructure: a failure that is the record's fault counts as a
+// success.
 func TestGateHearsOfInfrastructure(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, c *memory.Cluster) {
 		var heard outcomes

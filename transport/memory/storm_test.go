@@ -80,8 +80,8 @@ func (w *worker) run() {
 		}
 		for _, b := range batches {
 			w.mu.Lock()
-			// A batch that Poll had in its hands when the partition was revoked is
-			// the next owner's.
+			// A batch that Poll was returning when the partition was revoked
+			// belongs to the next owner.
 			if c, held := w.held[b.Partition]; held && c.Epoch == b.Epoch {
 				for i := range b.Records {
 					w.ledger.handle(&b.Records[i])

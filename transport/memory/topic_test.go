@@ -115,7 +115,7 @@ func TestStaticMember(t *testing.T) {
 		first.hears("assigned 0@0 1@0 2@0 3@0", "revoked 2 3")
 		other.hears("assigned 2@0 3@0")
 
-		// A second incarnation fences the first one.
+		// A second consumer with the same instance id fences the first one.
 		second := consumer(t, c, static)
 		first.hears("lost 0 1")
 		second.hears("assigned 0@0 1@0")
@@ -123,7 +123,7 @@ func TestStaticMember(t *testing.T) {
 			t.Errorf("the first incarnation: %+v", first.Status())
 		}
 
-		// One that is away keeps its place for a session.
+		// A static member that is away keeps its place for a session.
 		check(t, second.Close(t.Context()))
 		time.Sleep(44 * time.Second)
 		third := consumer(t, c, static)
@@ -160,8 +160,8 @@ func TestBalance(t *testing.T) {
 	})
 }
 
-// TestCloseClosesWhatIsOpen: nothing is left behind by a cluster that is closed
-// before what it made; the bubble would tell.
+// TestCloseClosesWhatIsOpen: a cluster that is closed before its producers and
+// consumers leaves nothing behind; otherwise the bubble would not end.
 func TestCloseClosesWhatIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := memory.New()

@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// adminTests hold an Admin to what it says of topics, and to when they can be used.
+// adminTests check what an Admin says about topics, and when the topics become usable.
 var adminTests = []test{
 	{"Describe", testAdminDescribe},
 	{"Defaults", testAdminDefaults},
@@ -75,8 +75,8 @@ func testAdminExists(r *run) {
 	}
 }
 
-// testAdminSeveral: topics are described in the order asked, a missing one among them
-// by its own error, and all of them where none is named.
+// testAdminSeveral: topics are described in the order asked, a missing one by its own error.
+// Without names, all are described.
 func testAdminSeveral(r *run) {
 	a, b, missing := r.name("a"), r.name("b"), r.name("missing")
 	r.within("creating two topics", func(ctx context.Context) error {
@@ -110,9 +110,9 @@ func testAdminSeveral(r *run) {
 	})
 }
 
-// testAdminRefused: names that Kafka does not take are refused. The rules are those of
-// org.apache.kafka.common.internals.Topic: 1 to 249 letters, digits, dots, underscores
-// and hyphens, and neither "." nor "..".
+// testAdminRefused: names that Kafka does not accept are refused. The rules are those of
+// org.apache.kafka.common.internals.Topic: 1 to 249 letters, digits, dots, underscores and
+// hyphens, and neither "." nor "..".
 func testAdminRefused(r *run) {
 	ctx, cancel := r.patience()
 	defer cancel()
@@ -125,8 +125,8 @@ func testAdminRefused(r *run) {
 	}
 }
 
-// testAdminUsableAtOnce: CreateTopics waits until producers can use the topic, also
-// those that were there before.
+// testAdminUsableAtOnce: CreateTopics waits until producers can use the topic, including those
+// that existed before it.
 func testAdminUsableAtOnce(r *run) {
 	p := r.producer(transport.ProducerConfig{})
 	// The producer is older than the topics, and the partition is the last one: metadata that
@@ -188,8 +188,8 @@ func testAdminOffsetsMissing(r *run) {
 	}
 }
 
-// testAdminCommitted: a group's commits are read with their metadata, of the topics
-// asked for or of all. A partition without a commit is absent, and not at offset 0.
+// testAdminCommitted: a group's commits are read with their metadata, for the given topics or for
+// all. A partition without a commit is absent, and not at offset 0.
 func testAdminCommitted(r *run) {
 	topic, other, group := r.topic(2), r.topic(1), r.name("group")
 	// Kafka answers −1 for each partition of a group without commits: those are not commits.

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// closeTests hold a Consumer to how it leaves its group.
+// closeTests check how a Consumer leaves its group.
 var closeTests = []test{
 	{"Revokes", testCloseRevokes},
 	{"Bounded", testCloseBounded},
@@ -16,8 +16,7 @@ var closeTests = []test{
 	{"Unjoined", testCloseUnjoined},
 }
 
-// testCloseRevokes: Close calls Revoked for all that is assigned, and commits made
-// in it count.
+// testCloseRevokes: Close calls Revoked for all assigned partitions, and commits made in it count.
 func testCloseRevokes(r *run) {
 	topic, group := r.topic(2), r.name("group")
 	r.fill(topic, 0, 5)
@@ -98,8 +97,8 @@ func testCloseBounded(r *run) {
 func testCloseLeaves(r *run) {
 	topic, group := r.topic(4), r.name("group")
 	config := subscription(group, topic, transport.Earliest())
-	// A transport that only stops its heartbeats is found out by this: its partitions go over
-	// when the session ends, and the suite has given up by then.
+	// This catches a transport that only stops its heartbeats: its partitions move when the session
+	// ends, long after the suite has given up.
 	config.SessionTimeout = max(45*time.Second, 2*r.suite.patience)
 	first := r.member(config)
 	first.awaitOwned(4)

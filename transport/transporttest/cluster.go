@@ -7,7 +7,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// clusterTests hold a Transport to what it says of its cluster, and to its end.
+// clusterTests check what a Transport says about its cluster, and how it closes.
 var clusterTests = []test{
 	{"Identity", testClusterIdentity},
 	{"Closed", testClusterClosed},
@@ -35,8 +35,8 @@ func testClusterIdentity(r *run) {
 	}
 }
 
-// testClusterClosed: after Close everything that a transport offers returns ErrClosed,
-// at once and without a panic: goroutines that are late must find out.
+// testClusterClosed: after Close every method of a transport returns ErrClosed, at once and
+// without a panic, for goroutines that are late.
 func testClusterClosed(r *run) {
 	// Nothing has been used before Close, so that a transport that connects at first use is
 	// also held to refusing to connect afterwards.

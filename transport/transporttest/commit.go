@@ -8,8 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// commitTests hold a Consumer to what it stores of a group's progress, and to which
-// commits it refuses.
+// commitTests check what a Consumer stores of a group's progress, and which commits it refuses.
 var commitTests = []test{
 	{"Resume", testCommitResume},
 	{"NamesPartitions", testCommitNamesPartitions},
@@ -32,7 +31,7 @@ func testCommitResume(r *run) {
 	first.commit(at(topic, 0), 7, "seven; base64+/=")
 	first.leave()
 
-	// Earliest must not count any more: the group has a commit.
+	// Earliest must not apply any more: the group has a commit.
 	second := r.member(subscription(group, topic, transport.Earliest()))
 	// Three or more are waited for, and exactly three allowed: offset 7 is the next to be read,
 	// and not the last that was.
@@ -135,8 +134,8 @@ func testCommitMetadata(r *run) {
 	}
 }
 
-// testCommitAfterClose: a member that has left its group stores nothing, and says of
-// which partitions.
+// testCommitAfterClose: a member that has left its group stores nothing, and its error names
+// the partitions.
 func testCommitAfterClose(r *run) {
 	topic, group := r.topic(1), r.name("group")
 	m := r.member(subscription(group, topic, transport.Earliest()))

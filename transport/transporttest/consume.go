@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// consumeTests hold a Consumer to what Poll returns and when.
+// consumeTests check what Poll returns and when.
 var consumeTests = []test{
 	{"Everything", testConsumeEverything},
 	{"AssignedFirst", testConsumeAssignedFirst},
@@ -82,8 +82,8 @@ func testConsumeAssignedFirst(r *run) {
 	}
 }
 
-// testConsumeAssignment: an assignment without a commit starts at the resolved start,
-// with empty metadata, and names the topic and the cluster that it is of.
+// testConsumeAssignment: an assignment without a commit starts at the resolved start, with empty
+// metadata, and names its topic and its cluster.
 func testConsumeAssignment(r *run) {
 	topic := r.topic(2)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()))
@@ -137,7 +137,7 @@ func testConsumePollContext(r *run) {
 	})
 }
 
-// testConsumePollClosed: Close ends a Poll that waits, and all that come later.
+// testConsumePollClosed: Close ends a Poll that waits, and every later one.
 func testConsumePollClosed(r *run) {
 	topic := r.topic(1)
 	m := r.member(subscription(r.name("group"), topic, transport.Earliest()), idle)
@@ -161,7 +161,7 @@ func testConsumePollClosed(r *run) {
 	}
 }
 
-// testConsumeSmallFetch: a record larger than the bound still progresses.
+// testConsumeSmallFetch: a record larger than the bound is still delivered.
 func testConsumeSmallFetch(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})

@@ -9,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// contentTests hold a transport to carrying records as they are, byte for byte.
+// contentTests check that a transport carries records unchanged, byte for byte.
 var contentTests = []test{
 	{"NilAndEmpty", testContentNilAndEmpty},
 	{"Headers", testContentHeaders},
@@ -43,7 +43,7 @@ func testContentNilAndEmpty(r *run) {
 	}
 }
 
-// same is equality that keeps nil apart from empty.
+// same reports whether a and b are equal, with nil distinct from empty.
 func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
 // testContentHeaders: headers keep their order, repeated names, null and empty values,

@@ -10,7 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// groupTests hold a Consumer to how members share partitions, and hand them over.
+// groupTests check how members share partitions, and how they hand them over.
 var groupTests = []test{
 	{"HandOver", testGroupHandOver},
 	{"ComesBack", testGroupComesBack},
@@ -211,9 +211,8 @@ func (m *member) ownedOf(topic string) (n int) {
 	return n
 }
 
-// testGroupCompanion: the partitions of a companion go where those of its topic go,
-// and count for nothing; what it has beyond them goes round. What was committed
-// stays done.
+// testGroupCompanion: the partitions of a companion follow those of its topic and have no weight;
+// numbers beyond the topic's wrap around. Committed records are not repeated.
 func testGroupCompanion(r *run) {
 	// Two more companions than partitions: 4 and 5 go with 0 and 1.
 	const partitions, companions = 4, 6
@@ -309,8 +308,8 @@ func testGroupSilentStays(r *run) {
 	})
 }
 
-// testGroupStatic: a static member that comes back has its partitions again, and no
-// other member hears of it (KIP-345).
+// testGroupStatic: a static member that comes back gets its partitions again, and no other member
+// notices (KIP-345).
 func testGroupStatic(r *run) {
 	topic, group := r.topic(4), r.name("group")
 	config := func(instance string) transport.ConsumerConfig {

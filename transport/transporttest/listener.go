@@ -9,7 +9,7 @@ import (
 
 var _ transport.Listener = (*member)(nil)
 
-// enter notes that a method of the Listener runs, and returns its end.
+// enter records that a method of the Listener runs, and returns a function that records its end.
 func (m *member) enter(method string) (leave func()) {
 	// The first call may come before NewConsumer has returned; what a test does in it needs
 	// the consumer.
@@ -31,7 +31,7 @@ func (m *member) enter(method string) (leave func()) {
 	}
 }
 
-// Assigned counts the partitions as assigned when it is about to return.
+// Assigned records the partitions as assigned just before it returns.
 func (m *member) Assigned(assigned []transport.Assignment) {
 	defer m.enter("Assigned")()
 	// Without m.mu: the test's part may wait, and looks at the member while it does.
@@ -139,7 +139,7 @@ func (m *member) owned() []transport.Partition {
 	return owned
 }
 
-// awaitOwned waits until so many partitions are assigned.
+// awaitOwned waits until n partitions are assigned.
 func (m *member) awaitOwned(n int) {
 	m.r.Helper()
 	m.await("partitions to be assigned", func() bool {
@@ -155,7 +155,7 @@ func (m *member) awaitOwned(n int) {
 	})
 }
 
-// assignment is the current one of a partition, which must be assigned.
+// assignment returns the current assignment of a partition, which must be assigned.
 func (m *member) assignment(p transport.Partition) transport.Assignment {
 	m.r.Helper()
 	m.mu.Lock()
@@ -167,8 +167,8 @@ func (m *member) assignment(p transport.Partition) transport.Assignment {
 	return s.Assignment
 }
 
-// awaitRecords waits until so many records of a partition have come, and returns them.
-// There may be more than n, and they are all of the partition's, over all its stretches.
+// awaitRecords waits until n records of a partition have come, and returns all of the partition's
+// records, which may be more, over all its stretches.
 func (m *member) awaitRecords(p transport.Partition, n int) []transport.Record {
 	m.r.Helper()
 	m.await("records of "+p.String(), func() bool { return len(m.records[p]) >= n })
@@ -195,12 +195,12 @@ func (m *member) commit(p transport.Partition, offset int64, metadata string) {
 	m.r.within("Commit", func(ctx context.Context) error { return m.consumer.Commit(ctx, c) })
 }
 
-// subscription is the config of a member of a group on one topic.
+// subscription returns the config of a member of a group on one topic.
 func subscription(group, topic string, start transport.Start) transport.ConsumerConfig {
 	return transport.ConsumerConfig{Group: group, Topics: []transport.TopicStart{{Topic: topic, Start: start}}}
 }
 
-// read reads the first n records of a partition, with a group of its own.
+// read reads the first n records of a partition, in a new group.
 func (r *run) read(p transport.Partition, n int) []transport.Record {
 	r.Helper()
 	m := r.member(subscription(r.name("group"), p.Topic, transport.Earliest()))

@@ -8,7 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// partitionTests hold a Producer to the partition that it chooses, or is told.
+// partitionTests check that a Producer uses the right partition, whether it chooses it or is given
+// it.
 var partitionTests = []test{
 	{"Keys", testPartitionKeys},
 	{"Keyless", testPartitionKeyless},
@@ -17,8 +18,8 @@ var partitionTests = []test{
 	{"Grown", testPartitionGrown},
 }
 
-// murmur2Vectors are those of org.apache.kafka.common.utils.UtilsTest, and that of the
-// empty key.
+// murmur2Vectors are the vectors of org.apache.kafka.common.utils.UtilsTest, and one for the empty
+// key.
 var murmur2Vectors = map[string]int32{
 	"21":                         -973932308,
 	"foobar":                     -790332482,
@@ -83,8 +84,7 @@ func testPartitionExplicit(r *run) {
 	}
 }
 
-// testPartitionMissing: a partition that the topic does not have is refused before it
-// is accepted, and not waited for.
+// testPartitionMissing: a record for a partition that the topic does not have is refused at once.
 func testPartitionMissing(r *run) {
 	p := r.producer(transport.ProducerConfig{})
 	// Partitions count from 0, so 2 is the first that the topic does not have.

@@ -7,15 +7,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// pauseTests hold a Consumer to Pause and Resume, by which the engine bounds memory.
+// pauseTests check Pause and Resume, with which the engine bounds memory.
 var pauseTests = []test{
 	{"Pause", testPause},
 	{"KeepsFetched", testPauseKeepsFetched},
 	{"NotAssigned", testPauseNotAssigned},
 }
 
-// testPause: nothing of a paused partition comes while others go on, and everything
-// when it is resumed.
+// testPause: a paused partition delivers nothing while others go on, and everything once it
+// is resumed.
 func testPause(r *run) {
 	topic := r.topic(2)
 	paused, other := at(topic, 0), at(topic, 1)
@@ -53,7 +53,7 @@ func testPause(r *run) {
 	}
 }
 
-// testPauseKeepsFetched: what may have been fetched already is neither returned nor
+// testPauseKeepsFetched: records that may have been fetched already are neither returned nor
 // lost.
 func testPauseKeepsFetched(r *run) {
 	topic := r.topic(2)

@@ -6,8 +6,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// positionTests hold a Consumer to what it does with a committed offset that its log
-// does not have: no move is silent.
+// positionTests check what a Consumer does with a committed offset that is not in the log: no
+// move is silent.
 var positionTests = []test{
 	{"BeyondEndToEarliest", testPositionToEarliest},
 	{"BeyondEndToLatest", testPositionToLatest},
@@ -16,7 +16,7 @@ var positionTests = []test{
 	{"Recreated", testPositionRecreated},
 }
 
-// beyond is a group whose committed offset is 1000 on a log of 10 records.
+// beyond returns a group whose committed offset is 1000 on a log of 10 records.
 func (r *run) beyond() (group, topic string) {
 	r.Helper()
 	topic, group = r.topic(1), r.name("group")
@@ -81,8 +81,8 @@ func testPositionStays(r *run) {
 	}
 }
 
-// testPositionRemoved: a committed offset before the log's start moves to it, and
-// the Listener hears so.
+// testPositionRemoved: a committed offset before the log's start moves to it, and the
+// Listener is told.
 func testPositionRemoved(r *run) {
 	if r.suite.deleteRecords == nil {
 		r.Skip("the suite was not told how records are deleted")

@@ -10,7 +10,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// produceTests hold a Producer to what it promises of order, memory and its end.
+// produceTests check what a Producer promises about order, memory and closing.
 var produceTests = []test{
 	{"Positions", testProducePositions},
 	{"Order", testProduceOrder},
@@ -72,8 +72,8 @@ func testProduceOrder(r *run) {
 	}
 }
 
-// testProduceConcurrency: goroutines share a producer, and the records of each keep
-// their order. The order among goroutines is nobody's business.
+// testProduceConcurrency: goroutines share a producer, and the records of each keep their order.
+// The order among goroutines is unspecified.
 func testProduceConcurrency(r *run) {
 	const goroutines, each = 8, 100
 	topic := r.topic(1)

@@ -8,15 +8,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// result is what a completion heard.
-// position counts if err is nil; with an error its offset is −1.
+// result is the outcome that a completion received. position counts if err is nil; with an error
+// its offset is −1.
 type result struct {
 	position transport.Position
 	err      error
 }
 
-// hearing is a completion that keeps its result, and reports a second one. calls is read
-// without waiting where an outcome has to be there already, or must not be.
+// hearing is a completion that keeps its result, and fails the test if it gets a second one. calls
+// is read without waiting where an outcome has to be there already, or must not be.
 type hearing struct {
 	r     *run
 	calls atomic.Int32

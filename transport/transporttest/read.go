@@ -11,7 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// readTests hold a Reader to what it returns, and to touching no group.
+// readTests check what a Reader returns, and that it affects no group.
 var readTests = []test{
 	{"Everything", testReadEverything},
 	{"FromOffset", testReadFromOffset},
@@ -124,8 +124,8 @@ func testReadPause(r *run) {
 	}
 }
 
-// testReadAtEnd: a reader at the end waits for what is written, and of what is not
-// asked for nothing comes.
+// testReadAtEnd: a reader at the end waits for new records, and returns nothing that was not
+// asked for.
 func testReadAtEnd(r *run) {
 	topic := r.topic(2)
 	r.fill(topic, 0, 5)
@@ -189,7 +189,7 @@ func testReadRemoved(r *run) {
 	}
 }
 
-// testReadSmallFetch: a record larger than the bound still progresses.
+// testReadSmallFetch: a record larger than the bound is still delivered.
 func testReadSmallFetch(r *run) {
 	topic := r.topic(2)
 	p := r.producer(transport.ProducerConfig{})
@@ -275,7 +275,7 @@ func testReadPollContext(r *run) {
 	d.await(at(topic, 0), 1)
 }
 
-// testReadPollClosed: Close ends a Poll that waits, and all that come later.
+// testReadPollClosed: Close ends a Poll that waits, and every later one.
 func testReadPollClosed(r *run) {
 	topic := r.topic(1)
 	d := r.reader(from(topic, 1, 0))

@@ -86,7 +86,7 @@ func (d *reading) take(b *transport.Batch) {
 	}
 }
 
-// await polls until that many records of a partition have come, and returns them.
+// await polls until n records of a partition have come, and returns them.
 func (d *reading) await(p transport.Partition, n int) []transport.Record {
 	d.r.Helper()
 	d.r.within(fmt.Sprintf("reading %d records of %v", n, p), func(ctx context.Context) error {
@@ -100,8 +100,8 @@ func (d *reading) await(p transport.Partition, n int) []transport.Record {
 	return d.records[p]
 }
 
-// refusal polls until that fails.
-// It returns the error, which is the context's if Poll goes on to succeed.
+// refusal polls until Poll fails, and returns its error: the context's if Poll never fails
+// otherwise.
 func (d *reading) refusal() error {
 	ctx, cancel := d.r.patience()
 	defer cancel()

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// refusalTests hold a Producer to what it refuses: with an error at once and without any
+// refusalTests check how a Producer refuses records: with an error at once and without any
 // effect, or by an outcome that says that the record is not in the log.
 var refusalTests = []test{
 	{"TooLarge", testRefusalTooLarge},
@@ -83,8 +83,8 @@ func testRefusalTopicMissing(r *run) {
 	}
 }
 
-// gate refuses on demand, and counts.
-// mu guards the others: a producer calls a gate concurrently.
+// gate refuses on demand, and counts. mu guards the other fields: a producer calls a gate
+// concurrently.
 type gate struct {
 	mu       sync.Mutex
 	refusal  error

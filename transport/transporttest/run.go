@@ -19,9 +19,8 @@ type test struct {
 	run  func(r *run)
 }
 
-// run is one test on one transport.
-// It is the test's T and the transport's methods in one, which keeps a test to what it is
-// about. close closes the transport, once.
+// run is one test on one transport. It combines the test's T and the transport's methods,
+// which keeps tests short. close closes the transport, once.
 type run struct {
 	*testing.T
 	transport.Transport
@@ -46,7 +45,7 @@ func (s *suite) start(t *testing.T) *run {
 	return r
 }
 
-// patience returns a context that ends when waiting makes no sense any more. It does not
+// patience returns a context that ends when it no longer makes sense to wait. It does not
 // end with the test, so that cleanups can use it.
 func (r *run) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), r.suite.patience)
@@ -117,7 +116,7 @@ func (r *run) topic(partitions int32) string {
 	return r.topicWith(transport.TopicSpec{Partitions: partitions})
 }
 
-// topicWith creates a topic with settings of its own, and returns the name that it got.
+// topicWith creates a topic with the given settings, and returns its name.
 func (r *run) topicWith(spec transport.TopicSpec) string {
 	r.Helper()
 	spec.Name = r.name("topic")

@@ -8,7 +8,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// startTests hold a Consumer to where a group begins that has no commit.
+// startTests check where a group without a commit starts.
 var startTests = []test{
 	{"Earliest", testStartEarliest},
 	{"Latest", testStartLatest},
@@ -28,8 +28,8 @@ func testStartEarliest(r *run) {
 	}
 }
 
-// testStartLatest: the end as of the assignment. What is written after Assigned has
-// returned is read.
+// testStartLatest: the end at the time of the assignment. Records written after Assigned has
+// returned are read.
 func testStartLatest(r *run) {
 	topic := r.topic(1)
 	r.fill(topic, 0, 5)

@@ -6,7 +6,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// typesTests hold a Consumer to what members of a group know of each other's handlers.
+// typesTests check what members of a group know about each other's handlers.
 var typesTests = []test{
 	{"Told", testTypesTold},
 	{"Remembered", testTypesRemembered},
@@ -91,8 +91,8 @@ func testTypesRemembered(r *run) {
 	third.awaitType("that nobody ever handled", topic, "else", func(s transport.TypeState) bool { return s == transport.TypeState{Known: true} })
 }
 
-// awaitType waits until what the member knows of a type is as it is to be. Nothing
-// signals that: its caller has to ask again.
+// awaitType polls until what the member knows about a type is as wanted: nothing signals a
+// change.
 func (m *member) awaitType(what, topic, typ string, ok func(transport.TypeState) bool) {
 	m.r.Helper()
 	deadline := time.After(m.r.suite.patience)

@@ -41,26 +41,26 @@ type Process struct {
 
 	// mu guards killed.
 	mu sync.Mutex
-	// killed says that the campaign killed it: that is not a failure.
+	// killed reports whether the campaign killed it, which is not a failure.
 	killed bool
 }
 
-// Spawn starts a program, with env added to this process's environment. Its
-// output goes to the file name.log in dir. The caller has to see to its end, by
-// closing its input or by a signal.
+// Spawn starts a program, with env added to this process's environment. Its output
+// goes to the file name.log in dir. The caller must end it, by closing its input or
+// by a signal.
 func Spawn(dir, name, program string, env ...string) (*Process, error) {
 	p := &Process{Name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
-	// The child has the file by then.
+	// The child has its own descriptor of the file.
 	defer log.Close()
 	p.command = exec.Command(program)
 	p.command.Env = append(os.Environ(), env...)
 	p.command.Stdout, p.command.Stderr = log, log
-	// A process group of its own, so that Ctrl-C reaches this process alone,
-	// which then ends the children in order.
+	// Use a separate process group, so that Ctrl-C reaches only this process, which
+	// then ends the children in an orderly way.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.stdin, err = p.command.StdinPipe(); err != nil {
 		return nil, err

@@ -18,8 +18,8 @@ func (c *Cluster) Create(ctx context.Context, name string, partitions int32, rep
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
-	// Creation may have succeeded although an earlier answer was lost: that it
-	// exists is fine.
+	// Creation may have succeeded although an earlier answer was lost, so it is fine if the topic
+	// exists.
 	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return fmt.Errorf("creating topic %s: %w", name, err)
@@ -51,7 +51,7 @@ func (c *Cluster) Remove(ctx context.Context, names ...string) {
 func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
-		// An answer with an error is not an answer: it is asked again until ctx ends.
+		// Ask again until ctx ends, also after an error.
 		if err == nil && sick == 0 {
 			return nil
 		}
@@ -59,13 +59,13 @@ func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 		case <-ctx.Done():
 			// Both errors: the deadline says that it took too long, the last answer says why.
 			return fmt.Errorf("%d partitions of %v are not in order: %w", sick, topics, errors.Join(err, ctx.Err()))
-		case <-time.After(100 * time.Millisecond): // nothing tells when the brokers are through
+		case <-time.After(100 * time.Millisecond): // nothing signals when the brokers are done
 		}
 	}
 }
 
-// sick returns how many partitions have no leader or a replica out of sync.
-// A partition counts once, whatever ails it. With an error the number means nothing.
+// sick returns how many partitions have no leader or a replica out of sync. A partition counts
+// once, whatever is wrong with it. With an error the number means nothing.
 func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
@@ -78,8 +78,7 @@ func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 		return 0, err
 	}
 	for _, t := range response.Topics {
-		// A topic that the broker has not heard of yet has no partitions to count, and would look
-		// healthy.
+		// A topic that the broker does not know yet has no partitions, and would look healthy.
 		if t.ErrorCode != 0 {
 			return 0, kerr.ErrorForCode(t.ErrorCode)
 		}
@@ -97,7 +96,7 @@ func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 // Set changes one configuration of a topic.
 // The brokers may act on it a moment later than this returns.
 func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
-	// Incremental (KIP-339), so that what else the topic is configured with stays.
+	// Incremental (KIP-339), so that the topic's other configurations stay.
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	config.Name, config.Value = name, new(value)
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()

@@ -1,6 +1,6 @@
-// Package cluster is the brokers of the fault campaign. They are started and
-// damaged through scripts/kafka.sh, and judged through another client: a mistake
-// in ours must not hide itself.
+// Package cluster runs the brokers of the fault campaign. It starts and damages them through
+// scripts/kafka.sh, and observes them through another client, so that a mistake in ours can't
+// hide itself.
 //
 // The files:
 //
@@ -30,9 +30,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Cluster is the three brokers of a campaign. They are started and damaged
-// through scripts/kafka.sh, and judged through another client: a mistake in
-// ours must not hide itself.
+// Cluster is the three brokers of a campaign.
 type Cluster struct {
 	// root is the directory of the repository, and name that of the cluster.
 	root, name string
@@ -47,13 +45,13 @@ type Cluster struct {
 	addresses []string
 }
 
-// Brokers is the number of brokers: topics have three replicas, two of
-// which have to be in sync.
+// Brokers is the number of brokers. Topics have three replicas, two of which must be in sync.
 const Brokers = 3
 
-// Start starts brokers for this campaign alone.
+// Start starts brokers for this campaign only.
 func Start(ctx context.Context, root string) (*Cluster, error) {
-	// The process's id keeps campaigns on one machine apart, also in the script's directories.
+	// The process's id distinguishes campaigns on one machine, also in the script's
+	// directories.
 	name := "chaos-" + strconv.Itoa(os.Getpid())
 	c := &Cluster{
 		root: root, name: name,
@@ -84,7 +82,7 @@ func Start(ctx context.Context, root string) (*Cluster, error) {
 func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(c.root, "scripts", "kafka.sh"), args...)
 	command.Env = c.env
-	// Files, not pipes: brokers inherit them, and would keep pipes open.
+	// Use files, not pipes: brokers inherit them, and would keep pipes open.
 	var out, complaints bytes.Buffer
 	stdout, err := os.CreateTemp("", "chaos-kafka-")
 	if err != nil {
@@ -101,7 +99,7 @@ func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	command.Stdout, command.Stderr = stdout, stderr
 	// A failure's reason is on standard error, so the files are read in any case.
 	failed := command.Run()
-	// By name and from the start: the offset of the open file is where the script stopped.
+	// Read by name, from the start: the open file's offset is where the script stopped writing.
 	for file, to := range map[*os.File]*bytes.Buffer{stdout: &out, stderr: &complaints} {
 		text, err := os.ReadFile(file.Name())
 		if err != nil {
@@ -129,7 +127,7 @@ func (c *Cluster) Move(ctx context.Context, broker int) error {
 	if err != nil {
 		return err
 	}
-	// Only after the broker runs there: an address at which nobody answers is of no use.
+	// Only once the broker runs there.
 	c.setAddress(broker, answer)
 	return nil
 }
@@ -141,7 +139,7 @@ func (c *Cluster) Whole(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	// A broker that was only started counts as running: who needs more waits for Healthy.
+	// A broker that was just started counts as running; callers that need more use Healthy.
 	for line := range strings.Lines(status) {
 		// A line is the broker's number, its state, and what the script adds.
 		fields := strings.Split(line, "\t")
@@ -179,14 +177,14 @@ func (c *Cluster) SaveLogs(to string) {
 
 // End stops the brokers and removes their data.
 func (c *Cluster) End() error {
-	// A context of its own: it has to end the brokers of an interrupted campaign too.
+	// Use a new context: the brokers of an interrupted campaign must end too.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if c.Client != nil {
 		c.Client.Close()
 	}
 	for id := 1; id <= Brokers; id++ {
-		// It fails for a broker that is down, which is as good.
+		// It fails for a broker that is down, which is fine.
 		_, _ = c.Run(ctx, "kill", strconv.Itoa(id))
 	}
 	// ZooKeeper, where there is one.

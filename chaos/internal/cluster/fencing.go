@@ -10,9 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Deposed waits until a broker leads no partition of the topics, and no
-// partition waits for it to replicate.
-// When ctx ends it returns the last reason why that is not so.
+// Deposed waits until a broker leads no partition of the topics, and no partition waits for it to
+// replicate. When ctx ends first, it returns the last reason why that is not so.
 func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) error {
 	for {
 		err := c.counts(ctx, broker, topics)
@@ -22,7 +21,7 @@ func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) e
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(50 * time.Millisecond): // nothing tells when it is
+		case <-time.After(50 * time.Millisecond): // nothing signals it
 		}
 	}
 }
@@ -31,7 +30,7 @@ func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) e
 // be asked.
 // It describes the first partition that it finds.
 func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) error {
-	// What is not answered soon is given up, and asked again by the caller.
+	// Give up a request that is not answered soon; the caller asks again.
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	request := kmsg.NewPtrMetadataRequest()

@@ -259,7 +259,7 @@ func planRoundRobin(members []Member, partitions map[string]int32) map[string][]
 			continue
 		}
 		for n := range partitions[topic] {
-			// Terminates, as at least one member reads the topic.
+			// This terminates, since at least one member reads the topic.
 			for !reads(members[turn%len(members)]) {
 				turn++
 			}

@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// checkPlan holds a plan to what every plan is: each partition that somebody
-// reads is given once, to one who reads it.
+// checkPlan checks what every plan must do: assign each partition that somebody
+// reads once, to a member that reads it. It returns the owners.
 func checkPlan(t *testing.T, members []Member, partitions map[string]int32, plan map[string][]transport.Partition) map[transport.Partition]string {
 	t.Helper()
 	owner := make(map[transport.Partition]string)
@@ -42,7 +42,7 @@ func checkPlan(t *testing.T, members []Member, partitions map[string]int32, plan
 	return owner
 }
 
-// checkBalance tells that no single move brings loads closer.
+// checkBalance checks that no single move would bring the loads closer.
 func checkBalance(t *testing.T, members []Member, plan map[string][]transport.Partition) {
 	t.Helper()
 	for i := range members {
@@ -66,8 +66,8 @@ func moves(before, after map[transport.Partition]string) (n int) {
 	return n
 }
 
-// TestStickyPlan runs groups through random changes: whatever happens, plans are
-// whole and balanced, and when nothing happens, nothing moves.
+// TestStickyPlan applies random changes to groups: plans are always complete and
+// balanced, and without a change nothing moves.
 func TestStickyPlan(t *testing.T) {
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -92,7 +92,7 @@ func TestStickyPlan(t *testing.T) {
 				}
 			}
 			b := ByName("cooperative-sticky")
-			// Rounds go on until nothing is withheld any more.
+			// Repeat rounds until nothing is withheld.
 			for round := 0; ; round++ {
 				plan := b.Assign(members, partitions)
 				full := b.plan(members, partitions)
@@ -126,7 +126,8 @@ func TestStickyPlan(t *testing.T) {
 	}
 }
 
-// TestStickyMovesLittle: a member that comes or goes moves as little as it must.
+// TestStickyMovesLittle: if a member joins or leaves, as few partitions as possible
+// move.
 func TestStickyMovesLittle(t *testing.T) {
 	partitions := map[string]int32{"a": 50, "b": 50}
 	topics := []string{"a", "b"}
@@ -152,9 +153,8 @@ func TestStickyMovesLittle(t *testing.T) {
 	}
 }
 
-// TestStickyChain: the load moves over a member that has no more than others.
-// TestStickySpreadsTopics: of a busy topic and an idle one beside it each member
-// gets its share, also of what a member that joins takes over.
+// TestStickySpreadsTopics: each member gets its share of a busy topic and of an
+// idle one, also after a member has joined.
 func TestStickySpreadsTopics(t *testing.T) {
 	partitions := map[string]int32{"busy": 6, "busy.retry": 6}
 	member := func(id string, owned ...transport.Partition) Member {
@@ -188,6 +188,7 @@ func TestStickySpreadsTopics(t *testing.T) {
 	}
 }
 
+// TestStickyChain: load moves along a chain of members, some of which have no more than others.
 func TestStickyChain(t *testing.T) {
 	own := func(topic string, ps ...int32) (all []transport.Partition) {
 		for _, p := range ps {
@@ -278,8 +279,8 @@ func BenchmarkStickyPlan(b *testing.B) {
 }
 
 // TestStickyLargeGroup plans a thousand topics of twelve partitions for a hundred
-// members, of which half own everything: the loads become equal, and nothing moves
-// between those who keep what they have.
+// members, half of which own everything: the loads become equal, and no partition
+// moves between members that keep theirs.
 func TestStickyLargeGroup(t *testing.T) {
 	members, partitions := largeGroup()
 	plan := planSticky(members, partitions)

@@ -173,7 +173,7 @@ func (s *stickyPlan) relieve(from *stickyMember) bool {
 	return false
 }
 
-// hop is how a chain reached a member: from which one, by which topic.
+// hop records how a chain reached a member: from which member, by which topic.
 type hop struct {
 	from  *stickyMember
 	topic int

@@ -12,11 +12,11 @@ import (
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 )
 
-// Members tell each other the types that they handle in the user data of JoinGroup and of
-// the assignment, where Kafka's assignors have theirs. A member's user data begins with the
-// generation, which Java's cooperative assignor reads, ignoring the rest. Then come the
-// marker and sections, each a tag and a length, both varints, and that many bytes. Readers
-// skip unknown tags, so members of different versions of this library can read each other.
+// Members exchange the types that they handle in the user data of JoinGroup and of the
+// assignment, where Kafka's assignors have theirs. A member's user data begins with the
+// generation, which Java's cooperative assignor reads, ignoring the rest. Then come the marker
+// and sections, each a tag and a length, both varints, and that many bytes. Readers skip
+// unknown tags, so members of different versions of this library can read each other.
 //
 // User data without the marker, from other members, says nothing about types.
 const marker = "ebus"

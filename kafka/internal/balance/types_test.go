@@ -16,7 +16,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// subscription is what a member of the topics tells, as JoinGroup carries it.
+// subscription returns a member's subscription with types, as in JoinGroup.
 func subscription(b *Balancer, topics []string, t *Types) []byte {
 	return b.Metadata(topics, []transport.Partition{{Topic: topics[0], Partition: 2}}, 7, "", t)
 }
@@ -25,8 +25,8 @@ func told(names map[string][]string) *Types {
 	return &Types{Names: names, Live: grouptypes.All(names)}
 }
 
-// TestTypesTold: what a member tells comes to the leader, and what the leader tells
-// to the members, by either kind of balancer.
+// TestTypesTold: types that a member sends reach the leader, and those that the leader
+// sends reach the members, with either kind of balancer.
 func TestTypesTold(t *testing.T) {
 	names := map[string][]string{"a": {"V2", "Moved"}, "b": {"Order"}}
 	left := time.Unix(1_700_000_000, 0)
@@ -58,16 +58,16 @@ func TestTypesTold(t *testing.T) {
 	}
 }
 
-// TestTypesForOthers: what other libraries, and versions of this one from before it
-// told types, read of a subscription is what it was.
+// TestTypesForOthers: other libraries, and versions of this one that didn't send types,
+// read a subscription as before.
 func TestTypesForOthers(t *testing.T) {
 	raw := subscription(ByName("cooperative-sticky"), []string{"a"}, told(map[string][]string{"a": {"V2"}}))
 	m := kmsg.NewConsumerMemberMetadata()
 	if err := m.ReadFrom(raw); err != nil {
 		t.Fatal(err)
 	}
-	// CooperativeStickyAssignor reads an int32 and passes over the rest; from version 2
-	// of the subscription on it takes the field.
+	// CooperativeStickyAssignor reads an int32 and ignores the rest; from version 2 of
+	// the subscription on it uses the field.
 	if binary.BigEndian.Uint32(m.UserData) != 7 || m.Generation != 7 || len(m.OwnedPartitions) != 1 {
 		t.Errorf("others read generation %d, user data %x, owned %v", m.Generation, m.UserData, m.OwnedPartitions)
 	}
@@ -90,7 +90,7 @@ func TestTypesForOthers(t *testing.T) {
 	}
 }
 
-// TestTypesUnknownSection: a later version's sections are passed over.
+// TestTypesUnknownSection: sections of later versions are skipped.
 func TestTypesUnknownSection(t *testing.T) {
 	b := told(map[string][]string{"a": {"V2"}}).appendTo(nil, []string{"a"})
 	b = appendSection(b, 200, []byte("of a later version"))
@@ -99,7 +99,7 @@ func TestTypesUnknownSection(t *testing.T) {
 	}
 }
 
-// TestTypesBounded: many types are told by ID, in bounded room, and the same types
+// TestTypesBounded: many types are sent by ID, in bounded space, and the same types
 // make the same bytes.
 func TestTypesBounded(t *testing.T) {
 	names := map[string][]string{}
@@ -125,7 +125,8 @@ func TestTypesBounded(t *testing.T) {
 	}
 }
 
-// FuzzTypes: nothing that a member may send takes memory beyond its size, or panics.
+// FuzzTypes: nothing that a member sends takes memory out of proportion to its size, or
+// panics.
 func FuzzTypes(f *testing.F) {
 	f.Add(told(map[string][]string{"a": {"V2", "Moved"}}).appendTo(nil, []string{"a"}))
 	f.Add([]byte(marker + "\x01\xff\xff\xff\xff\x0f"))

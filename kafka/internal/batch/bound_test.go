@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// stored is a batch of n records from offset 0 on, whose content is given.
+// stored returns a batch of n records from offset 0 on, with the given content.
 func stored(t testing.TB, codec int16, n int, content []byte) []byte {
 	t.Helper()
 	b := kmsg.RecordBatch{
@@ -27,7 +27,7 @@ func stored(t testing.TB, codec int16, n int, content []byte) []byte {
 	return seal(b.AppendTo(nil))
 }
 
-// withHeaders is a record with n headers that have neither key nor value.
+// withHeaders returns a record with n headers that have neither key nor value.
 func withHeaders(delta int32, key, value string, n int) []byte {
 	var b []byte
 	b = binary.AppendVarint(append(b, 0, 0), int64(delta))
@@ -38,7 +38,7 @@ func withHeaders(delta int32, key, value string, n int) []byte {
 }
 
 // readPeak reads all of a batch in chunks, calls each with every record, and returns the
-// most memory that was in use, in bytes, beside what was before.
+// most memory that was in use meanwhile, in bytes, beyond that before.
 func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)) (peak uint64, err error) {
 	t.Helper()
 	r := readerOf(0, data)
@@ -49,7 +49,7 @@ func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)
 	before, allocated := m.HeapAlloc, m.TotalAlloc
 	for i := 0; len(r.Data) > 0; i++ {
 		d, err := r.Read(256 << 10)
-		// What was allocated since the last look bounds the peak in between.
+		// Memory allocated since the last reading bounds the peak in between.
 		if runtime.ReadMemStats(&m); m.TotalAlloc-allocated > 1<<20 || i%100 == 0 {
 			peak = max(peak, m.HeapAlloc-min(m.HeapAlloc, before), m.TotalAlloc-allocated)
 			runtime.GC()
@@ -67,7 +67,7 @@ func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)
 	return peak, nil
 }
 
-// TestBoundMemory reads batches that brokers accept and that would take any amount of
+// TestBoundMemory reads batches that brokers accept, and that would take unbounded
 // memory if they were decoded as a whole.
 func TestBoundMemory(t *testing.T) {
 	const fetchBytes, mib = 16 << 20, 1 << 20
@@ -132,7 +132,7 @@ func TestBoundMemory(t *testing.T) {
 }
 
 // TestBoundTinyRecords: a batch is read a chunk at a time, however many records it has,
-// and whatever its header says of their number.
+// and whatever number its header gives.
 func TestBoundTinyRecords(t *testing.T) {
 	const n = 400_000
 	var content []byte
@@ -151,7 +151,8 @@ func TestBoundTinyRecords(t *testing.T) {
 	if peak, err := readPeak(t, lying, 0, func(*transport.Record) {}); err == nil || peak > 1<<20 {
 		t.Errorf("a lying count: %d KiB, %v", peak>>10, err)
 	}
-	// The count of a batch that was not reached yet, whose checksum is wrong.
+	// Falsify the count of a batch that is not reached yet, which makes its checksum
+	// wrong.
 	binary.BigEndian.PutUint32(lying[17:], 0)
 	two := append(plain(t, 0, 1), lying...)
 	binary.BigEndian.PutUint64(two[len(two)-len(lying):], 1)
@@ -160,8 +161,8 @@ func TestBoundTinyRecords(t *testing.T) {
 	}
 }
 
-// TestBoundWindow: what zstd and snappy may refer back to is bounded. A declared window
-// is not what is needed.
+// TestBoundWindow: the content that zstd and snappy may refer back to is bounded. A
+// large declared window alone does no harm.
 func TestBoundWindow(t *testing.T) {
 	noise := make([]byte, 4<<20)
 	if _, err := rand.NewChaCha8([32]byte{}).Read(noise); err != nil {

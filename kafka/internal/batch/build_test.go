@@ -35,7 +35,7 @@ type recordSpec struct {
 	headers    []kmsg.Header
 }
 
-// encode is the batch on the wire, by the protocol library's own encoder.
+// encode returns the encoded batch, by the protocol library's own encoder.
 func (s batchSpec) encode(t testing.TB) []byte {
 	t.Helper()
 	var records []byte
@@ -113,7 +113,7 @@ func must(t testing.TB, write func([]byte) (int, error), b []byte) {
 	}
 }
 
-// marker is a control batch that ends a transaction.
+// marker returns a control batch that ends a transaction.
 func marker(t testing.TB, offset, producer int64, commit bool) []byte {
 	kind := byte(0)
 	if commit {
@@ -123,7 +123,7 @@ func marker(t testing.TB, offset, producer int64, commit bool) []byte {
 		records: []recordSpec{{key: []byte{0, 0, 0, kind}, value: []byte{0, 0, 0, 0, 0, 0}}}}.encode(t)
 }
 
-// plain is a batch of n records from an offset on, keyed by their offsets.
+// plain returns a batch of n records from an offset on, keyed by their offsets.
 func plain(t testing.TB, base int64, n int, change ...func(*batchSpec)) []byte {
 	s := batchSpec{base: base}
 	for i := range n {

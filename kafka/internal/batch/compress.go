@@ -47,10 +47,8 @@ type resetWriter interface {
 }
 
 var (
-	// Writers are pooled, as each has tables that cost more to build than a small batch costs
-	// to compress.
-	// Compress appends src, compressed, to dst, and returns the extended slice. An error comes from
-	// the codec, whatever src is.
+	// Writers are pooled, since each has tables that cost more to build than a small batch costs to
+	// compress.
 	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 	lz4Writers  = sync.Pool{New: func() any {
 		w := lz4.NewWriter(io.Discard)

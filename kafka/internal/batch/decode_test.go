@@ -26,7 +26,7 @@ func offsets(records []transport.Record) []int64 {
 	return got
 }
 
-// readAll reads in chunks of that limit and checks that they join.
+// readAll reads in chunks of at most limit, and checks that they join without gaps.
 func readAll(t *testing.T, r *Reader, limit int) (records []transport.Record, next int64) {
 	t.Helper()
 	next = r.Next
@@ -90,7 +90,7 @@ func TestDecodeLogAppendTime(t *testing.T) {
 	}
 }
 
-// A record that a producer wrote without a timestamp is not of 1969.
+// A record without a timestamp has no time, not one in 1969.
 func TestDecodeNoTimestamp(t *testing.T) {
 	records, _ := readAll(t, readerOf(0, plain(t, 0, 1, func(s *batchSpec) { s.firstTime, s.maxTime = -1, -1 })), 1<<20)
 	if !records[0].Time.IsZero() {
@@ -98,7 +98,7 @@ func TestDecodeNoTimestamp(t *testing.T) {
 	}
 }
 
-// The spans pass what compaction, transactions and batches cut into leave.
+// Spans cover the gaps that compaction, transactions and cut batches leave.
 func TestDecodeSpans(t *testing.T) {
 	gap := func(base int64, last int32, deltas ...int32) []byte {
 		s := batchSpec{base: base, lastDelta: last}
@@ -164,7 +164,7 @@ func TestDecodeSpans(t *testing.T) {
 	}
 }
 
-// A broker cuts what it answers anywhere.
+// A broker may cut its answer at any byte.
 func TestDecodePartialTail(t *testing.T) {
 	first, second := plain(t, 0, 3), plain(t, 3, 4)
 	whole := slices.Concat(first, second)
@@ -221,7 +221,7 @@ func TestDecodeErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := readerOf(0, plain(t, 0, 5), c.data)
-			// What lies before the fault is returned, in its batch too.
+			// Records before the fault are returned, even those of the same batch.
 			before := int64(5)
 			if c.name == "offsets that fall" {
 				before = 9
@@ -258,8 +258,8 @@ func TestDecodeAllocations(t *testing.T) {
 	}
 }
 
-// benchmarkReader reads records like the bus writes them: a key, 300 bytes, six
-// headers.
+// benchmarkReader returns a reader of n records as the bus writes them: a key, 300
+// bytes, six headers.
 func benchmarkReader(tb testing.TB, n int) *Reader {
 	var data [][]byte
 	for base := 0; base < n; base += 100 {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// FuzzDecodeBatches reads arbitrary bytes as record batches: whatever they are,
-// reading ends, without a panic, within its bounds of memory, and what it returns is in order. With seal set
-// the checksums are made right first, so that damage reaches the records.
+// FuzzDecodeBatches reads arbitrary bytes as record batches: reading always ends, without a panic
+// and within its bounds of memory, and returns records in order. With seal set the checksums are
+// corrected first, so that damage reaches the records.
 func FuzzDecodeBatches(f *testing.F) {
 	add := func(parts ...[]byte) {
 		f.Add(slices.Concat(parts...), int64(0), true)
@@ -21,7 +21,7 @@ func FuzzDecodeBatches(f *testing.F) {
 	add(plain(f, 0, 2, producedBy(1)), marker(f, 2, 1, false), plain(f, 3, 1, producedBy(1)), marker(f, 4, 1, true))
 	add(batchSpec{base: 0, lastDelta: 9, records: []recordSpec{{delta: 4}}}.encode(f))
 	add(batchSpec{base: 0, lastDelta: 9}.encode(f), plain(f, 10, 1))
-	// A header bomb, a window of 64 MiB, and a count of records that nothing backs.
+	// A record with a million headers, a window of 64 MiB, and a false count of records.
 	add(stored(f, 4, 1, withHeaders(0, "k", "v", 1_000_000)))
 	add(stored(f, 2, 1, withHeaders(0, "k", "v", 1_000_000)))
 	add(stored(f, 4, 1<<30, make([]byte, 2<<20)))

@@ -26,14 +26,14 @@ type Bed struct {
 	*kfake.Cluster
 	// T is the test that the bed belongs to: its helpers fail it.
 	T testing.TB
-	// Wires makes the connections of clients, for Options.Dial.
+	// Wires makes clients' connections; it is for Options.Dial.
 	Wires *wires
 	// made has what Shared returned, by name. It belongs to the test's goroutine.
 	made map[string]any
 }
 
-// Shared returns what create returned when it was first called for a name: tests of a room
-// keep one client per bed, which bed itself must not import.
+// Shared returns the value of a name, created by create on first use: a package's tests
+// keep one client per bed, whose package bed itself must not import.
 func (b *Bed) Shared(name string, create func() any) any {
 	if b.made[name] == nil {
 		b.made[name] = create()
@@ -41,8 +41,8 @@ func (b *Bed) Shared(name string, create func() any) any {
 	return b.made[name]
 }
 
-// NewBed starts brokers on loopback, with topic "events" of so many partitions.
-// In a synctest bubble use newBubble.
+// NewBed starts brokers on loopback, with a topic "events" of the given partitions. In a
+// synctest bubble use NewBubble.
 func NewBed(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	t.Helper()
 	// Loopback, for tests that take real time.
@@ -50,8 +50,8 @@ func NewBed(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	return startBed(t, w, append(opts, kfake.SeedTopics(partitions, "events")))
 }
 
-// NewBubble is newBed on a network in memory, for a synctest bubble.
-// It has one broker, unless opts say otherwise, at a fixed port.
+// NewBubble is NewBed on a network in memory, for a synctest bubble. It has one broker,
+// unless opts say otherwise, at a fixed port.
 func NewBubble(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	t.Helper()
 	network := &kfake.VirtualNetwork{}
@@ -60,7 +60,8 @@ func NewBubble(t testing.TB, partitions int32, opts ...kfake.Opt) *Bed {
 	return startBed(t, w, append(opts, kfake.SeedTopics(partitions, "events")))
 }
 
-// startBed starts the brokers. They end with the test, after what was made on the bed.
+// startBed starts the brokers. They end with the test, after everything that was created
+// on the bed.
 func startBed(t testing.TB, w *wires, opts []kfake.Opt) *Bed {
 	t.Helper()
 	cluster, err := kfake.NewCluster(opts...)
@@ -95,8 +96,7 @@ func (b *Bed) Wait(done Receipt) error {
 	}
 }
 
-// Delivered fails the test unless the record was delivered.
-// It waits for it as Wait does.
+// Delivered waits as Wait does, and fails the test unless the record was delivered.
 func (b *Bed) Delivered(done Receipt) {
 	b.T.Helper()
 	if err := b.Wait(done); err != nil {
@@ -105,13 +105,13 @@ func (b *Bed) Delivered(done Receipt) {
 }
 
 // Log reads the values of a partition of "events" from its first offset to its end, with a
-// codec that is not ours.
+// foreign codec.
 func (b *Bed) Log(partition int32) []string {
 	b.T.Helper()
 	values := []string{}
 	client := b.foreignClient(kgo.MaxVersions(kversion.V3_0_0())) // names topics, as the request does
 	defer client.Close()
-	// A fetch returns what fits its bounds, so it is repeated until nothing comes.
+	// Repeat the fetch until it returns nothing, since its size is bounded.
 	for offset := int64(0); ; {
 		req := kmsg.NewPtrFetchRequest()
 		req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, 0, 0, 64<<20
@@ -125,7 +125,7 @@ func (b *Bed) Log(partition int32) []string {
 		if err != nil {
 			b.T.Fatal(err)
 		}
-		// One topic and one partition, as they were asked for.
+		// The request asked for one topic and one partition.
 		got := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
 		if got.ErrorCode != 0 {
 			b.T.Fatal(kerr.Error(got.ErrorCode))
@@ -144,8 +144,8 @@ func (b *Bed) Log(partition int32) []string {
 	}
 }
 
-// DecodeBatch decodes the batch that data begins with, and returns what follows it. It
-// fails the test if the checksum is wrong or the batch holds more than it says.
+// DecodeBatch decodes the batch at the start of data, and returns the rest. It fails the
+// test if the checksum is wrong or the batch contains more than it says.
 func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records []kmsg.Record, rest []byte) {
 	t.Helper()
 	size := 12 + int(binary.BigEndian.Uint32(data[8:]))
@@ -162,7 +162,7 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 			t.Fatal(err)
 		}
 	}
-	// Each record has its length before it, which its own bytes do not count.
+	// Each record is preceded by its length, which does not include itself.
 	for range decoded.NumRecords {
 		length, n := binary.Varint(content)
 		var r kmsg.Record
@@ -173,7 +173,7 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 		content = content[n+int(length):]
 	}
 	if len(content) > 0 {
-		t.Fatalf("%d bytes behind the last record", len(content))
+		t.Fatalf("%d bytes after the last record", len(content))
 	}
 	return decoded, records, data[size:]
 }
@@ -183,26 +183,25 @@ func DecodeBatch(t testing.TB, data []byte) (decoded kmsg.RecordBatch, records [
 type wires struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// mu guards what follows.
-	// down are the addresses that refuse connections; hang lets every dial wait; conns are
-	// open.
+	// mu guards the fields below. down has the addresses that refuse connections; hang
+	// makes every dial wait; conns are the open ones.
 	mu    sync.Mutex
 	down  map[string]bool
 	hang  bool
 	conns map[*wire]bool
-	// cut, if not nil, is asked when a response begins to come in; true closes
-	// the connection instead.
+	// cut, if not nil, is called for each piece that is read; if it returns true the
+	// connection is closed.
 	cut func(response []byte) bool
 }
 
 // ErrDown is the cause of a failed connection to an address that is down.
 var ErrDown = errors.New("the test has this broker down")
 
-// DialContext connects to an address, unless the test has it down or lets it hang.
+// DialContext connects to an address, unless the test has set it down or lets dials hang.
 func (w *wires) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
-	// Both are looked at before dialling: a test that changes them meanwhile closes the
-	// connections that it finds, not the one that is being made.
+	// Both are read before dialling: a test that changes them meanwhile closes the open
+	// connections, not the one being made.
 	down, hang := w.down[address], w.hang
 	w.mu.Unlock()
 	if hang {
@@ -216,7 +215,7 @@ func (w *wires) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	// Noted, so that Hang and SetDown find it.
+	// Register it, so that Hang and SetDown find it.
 	conn := &wire{Conn: c, wires: w, address: address}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -227,8 +226,8 @@ func (w *wires) DialContext(ctx context.Context, network, address string) (net.C
 	return conn, nil
 }
 
-// OnResponse sets cut, which is called for every piece that is read, by any connection;
-// nil cuts nothing.
+// OnResponse sets the function that is called for every piece that any connection reads,
+// and that returns whether to cut the connection; nil cuts nothing.
 func (w *wires) OnResponse(cut func([]byte) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -247,8 +246,8 @@ func (w *wires) Hang() {
 	}
 }
 
-// SetDown cuts what leads to an address, or makes it whole again. Connections that are
-// open are closed, as by a firewall that answers; see Hang for one that does not.
+// SetDown makes an address refuse connections, or accept them again. Open connections are
+// closed, as by a firewall that answers; see Hang for one that does not.
 func (w *wires) SetDown(address string, down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -264,21 +263,21 @@ func (w *wires) SetDown(address string, down bool) {
 	}
 }
 
-// wire is one connection, which knows where it leads.
+// wire is one connection, with its address.
 type wire struct {
 	net.Conn
 	wires   *wires
 	address string
 }
 
-// Read reads, and cuts the connection where the test wants that: in the middle of a
-// response, which the client can then not tell from one that was never sent.
+// Read reads, and cuts the connection if the test says so. A client can't distinguish a
+// response that is cut from one that was never sent.
 func (c *wire) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.wires.mu.Lock()
 	cut := c.wires.cut
 	c.wires.mu.Unlock()
-	// Without mu, as cut is the test's and may take its time.
+	// Without mu, since cut is the test's and may block.
 	if n > 0 && cut != nil && cut(b[:n]) {
 		_ = c.Conn.Close()
 		return 0, fmt.Errorf("cut by the test: %w", net.ErrClosed)
@@ -286,8 +285,8 @@ func (c *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// foreignClient returns a client that is not ours: what the log holds must be read by a
-// codec that cannot share a mistake with ours. The caller closes it.
+// foreignClient returns another library's client, whose codec can't share a mistake with
+// ours. The caller closes it.
 func (b *Bed) foreignClient(opts ...kgo.Opt) *kgo.Client {
 	b.T.Helper()
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.ListenAddrs()...), kgo.Dialer(b.Wires.DialContext))...)

@@ -29,7 +29,7 @@ func (c *Counted) Done(_ transport.Position, err error) {
 	}
 }
 
-// Receipt is a Completion to wait for.
+// Receipt is a Completion that a test can wait for.
 type Receipt chan error
 
 // Done passes the outcome on. A Receipt needs room for it, since Done must not block.
@@ -49,7 +49,7 @@ func SampleRecord(i int) *transport.Record {
 	}
 }
 
-// Noise returns n bytes that no codec makes smaller, the same ones each time.
+// Noise returns n bytes that don't compress, the same ones each time.
 func Noise(n int) []byte {
 	b := make([]byte, n)
 	// A linear congruential generator: the same noise on every machine, without a seed to keep.
@@ -97,8 +97,8 @@ func (b *Bed) Flow(p transport.Producer, partitions int32, pause time.Duration) 
 	}
 }
 
-// Transact writes n records to partition 0 of "events" in a transaction, which it commits
-// or aborts: an aborted one leaves records and a marker that readers must pass.
+// Transact writes n records to partition 0 of "events" in a transaction, which it commits or
+// aborts: an aborted one leaves records and a marker that readers must skip.
 func (b *Bed) Transact(name string, n int, commit bool) {
 	b.T.Helper()
 	client := b.foreignClient(kgo.TransactionalID(name), kgo.RecordPartitioner(kgo.ManualPartitioner()))

@@ -24,7 +24,7 @@ func Options(brokers []string, dial func(context.Context, string, string) (net.C
 }
 
 // Of returns the client that a test's producers and consumers share. It is closed
-// with the test.
+// at the end of the test.
 func Of(b *bed.Bed) *cluster.Client {
 	return b.Shared("client", func() any {
 		c := cluster.NewClient(Options(b.ListenAddrs(), b.Wires.DialContext))
@@ -33,7 +33,7 @@ func Of(b *bed.Bed) *cluster.Client {
 	}).(*cluster.Client)
 }
 
-// CloseAfter closes c with the test, within ten seconds.
+// CloseAfter closes c at the end of the test, within ten seconds.
 func CloseAfter(b *bed.Bed, c interface{ Close(context.Context) error }) {
 	b.T.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -1,5 +1,6 @@
-// Package bedclient makes the clients of a test on a bed, for the rooms above
-// cluster. Cluster's own tests, which bedclient builds on, have theirs.
+// Package bedclient makes the clients of a test on a bed, for packages above
+// cluster. The tests of cluster itself make their own, since bedclient imports
+// cluster.
 //
-//	client.go  Options, the client that a test shares, and what is closed with the test
+//	client.go  Options, the client that a test shares, and CloseAfter
 package bedclient

@@ -14,7 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 )
 
-// hangingUp is a listener whose connections a test closes from the broker's side.
+// hangingUp is a listener whose connections a test can close from the broker's
+// side.
 type hangingUp struct {
 	net.Listener
 	mu    sync.Mutex
@@ -33,7 +34,8 @@ func (l *hangingUp) Accept() (net.Conn, error) {
 	return accepted, nil
 }
 
-// answering is a connection that is idle once it has answered what it read last.
+// answering is a connection that is idle once it has answered the last request that
+// it read.
 type answering struct {
 	net.Conn
 	idle atomic.Bool
@@ -53,8 +55,8 @@ func (c *answering) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// hangUp closes the idle connections. One that the pool is still setting up, on its
-// own account, would fail a request that waits for it, as it should.
+// hangUp closes the idle connections, but not one that the pool is still setting
+// up: a request that waits for that one would rightly fail.
 func (l *hangingUp) hangUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,8 +65,8 @@ func (l *hangingUp) hangUp() {
 	})
 }
 
-// TestIdleConnectionsLost: pooled connections that brokers closed while they were
-// idle fail no request.
+// TestIdleConnectionsLost: no request fails because brokers closed pooled
+// connections while they were idle.
 func TestIdleConnectionsLost(t *testing.T) {
 	var listener *hangingUp
 	b := bed.NewBed(t, 1, kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
@@ -72,7 +74,7 @@ func TestIdleConnectionsLost(t *testing.T) {
 		listener = &hangingUp{Listener: l}
 		return listener, err
 	}))
-	c := NewClient(testOptions(b.ListenAddrs(), nil)) // the network's own connections can be asked
+	c := NewClient(testOptions(b.ListenAddrs(), nil)) // real network connections, which alive can check
 	defer c.Close()
 	for range 3 {
 		for _, broker := range []int32{-1, 0} {

@@ -17,8 +17,8 @@ const (
 	// silence is how long a broker may stay silent before another is asked too: a frozen
 	// broker accepts connections and requests, and never answers.
 	silence = 500 * time.Millisecond
-	// askedAgain is how many more times brokers are asked once all were asked and all are
-	// silent.
+	// askedAgain is how many more requests are sent after every broker was asked and none has
+	// answered.
 	askedAgain = 3
 	// askedLastFor is how long a silent broker is asked after all others.
 	askedLastFor = 10 * time.Second

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 )
 
-// TestAnyBrokerSilent: one broker that is frozen does not keep the others from
-// being heard, and is not asked first again.
+// TestAnyBrokerSilent: a frozen broker does not keep others from answering, and is
+// not asked first again.
 func TestAnyBrokerSilent(t *testing.T) {
 	for frozen := range int32(3) {
 		bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
@@ -27,7 +27,7 @@ func TestAnyBrokerSilent(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// The bootstrap connection may be one to it, and so may be the next.
+			// The bootstrap connection may lead to it, and so may the next.
 			if took := time.Since(begun); took > 3*silence {
 				t.Errorf("broker %d is frozen: asked ten times in %s", frozen, took)
 			}

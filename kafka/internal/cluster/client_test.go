@@ -20,7 +20,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestMetadataShared: many who ask at once are answered by few requests.
+// TestMetadataShared: many concurrent callers share a few requests.
 func TestMetadataShared(t *testing.T) {
 	b := bed.NewBed(t, 1)
 	var asked atomic.Int32
@@ -74,8 +74,8 @@ func TestLeader(t *testing.T) {
 	}
 }
 
-// TestLeaderOlder: what a broker that is late says about a leader doesn't undo
-// what is known.
+// TestLeaderOlder: an outdated broker's answer about a leader doesn't replace newer
+// knowledge.
 func TestLeaderOlder(t *testing.T) {
 	topic := &TopicMeta{Name: "a", Partitions: []PartitionMeta{{Leader: 1, Epoch: 5}, {Leader: 2, Epoch: 9}}}
 	old := &TopicMeta{Name: "a", Partitions: []PartitionMeta{{Leader: 3, Epoch: 6}, {Leader: 4, Epoch: 8}}}
@@ -161,8 +161,8 @@ func TestRetired(t *testing.T) {
 	}
 }
 
-// TestPersistWaitsForMarkers: a coordinator that still ends the transaction before is
-// asked again within milliseconds, and is not flooded if that lasts.
+// TestPersistWaitsForMarkers: a coordinator that is still ending the previous transaction
+// is asked again within milliseconds, and less often if that lasts.
 func TestPersistWaitsForMarkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &Client{Options: Options{RequestTimeout: time.Minute}}
@@ -181,7 +181,7 @@ func TestPersistWaitsForMarkers(t *testing.T) {
 	})
 }
 
-// TestConnectErrorSaysACauseOnce: what is wrong with several addresses is said once, with
+// TestConnectErrorSaysACauseOnce: a cause that several addresses have is named once, with
 // all of them.
 func TestConnectErrorSaysACauseOnce(t *testing.T) {
 	wrong := func(addr string) error { return fmt.Errorf("SASL_AUTHENTICATION_FAILED from kafka broker at %s", addr) }

@@ -27,7 +27,7 @@ var Past = time.Unix(1, 0)
 // Conn is a connection lent to one holder for one or more exchanges of request and response,
 // one at a time.
 type Conn struct {
-	// Conn is kafka-go's connection. Deadlines are set on it, and bytes are read and written.
+	// Conn is kafka-go's connection, on which deadlines are set, and bytes are read and written.
 	*protocol.Conn
 	Link *Link           // the network connection below
 	Ctx  context.Context // the holder's
@@ -72,9 +72,9 @@ func (c *Client) lend(ctx context.Context, broker int32, serve func(*Conn) error
 	}
 }
 
-// maxUntried bounds how many connections that died before they were ever lent are skipped.
-// kafka-go makes some on its own account, which then sit idle; but if a broker hangs up on
-// every new connection, the request must fail in the end.
+// maxUntried bounds how many connections that died before they were ever lent are skipped. kafka-go
+// opens some by itself, which then sit idle; but if a broker hangs up on every new connection, the
+// request must fail in the end.
 const maxUntried = 3
 
 // lendOnce lends one connection. The error is errSpent or errUntried if serve was not called
@@ -216,7 +216,7 @@ func (w *Conn) Exchange(req kmsg.Request, deadline time.Time, buf func(size int)
 
 // Await writes a framed request, with its correlation id filled in, and reads the response. If
 // pieces is not nil it writes that instead: the frame in pieces, with other memory in between.
-// tagged says that the response's header ends in tagged fields.
+// tagged reports whether the response's header ends in tagged fields.
 func (w *Conn) Await(frame []byte, pieces net.Buffers, tagged bool, deadline time.Time, buf func(size int) []byte) ([]byte, error) {
 	if err := w.Send(frame, pieces, deadline); err != nil {
 		return nil, err

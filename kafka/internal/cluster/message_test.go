@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestEveryMessageHasItsFunctions: a request that the kafka packages make is named in
-// message.go, with its response, or is sent by Rare. Otherwise it would fail only where
+// TestEveryMessageHasItsFunctions: every request that the kafka packages make is named
+// in message.go, with its response, or sent by Rare. Otherwise it would fail only when
 // it is sent.
 func TestEveryMessageHasItsFunctions(t *testing.T) {
 	message, err := os.ReadFile("message.go")
@@ -42,8 +42,8 @@ func TestEveryMessageHasItsFunctions(t *testing.T) {
 	}
 }
 
-// TestRequestsAreWrittenAsKmsgDoes compares the header and the body with those of the
-// library, in the first and in the last version.
+// TestRequestsAreWrittenAsKmsgDoes compares headers and bodies with those that kmsg
+// writes, in the first and the last version.
 func TestRequestsAreWrittenAsKmsgDoes(t *testing.T) {
 	for key := range kmsg.MaxKey {
 		req := kmsg.RequestForKey(int16(key))
@@ -54,7 +54,7 @@ func TestRequestsAreWrittenAsKmsgDoes(t *testing.T) {
 			req.SetVersion(version)
 			got, err := appendRequest(nil, req, "me")
 			if err != nil {
-				continue // not one of ours, which the other test says
+				continue // not a request of ours, which the other test checks
 			}
 			want := kmsg.NewRequestFormatter(kmsg.FormatterClientID("me")).AppendRequest(nil, req, 0)
 			if !bytes.Equal(got, want) {

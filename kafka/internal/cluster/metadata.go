@@ -18,7 +18,7 @@ const (
 	// MetadataAge is the age at which a topic's metadata is refreshed, and so the longest time
 	// for which new partitions go unnoticed. Kafka's own clients have the same default.
 	MetadataAge = 5 * time.Minute
-	// missingAge is how long a missing topic is taken to be missing.
+	// missingAge is how long the answer that a topic is missing is used.
 	missingAge = 100 * time.Millisecond
 	// metadataGap is the pause between two metadata requests, so that callers who learn about a
 	// move of a leader at the same time share one.
@@ -112,8 +112,8 @@ func (c *Client) Prepare(ctx context.Context, names ...string) error {
 	return c.Refresh(ctx, names...)
 }
 
-// Prepared is Topic after Prepare, which returned failed: what Prepare could not ask for is
-// not asked for again, topic by topic, and what is known counts all the same.
+// Prepared is Topic after a Prepare that returned failed: if that is an error, Prepared does
+// not ask again, topic by topic, but still returns metadata that is known.
 func (c *Client) Prepared(ctx context.Context, name string, failed error) (*TopicMeta, error) {
 	c.metadata.mu.Lock()
 	asks := !c.metadata.usableLocked(name)

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestOutdated: an id that a late broker names is not believed, unless for a minute
-// no broker names another one.
+// TestOutdated: an id that only a late broker names is not believed, unless no broker
+// names another for a minute.
 func TestOutdated(t *testing.T) {
 	const o, n = 1, 2
 	type answer struct {
@@ -36,8 +36,8 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
-// TestOutdatedIsNotLearned: a late broker changes nothing that is known of a topic;
-// another cluster does.
+// TestOutdatedIsNotLearned: a late broker's answer changes nothing that is known about a
+// topic; another cluster's does.
 func TestOutdatedIsNotLearned(t *testing.T) {
 	c := NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
 	defer c.Close()
@@ -64,7 +64,7 @@ func TestOutdatedIsNotLearned(t *testing.T) {
 }
 
 // TestPartitionsStay: a broker that is late or cut off does not know partitions that were
-// added since. A topic has them all the same, unless it is another topic.
+// added since. They remain known, unless it is another topic.
 func TestPartitionsStay(t *testing.T) {
 	c := NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
 	defer c.Close()
@@ -95,7 +95,7 @@ func TestPartitionsStay(t *testing.T) {
 	}
 }
 
-// TestPartitionNamedTwice: a partition that an answer names twice is one.
+// TestPartitionNamedTwice: a partition that an answer names twice counts once.
 func TestPartitionNamedTwice(t *testing.T) {
 	topic := kmsg.NewMetadataResponseTopic()
 	topic.Topic = new("events")

@@ -11,7 +11,8 @@ import (
 )
 
 // TestSeedsReplaced: brokers are replaced one by one until none of the bootstrap
-// addresses is left, and a client that went along finds the brokers that come after.
+// addresses is left, and a client that has seen each replacement finds brokers that
+// are added later.
 func TestSeedsReplaced(t *testing.T) {
 	b := bed.NewBed(t, 1)
 	c := clientOf(b)
@@ -36,15 +37,15 @@ func TestSeedsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The cluster learns of a broker that came after the last seed had gone.
+	// A broker is added after the last seed has gone.
 	second, port, err := b.AddNode(72, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Wires.SetDown(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), false) // it may be a seed's
+	b.Wires.SetDown(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), false) // it may be the port of a former seed
 	learn()
 	for _, id := range []int32{first, second, -1} {
-		// A connection to a broker that was removed may be closed under a request.
+		// The connection to a removed broker may be closed during a request.
 		err := c.Persist(t.Context(), func() error {
 			_, err := c.Request(t.Context(), id, MetadataRequest(nil))
 			return err

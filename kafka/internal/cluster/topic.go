@@ -56,8 +56,8 @@ func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta
 }
 
 // keepNewer keeps the newer parts of old, the previous metadata of the topic, if the ids are the
-// same. Brokers learn of elections and added partitions one after another, and the one asked may
-// be behind or cut off. Leader epochs never go back, and partitions are never removed from a
+// same. Brokers learn about elections and added partitions one after another, and the one asked
+// may be behind or cut off. Leader epochs never go back, and partitions are never removed from a
 // topic.
 func (t *TopicMeta) keepNewer(old *TopicMeta) {
 	if old == nil || old.ID != t.ID || t.Err != nil {

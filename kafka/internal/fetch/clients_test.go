@@ -7,7 +7,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// startProducer returns a producer that is closed with the test.
+// startProducer returns a producer that is closed at the end of the test.
 func startProducer(b *bed.Bed, cfg transport.ProducerConfig) *produce.Producer {
 	b.T.Helper()
 	p, err := produce.NewProducer(bedclient.Of(b), cfg)

@@ -75,7 +75,7 @@ func (p *partition) passed() {
 }
 
 // errNotUnreadable is the error of Pass for records that may be readable.
-var errNotUnreadable = errors.New("no records that can't be read lie there")
+var errNotUnreadable = errors.New("there are no unreadable records at this offset")
 
 // Pass moves a partition past records that can't be read, to next. It implements
 // transport.Passer.

@@ -91,8 +91,8 @@ func startMember(b *bed.Bed, rack string, log *slog.Logger, l transport.Listener
 	return f
 }
 
-// damages are unreadable batches at offset 1. Each is found in another place: when the response
-// is looked at, or by Poll.
+// damages are unreadable batches at offset 1. Some are found when the response is handled,
+// others by Poll.
 var damages = map[string]func() (data []byte, next int64){
 	"checksum": func() ([]byte, int64) {
 		b := aBatch(1, "damaged")
@@ -107,7 +107,8 @@ var damages = map[string]func() (data []byte, next int64){
 }
 
 // TestUnreadable: records that can't be read stop their partition until an operator skips them.
-// Until then it is shown with its lag, requested less and less often, and logged once a minute.
+// Until then the status shows it with its lag, it is requested less and less often, and logged
+// once a minute.
 func TestUnreadable(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestKnownBesideUnasked: a partition whose leader is known is read also while topics of others
-// can't be asked about.
+// TestKnownBesideUnasked: a partition with a known leader is read even while the metadata of
+// other topics can't be requested.
 func TestKnownBesideUnasked(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		if _, err := bedclient.Of(b).Topic(t.Context(), "events"); err != nil {

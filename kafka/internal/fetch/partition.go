@@ -18,13 +18,13 @@ type partition struct {
 	// epoch distinguishes assignments of the partition, for commits and for Announce. topicID is
 	// the topic's ID when the partition was assigned, or when the ID was first seen; it is zero
 	// with old brokers.
-	epoch   uint64 // of the assignment
+	epoch   uint64
 	topicID transport.TopicID
 
 	// Poll continues at next, and fetching at ahead. The queue holds what is between them.
 	next, ahead int64
 	// end is where a reader stops; math.MaxInt64 in a consumer.
-	end int64 // of what a reader reads
+	end int64
 	// queue holds the fetched data, in order of offsets. Poll takes from its head.
 	queue []*fetched
 	// lastEpoch is the leader epoch of the record before ahead, or −1 if unknown. When a leader

@@ -51,7 +51,7 @@ func pollOne(t *testing.T, r transport.Reader) (records int, err error) {
 	return records, err
 }
 
-// TestReaderMissing: a reader believes that a topic is missing after hearing so three times in a
+// TestReaderMissing: a reader believes that a topic is missing after three such answers in a
 // row.
 func TestReaderMissing(t *testing.T) {
 	const missing, electing = kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable
@@ -90,15 +90,15 @@ func TestReaderMissing(t *testing.T) {
 	}
 }
 
-// TestReaderTruncated: a reader ends with an error if the log has lost records that it was to
+// TestReaderTruncated: a reader ends with an error if the log has lost records that it should
 // read, and otherwise goes on.
 func TestReaderTruncated(t *testing.T) {
 	const written, silent = 10, -1
 	for _, c := range []struct {
 		name             string
 		to               int64
-		stays            bool  // the leader does, and says that the position is out of range
-		epochEnd, logEnd int64 // as the leader tells, silent: the truth
+		stays            bool  // the leader stays, and says that the position is out of range
+		epochEnd, logEnd int64 // as the leader reports them; silent means the true ones
 		want             string
 	}{
 		{name: "clean election", to: written, epochEnd: silent, logEnd: silent, want: io.EOF.Error()},

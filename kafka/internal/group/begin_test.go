@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// leaderless lets nobody find out where topic "other" starts, until mend is called.
+// leaderless makes lookups of where topic "other" starts fail, until mend is called.
 func leaderless(b *bed.Bed) (mend func()) {
 	var mended atomic.Bool
 	b.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -54,9 +54,8 @@ func (r *reader) ownedOf(topic string) (n int) {
 	return n
 }
 
-// TestTopicWithoutLeader: a topic that has no leader is begun when it has one, and
-// keeps no other topic waiting. Why it is not read stays in the status for as long
-// as that is so.
+// TestTopicWithoutLeader: a topic without a leader is begun once it has one, and holds up no
+// other topic. Until then the status says why it is not read.
 func TestTopicWithoutLeader(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		mend := leaderless(b)
@@ -83,8 +82,8 @@ func TestTopicWithoutLeader(t *testing.T) {
 	})
 }
 
-// TestHandOverWithoutLeader: a member that was given a topic without a leader hands
-// its other partitions over all the same, to a member that then owns them.
+// TestHandOverWithoutLeader: a member that is assigned a topic without a leader can still hand
+// its other partitions over to another member.
 func TestHandOverWithoutLeader(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -103,8 +102,8 @@ func TestHandOverWithoutLeader(t *testing.T) {
 	})
 }
 
-// TestHandOverNotBegun: partitions that a member was assigned and has not begun are
-// another's as soon as the group says so. Nothing else has to move for that.
+// TestHandOverNotBegun: partitions that a member was assigned and has not begun belong to
+// another as soon as the group says so, even if nothing else moves.
 func TestHandOverNotBegun(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		mend := leaderless(b)
@@ -115,8 +114,8 @@ func TestHandOverNotBegun(t *testing.T) {
 		first := startReader(b, l, withOther)
 		first.await("the healthy topic", func() bool { return first.ownedOf("events") == 4 })
 		time.Sleep(10 * time.Second) // the clock is the bubble's
-		// The broker leaves it to chance whether it moves the other topic to a member that
-		// reads nothing else. Either way the group comes to rest before the rebalance timeout.
+		// It is random whether the broker moves the other topic to a member that reads nothing
+		// else. Either way the group is stable before the rebalance timeout.
 		second := startReader(b, l, func(cfg *transport.ConsumerConfig) { cfg.Topics = []transport.TopicStart{{Topic: "other"}} })
 		time.Sleep(10 * time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -137,10 +136,9 @@ func TestHandOverNotBegun(t *testing.T) {
 	})
 }
 
-// TestStartsAreAwaitedTogether: a member that waits for another to start several topics
-// looks for all of them by one request, which names no other partitions than their first,
-// and ever less often. In a group of many topics and members the coordinator would have
-// nothing else to do.
+// TestStartsAreAwaitedTogether: a member that waits for another to start several topics checks
+// all of them with one request, which names only their first partitions, and less and less
+// often. Otherwise many topics and members would overload the coordinator.
 func TestStartsAreAwaitedTogether(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		var mended atomic.Bool
@@ -189,7 +187,7 @@ func TestStartsAreAwaitedTogether(t *testing.T) {
 		with := func(cfg *transport.ConsumerConfig) { cfg.Topics = topics }
 		one, other := startReader(b, l, with), startReader(b, l, with)
 		time.Sleep(4 * time.Second) // less than startPatience; the clock is the bubble's
-		// What was handled lately is read once by each member, from all commits.
+		// Each member also reads all commits once, for the types handled lately.
 		if n := everything.Load(); n > 4 {
 			t.Errorf("all commits were asked for %d times", n)
 		}
@@ -208,9 +206,8 @@ func TestStartsAreAwaitedTogether(t *testing.T) {
 	})
 }
 
-// TestTopicThatMayNotBeSeen: a coordinator that keeps the commits on a topic from the
-// member says nothing of them. The topic does not start as one without commits, and the
-// others are not held up.
+// TestTopicThatMayNotBeSeen: a coordinator omits the commits on a topic that the member may
+// not see. The topic must not start as if it had no commits, and must not hold up the others.
 func TestTopicThatMayNotBeSeen(t *testing.T) {
 	bothProtocols(t, 1, func(t *testing.T, b *bed.Bed) {
 		var granted atomic.Bool

@@ -17,7 +17,7 @@ import (
 // kill makes a broker refuse connections, and ends those that it has.
 func kill(b *bed.Bed, broker int32) { b.Wires.SetDown(b.ListenAddrs()[broker], true) }
 
-// freeze makes a broker take connections and requests, and say nothing any more.
+// freeze makes a broker accept connections and requests without ever answering.
 func freeze(b *bed.Bed, broker int32) {
 	b.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
 		b.KeepControl()
@@ -25,8 +25,8 @@ func freeze(b *bed.Bed, broker int32) {
 	})
 }
 
-// depose does what a cluster does when it has noticed that a broker is lost: others
-// lead its partitions of "events", and coordinate its groups.
+// depose does what a cluster does once it has noticed that a broker is lost: it
+// makes others lead its partitions of "events" and coordinate its groups.
 func depose(b *bed.Bed, broker int32) {
 	b.T.Helper()
 	for n := range int32(len(b.PartitionInfos("events"))) {
@@ -44,8 +44,8 @@ func depose(b *bed.Bed, broker int32) {
 // fencing is how long the cluster takes to notice.
 const fencing = 9 * time.Second
 
-// TestBrokerLost: once the cluster has deposed a broker that was killed, or is
-// frozen, what it led is written and read within a second.
+// TestBrokerLost: once the cluster has deposed a broker that was killed or is
+// frozen, its partitions are written and read within a second.
 func TestBrokerLost(t *testing.T) {
 	for name, lose := range map[string]func(*bed.Bed, int32){"killed": kill, "frozen": freeze} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestBrokerLost(t *testing.T) {
 				l.await(t, 6)
 				lost := b.LeaderFor("events", 0)
 				lose(b, lost)
-				// Under way while the broker is lost, and on every connection.
+				// These are in flight when the broker is lost, on every connection.
 				var waiting []bed.Receipt
 				for n := range int32(6) {
 					waiting = append(waiting, b.Publish(p, n, "meanwhile"))
@@ -95,8 +95,8 @@ func TestBrokerLost(t *testing.T) {
 	}
 }
 
-// TestCoordinatorLostInJoin: a JoinGroup may take as long as a rebalance, and is
-// yet not waited for when its coordinator is frozen and another has its place.
+// TestCoordinatorLostInJoin: a JoinGroup may take as long as a rebalance, but the
+// member stops waiting if the coordinator is frozen and another has replaced it.
 func TestCoordinatorLostInJoin(t *testing.T) {
 	bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
 		if _, err := bedclient.Of(b).Describe(t.Context()); err != nil {
@@ -118,7 +118,7 @@ func TestCoordinatorLostInJoin(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// shutGate refuses what goes to one broker.
+// shutGate refuses records to one broker.
 type shutGate struct{ broker atomic.Int32 }
 
 var errShut = errors.New("shut")
@@ -132,8 +132,8 @@ func (g *shutGate) Allow(broker int32) error {
 
 func (g *shutGate) Report(int32, error) {}
 
-// TestGateLooksElsewhere: while the gate refuses what a broker leads, nothing is
-// sent there that would tell of a new leader. It is found all the same.
+// TestGateLooksElsewhere: while the gate refuses records to a broker, no response
+// from it can reveal a new leader. The leader is found nevertheless.
 func TestGateLooksElsewhere(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		gate := &shutGate{}
@@ -160,8 +160,9 @@ func TestGateLooksElsewhere(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestSilentFetch: a broker that answers no fetch, and leads all there is, is found
-// out as soon as the cluster has deposed it, though nothing else tells.
+// TestSilentFetch: if a broker that leads all partitions answers no fetch, the
+// consumer notices as soon as the cluster has deposed it, from nothing but the
+// silence.
 func TestSilentFetch(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -186,8 +187,8 @@ func TestSilentFetch(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestSilenceIsForgotten: once a broker answers again, idle partitions are not
-// asked about any more than before.
+// TestSilenceIsForgotten: once a broker answers again, leaders of idle partitions
+// are looked up no more often than before.
 func TestSilenceIsForgotten(t *testing.T) {
 	bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
 		var asked atomic.Int64

@@ -12,7 +12,7 @@ func membershipOf(b *bed.Bed) *Options {
 	return b.Shared("membership", func() any { return &Options{Balancer: "cooperative-sticky"} }).(*Options)
 }
 
-// startProducer returns a producer that is closed with the test.
+// startProducer returns a producer that is closed at the end of the test.
 func startProducer(b *bed.Bed, cfg transport.ProducerConfig) *produce.Producer {
 	b.T.Helper()
 	p, err := produce.NewProducer(bedclient.Of(b), cfg)

@@ -20,7 +20,7 @@ func withCompanion(cfg *transport.ConsumerConfig) {
 	cfg.Topics = append(cfg.Topics, transport.TopicStart{Topic: "again", CompanionOf: "events"})
 }
 
-// subscribing reads both as members did that knew no companions.
+// subscribing reads both topics as older members do, which don't know companions.
 func subscribing(cfg *transport.ConsumerConfig) {
 	cfg.Topics = append(cfg.Topics, transport.TopicStart{Topic: "again"})
 }
@@ -67,8 +67,8 @@ func together(t *testing.T, events, again int, readers ...*reader) {
 	t.Fatal(wrong)
 }
 
-// TestCompanion: partitions of a companion go with those of its topic, however many
-// it has, and weigh nothing: members share the topic as if it were alone.
+// TestCompanion: the partitions of a companion follow those of its topic, whatever
+// their number, and have no weight: members share the topic as if it were alone.
 func TestCompanion(t *testing.T) {
 	for _, partitions := range []int32{2, 4, 6} {
 		t.Run(fmt.Sprint(partitions, " of 4"), func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestCompanion(t *testing.T) {
 	}
 }
 
-// TestCompanionOfGrowing: a topic that gets more partitions takes along what goes
-// with the new ones.
+// TestCompanionOfGrowing: if a topic gets more partitions, its companion's
+// partitions follow them.
 func TestCompanionOfGrowing(t *testing.T) {
 	bothProtocols(t, 2, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("again", 4, nil); err != nil {
@@ -137,8 +137,8 @@ func grow(b *bed.Bed, topic string, partitions int32) {
 }
 
 // TestCompanionOfOlder: while a member subscribes to the companion, as older
-// versions of this library did, it is that member's alone, and goes over when that
-// member comes and when it leaves. Each record is taken once.
+// versions of this library did, the companion belongs to that member alone, and
+// moves when that member joins and when it leaves. Each record is read once.
 func TestCompanionOfOlder(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("again", 4, nil); err != nil {
@@ -169,8 +169,9 @@ func TestCompanionOfOlder(t *testing.T) {
 	})
 }
 
-// TestCompanionBesideForeign: a member of another library, which knows nothing of
-// companions, gets its half of the topic and no more. What it leaves unread shows.
+// TestCompanionBesideForeign: a member of another library, which doesn't know
+// companions, gets only its half of the topic. The status counts the records that
+// it leaves unread.
 func TestCompanionBesideForeign(t *testing.T) {
 	bed.Bubble(t, 12, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("again", 12, nil); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// reader is a consumer of the topic "events" that takes what comes, commits it
-// about once a second and when it is revoked, and keeps what it heard.
+// reader is a consumer of the topic "events" that reads all records, commits about
+// once a second and in Revoked, and records the calls of its Listener.
 type reader struct {
 	*Consumer
 	bed    *bed.Bed
@@ -30,7 +30,7 @@ type reader struct {
 	owned  map[transport.Partition]*share
 	drain  func(ctx context.Context) // runs in Revoked, before the commit
 	onLost func()
-	idle   bool // it commits where it has read something only, as the engine does
+	idle   bool // it commits only partitions that it has read from, as the engine does
 }
 
 // share is a partition that a reader owns.
@@ -39,14 +39,14 @@ type share struct {
 	next  int64
 }
 
-// ledger is what all readers of a test have taken, by partition.
+// ledger has what all readers of a test have read, by partition.
 type ledger struct {
 	mu     sync.Mutex
 	change chan struct{}
 	taken  map[int32][]string
 }
 
-// startReader starts one. It is closed with the test.
+// startReader starts a reader, which is closed at the end of the test.
 func startReader(b *bed.Bed, l *ledger, change ...func(*transport.ConsumerConfig)) *reader {
 	b.T.Helper()
 	return readerOn(b, bedclient.Of(b), l, change...)
@@ -122,7 +122,7 @@ func (r *reader) take(b *transport.Batch) {
 	r.ledger.add(b)
 }
 
-// commit commits what was taken of some partitions.
+// commit commits what was read of some partitions.
 func (r *reader) commit(ctx context.Context, of func(transport.Partition) bool) error {
 	var commits []transport.Commit
 	r.mu.Lock()
@@ -221,7 +221,7 @@ func (r *reader) awaitOwned(n int) {
 	r.await(fmt.Sprint(n, " partitions"), func() bool { return len(r.owned) == n })
 }
 
-// awaitHeard waits until the Listener's last calls were these.
+// awaitHeard waits until want are the Listener's last calls.
 func (r *reader) awaitHeard(want ...string) {
 	r.bed.T.Helper()
 	r.await(strings.Join(want, ", "), func() bool {
@@ -244,7 +244,7 @@ func (l *ledger) add(b *transport.Batch) {
 	l.change = make(chan struct{})
 }
 
-// await waits until so many records were taken, for a minute.
+// await waits until n records were read, for a minute.
 func (l *ledger) await(t testing.TB, n int) {
 	t.Helper()
 	deadline := time.After(time.Minute)
@@ -266,7 +266,7 @@ func (l *ledger) await(t testing.TB, n int) {
 	}
 }
 
-// equals compares what was taken with the log: each record once, in order.
+// equals compares what was read with the log: each record once, in order.
 func (l *ledger) equals(b *bed.Bed, partitions int32) {
 	b.T.Helper()
 	l.mu.Lock()

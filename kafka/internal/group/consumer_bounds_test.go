@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestFetchBound: a caller that does not poll gets no more fetched than the
-// bound, and everything once it polls.
+// TestFetchBound: if the caller does not poll, no more than the bound is fetched;
+// once it polls, it gets everything.
 func TestFetchBound(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		const bound, size, each = 1 << 20, 10_000, 200
@@ -26,8 +26,8 @@ func TestFetchBound(t *testing.T) {
 		c := startPolled(b, &assigns{}, func(cfg *transport.ConsumerConfig) { cfg.FetchBytes = bound })
 		time.Sleep(time.Minute)
 		held, reserved := c.fetch.Buffered()
-		// One request may have had leave to bring its share, and its buffer has
-		// the next power of two.
+		// One request may add its share, and its buffer is rounded up to a power of
+		// two.
 		if held == 0 || held+reserved > bound+bound/2 {
 			t.Errorf("%d bytes held and %d reserved, the bound is %d", held, reserved, bound)
 		}
@@ -50,8 +50,8 @@ func TestFetchBound(t *testing.T) {
 	})
 }
 
-// TestFetchPausedHoldsNothingUp: what was fetched of paused partitions gives way
-// when the others need the room, and is there again when they are resumed.
+// TestFetchPausedHoldsNothingUp: fetched data of paused partitions is dropped when
+// others need the memory, and fetched again when they resume.
 func TestFetchPausedHoldsNothingUp(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{BatchBytes: 50_000})
@@ -95,8 +95,8 @@ func TestFetchPausedHoldsNothingUp(t *testing.T) {
 	})
 }
 
-// TestFetchAborted: records of aborted transactions are not returned, markers
-// are stepped over, and an open transaction holds reading up.
+// TestFetchAborted: records of aborted transactions are not returned, markers are
+// skipped, and an open transaction holds up reading.
 func TestFetchAborted(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()

@@ -18,8 +18,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestFetchSurvives: whatever happens to leaders and connections, each record is
-// taken once and in order.
+// TestFetchSurvives: whatever happens to leaders and connections, each record is read
+// once and in order.
 func TestFetchSurvives(t *testing.T) {
 	leaders := func(b *bed.Bed) {
 		for n := range int32(4) {
@@ -113,9 +113,8 @@ func TestFetchSilentBroker(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestFetchTruncated: a new leader whose log ends before what was read is found
-// out by asking it (KIP-320), and never by reading other records as if nothing
-// had happened.
+// TestFetchTruncated: a consumer asks a new leader whether its log still has what was
+// read (KIP-320), and never silently reads other records instead.
 func TestFetchTruncated(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -147,9 +146,9 @@ func TestFetchTruncated(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestFetchDoubtOfOne: a partition whose leader won't say how far its log goes holds
-// up no other of that leader's, neither when the log may be truncated nor when the
-// position is not in it.
+// TestFetchDoubtOfOne: if a leader doesn't say where the log of one partition ends, its
+// other partitions are not held up, whether the log may be truncated or the position is
+// out of range.
 func TestFetchDoubtOfOne(t *testing.T) {
 	t.Run("truncated", func(t *testing.T) {
 		bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
@@ -265,7 +264,7 @@ func TestFetchDamaged(t *testing.T) {
 	})
 }
 
-// TestFetchOldFormat: records of before Kafka 0.11 stop their partition, and its
+// TestFetchOldFormat: records from before Kafka 0.11 stop their partition, and its
 // status says why.
 func TestFetchOldFormat(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
@@ -315,8 +314,8 @@ func TestFetchPausedLag(t *testing.T) {
 	})
 }
 
-// TestFetchIdleLag: the end of a log without news is known as soon as it is fetched, so
-// that an idle partition has a lag, which is 0.
+// TestFetchIdleLag: the end of an idle log is known after its first fetch, so that an
+// idle partition has a known lag of 0.
 func TestFetchIdleLag(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())
@@ -330,8 +329,8 @@ func TestFetchIdleLag(t *testing.T) {
 	})
 }
 
-// TestFetchReplica: records come from the replica that the leader names for this
-// rack (KIP-392), and from the leader again when that does not serve any more.
+// TestFetchReplica: records come from the replica that the leader names for this rack
+// (KIP-392), and from the leader again if the replica no longer serves them.
 func TestFetchReplica(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		leader := b.LeaderFor("events", 0)

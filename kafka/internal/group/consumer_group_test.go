@@ -17,7 +17,7 @@ import (
 )
 
 // TestGroupComesAndGoes: members come and go while records flow. Each record is
-// taken once and in order, and nobody hears of what it keeps.
+// read once and in order, and no Listener is called for partitions that stay.
 func TestGroupComesAndGoes(t *testing.T) {
 	bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -44,7 +44,7 @@ func TestGroupComesAndGoes(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestGroupEager: members of the eager protocols give everything back first.
+// TestGroupEager: members of the eager protocols release everything first.
 func TestGroupEager(t *testing.T) {
 	for _, name := range []string{"range", "roundrobin"} {
 		t.Run(name, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestGroupEager(t *testing.T) {
 	}
 }
 
-// TestGroupOtherBalancer: members that share no balancer can't be in one group,
-// and it is said so.
+// TestGroupOtherBalancer: members without a common balancer can't be in one group,
+// and the error says so.
 func TestGroupOtherBalancer(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -83,8 +83,7 @@ func TestGroupOtherBalancer(t *testing.T) {
 	})
 }
 
-// TestGroupSurvives: what happens to the coordinator is not the end of the
-// membership.
+// TestGroupSurvives: the membership survives failures of the coordinator.
 func TestGroupSurvives(t *testing.T) {
 	loading := franzerr.CoordinatorLoadInProgress
 	for name, hit := range map[string]func(b *bed.Bed) *kfake.FaultHandle{
@@ -193,7 +192,8 @@ func TestGroupExpelled(t *testing.T) {
 	}
 }
 
-// TestCommitInLost: what is lost can't be committed, and trying doesn't wait.
+// TestCommitInLost: lost partitions can't be committed, and the attempt doesn't
+// wait.
 func TestCommitInLost(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())
@@ -209,7 +209,8 @@ func TestCommitInLost(t *testing.T) {
 	})
 }
 
-// TestGroupFencedInstance: of two members with one instance id the later stays.
+// TestGroupFencedInstance: of two members with one instance id, the later one
+// stays.
 func TestGroupFencedInstance(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		static := func(cfg *transport.ConsumerConfig) { cfg.InstanceID = "one" }

@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// foreign is a member of the group by another library, franz-go.
+// foreign is a member of the group in another library, franz-go.
 type foreign struct {
 	*kgo.Client
 	mu    sync.Mutex
@@ -21,7 +21,8 @@ type foreign struct {
 	ended chan struct{}
 }
 
-// foreign joins the group with a member that takes records for the ledger.
+// startForeign joins the group with a member that records what it reads in the
+// ledger.
 func startForeign(b *bed.Bed, l *ledger, balancer kgo.GroupBalancer, change chan<- struct{}) *foreign {
 	b.T.Helper()
 	f := &foreign{owned: make(map[int32]bool), ended: make(chan struct{})}
@@ -71,8 +72,8 @@ func (f *foreign) close() {
 	<-f.ended
 }
 
-// TestMixedGroup: partitions go back and forth between members of this library
-// and another's, whichever leads the group, and each record is taken once.
+// TestMixedGroup: partitions move between members of this library and another,
+// whichever leads the group, and each record is read once.
 func TestMixedGroup(t *testing.T) {
 	for name, balancer := range map[string]kgo.GroupBalancer{
 		"cooperative-sticky": kgo.CooperativeStickyBalancer(),

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 )
 
-// TestDescribeAsKmsg holds what this package writes and reads of the two requests
-// against package kmsg.
+// TestDescribeAsKmsg compares how this package writes and reads the two requests
+// with package kmsg.
 func TestDescribeAsKmsg(t *testing.T) {
 	classic := kmsg.NewPtrDescribeGroupsRequest()
 	epochs := kmsg.NewPtrConsumerGroupDescribeRequest()
@@ -62,8 +62,8 @@ func TestDescribeAsKmsg(t *testing.T) {
 	}
 }
 
-// TestClientTypes: a client id tells the types that it was made of, and any other
-// tells none.
+// TestClientTypes: a client id made from types yields them, and any other client id
+// yields none.
 func TestClientTypes(t *testing.T) {
 	var types []grouptypes.ID
 	for range MaxClientTypes {

@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestCloseWhileJoining: a member that is closed while its first heartbeat is under
-// way, or was not answered, is not left behind in the group.
+// TestCloseWhileJoining: a member that is closed while its first heartbeat is in
+// flight, or was not answered, does not stay in the group.
 func TestCloseWhileJoining(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		t.Run("answered "+strconv.FormatBool(answered), func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// oddAssignment is one that no leader should make: of a partition that can't be, one that is
-// named twice, and a topic that nobody subscribes to.
+// oddAssignment returns an assignment that no leader should make: with an impossible
+// partition, one that is named twice, and a topic that nobody subscribes to.
 func oddAssignment() []transport.Partition {
 	return []transport.Partition{
 		{Topic: "events", Partition: -1}, {Topic: "events", Partition: 0}, {Topic: "events", Partition: 0}, {Topic: "other", Partition: 0},
@@ -25,7 +25,7 @@ func oddAssignment() []transport.Partition {
 }
 
 // TestOddAssignment: whatever the group's leader assigns, a member reads what it subscribes
-// to, and ends for nothing of the rest.
+// to, and nothing else makes it fail.
 func TestOddAssignment(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("other", 1, nil); err != nil {
@@ -71,8 +71,8 @@ func TestOddTarget(t *testing.T) {
 	})
 }
 
-// TestOddSubscription: a member whose subscription can't be read, or has topics that can't
-// be, keeps no other from its partitions.
+// TestOddSubscription: a member whose subscription can't be read, or names impossible
+// topics, does not keep others from their partitions.
 func TestOddSubscription(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		client := bedclient.Of(b)
@@ -103,7 +103,8 @@ func TestOddSubscription(t *testing.T) {
 		if got["good"] != 1 || got["names"] != 1 {
 			t.Errorf("shares %v, want one partition for each member that reads the topic", got)
 		}
-		// What may pass is waited for: a plan without the topic would take it from all.
+		// The leader waits out a temporary error: a plan without the topic would take it
+		// from all members.
 		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "new", Err: franzerr.LeaderNotAvailable, Count: -1})
 		resp.Members[0].ProtocolMetadata = subscription("new")
 		if _, err := c.member.plan(t.Context(), resp, &req); err == nil {
@@ -112,9 +113,9 @@ func TestOddSubscription(t *testing.T) {
 	})
 }
 
-// TestJoinRefusedForever: a coordinator that refuses every join in a way that a member would
-// answer at once is asked no more than a few times a second, and the member joins when it
-// may.
+// TestJoinRefusedForever: if a coordinator refuses every join with an error after which a
+// member usually joins again at once, it is asked only a few times a second, and the member
+// joins when it may.
 func TestJoinRefusedForever(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.UnknownMemberID, franzerr.IllegalGeneration, franzerr.MemberIDRequired} {
 		t.Run(code.Message, func(t *testing.T) {

@@ -118,7 +118,7 @@ const (
 	stateFenced             // another consumer has taken over the instance id
 )
 
-// run is the member's life.
+// run runs the member from its first join until it has left.
 func (m *membership) run() {
 	// failures counts consecutive joins that failed for reasons that may pass. The wait grows
 	// with it.

@@ -29,8 +29,8 @@ func (m *membership) reconcile(assigned []transport.Partition) (again bool) {
 		m.revoke(m.patient, gone)
 		again = m.balancer.Cooperative
 	}
-	// Also if nothing was handed over: the coordinator may wait for partitions that were
-	// assigned and not begun, until it hears what the member has.
+	// Even if nothing was released: the coordinator may wait for partitions that were assigned but
+	// not begun, until a heartbeat lists what the member has.
 	m.claim()
 	if others := m.kept.others(assigned); len(others) > 0 {
 		m.work.Go(func() { m.restoreOthers(others) })
@@ -95,7 +95,7 @@ func (m *membership) revoke(patient context.Context, partitions []transport.Part
 		return
 	}
 	defer m.listener.Leave()
-	// Before Revoked, which may take its time: none of their records is returned meanwhile.
+	// Stop before Revoked, which may take long: none of their records is returned meanwhile.
 	m.fetch.Stop(partitions)
 	// patient ends with Close's context; the timeout is how long the group waits.
 	ctx, cancel := context.WithTimeout(patient, m.cfg.RebalanceTimeout-m.margin())

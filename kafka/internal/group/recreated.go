@@ -49,7 +49,7 @@ func (m *membership) notice(t *cluster.TopicMeta) {
 	m.seen[t.Name] = r
 }
 
-// remember records which topic a member begins. replaced says whether it replaced another.
+// remember records which topic a member begins. replaced reports whether it replaced another.
 func (m *membership) remember(t *cluster.TopicMeta, replaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -34,8 +34,8 @@ func bothProtocols(t *testing.T, partitions int32, f func(t *testing.T, b *bed.B
 	}
 }
 
-// latecomer starts a reader that begins at the end of the log. What it commits of
-// what is revoked may be refused: the topic may be gone.
+// latecomer starts a reader that begins at the end of the log. Its commits in Revoked may
+// be refused, since the topic may be gone.
 func latecomer(b *bed.Bed, l *ledger) *reader {
 	b.T.Helper()
 	r := startReader(b, l, func(cfg *transport.ConsumerConfig) {
@@ -48,7 +48,7 @@ func latecomer(b *bed.Bed, l *ledger) *reader {
 	return r
 }
 
-// letGo makes a reader forget what it owns, so that it commits nothing of it.
+// letGo makes a reader forget what it owns, so that it does not commit it.
 func (r *reader) letGo() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,8 +61,8 @@ func write(b *bed.Bed, n int) {
 	writeTo(b, 0, n)
 }
 
-// writeTo publishes n records to a partition by a Transport of its own: what it learns of
-// the topic, the members don't.
+// writeTo publishes n records to a partition through a separate Transport, so that the
+// members learn nothing about the topic from it.
 func writeTo(b *bed.Bed, partition int32, n int) {
 	b.T.Helper()
 	client := cluster.NewClient(bedclient.Options(b.ListenAddrs(), b.Wires.DialContext))
@@ -93,8 +93,8 @@ func create(b *bed.Bed, partitions int32, records int) {
 	write(b, records)
 }
 
-// endsWith compares what was taken of partition 0, without the records of the
-// topic before, with its log.
+// endsWith compares what was read from partition 0, without the first before records,
+// with its log.
 func (l *ledger) endsWith(b *bed.Bed, before int) {
 	b.T.Helper()
 	l.mu.Lock()
@@ -104,9 +104,9 @@ func (l *ledger) endsWith(b *bed.Bed, before int) {
 	}
 }
 
-// TestRecreatedAfterRevoked: the coordinator takes the partitions of a topic that
-// was deleted away. When it is created again, long after, it is read from its first
-// record all the same, and the Listener hears so.
+// TestRecreatedAfterRevoked: the coordinator revokes the partitions of a deleted topic.
+// When the topic is created again, much later, it is read from its first record, and the
+// Listener is told.
 func TestRecreatedAfterRevoked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l, r := readTwo(b, 2)
@@ -121,8 +121,8 @@ func TestRecreatedAfterRevoked(t *testing.T) {
 	})
 }
 
-// TestRecreatedForAnother: a member that never had the partition gets that of
-// the new topic. It saw the old one too.
+// TestRecreatedForAnother: a member that saw the old topic, but never had the partition,
+// gets that of the new topic.
 func TestRecreatedForAnother(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -153,7 +153,7 @@ func readTwo(b *bed.Bed, partitions int) (*ledger, *reader) {
 	return l, r
 }
 
-// ownerOf tells which of two readers owns the partition.
+// ownerOf returns which of two readers owns the partition.
 func ownerOf(first, second *reader) (owner, other *reader) {
 	first.mu.Lock()
 	defer first.mu.Unlock()
@@ -163,8 +163,8 @@ func ownerOf(first, second *reader) (owner, other *reader) {
 	return first, second
 }
 
-// TestRecreatedOnce: a member goes on in the new topic where another got to,
-// though it knew the old one: the new one starts over once for the group.
+// TestRecreatedOnce: a member that knew the old topic continues in the new one where
+// another member stopped: the group starts over only once.
 func TestRecreatedOnce(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -200,9 +200,9 @@ func (l *ledger) total() int {
 	return len(l.taken[0])
 }
 
-// TestRecreatedStaleCommit: an offset of the old topic that was committed when
-// the new one was there already, under the name that both have, is not where the
-// new one starts. A member that is asked to hand over doesn't commit such a thing.
+// TestRecreatedStaleCommit: an offset of the old topic that was committed, by name, after
+// the new one existed is not where the new one starts. A member that is revoked does not
+// commit such an offset.
 func TestRecreatedStaleCommit(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l, r := readTwo(b, 1)
@@ -233,9 +233,9 @@ func TestRecreatedStaleCommit(t *testing.T) {
 	})
 }
 
-// TestRecreatedCommitsDropped: a coordinator that hears late of the deletion drops
-// what is committed on the new topic already. It starts at its first record again,
-// not at its end.
+// TestRecreatedCommitsDropped: a coordinator that learns late about the deletion drops
+// commits on the new topic. The group then starts at its first record again, not at its
+// end.
 func TestRecreatedCommitsDropped(t *testing.T) {
 	bed.Bubble(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l, r := readTwo(b, 1)

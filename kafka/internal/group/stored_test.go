@@ -20,7 +20,7 @@ func carrying(metadata string) *transport.Commit {
 	return &transport.Commit{Partition: transport.Partition{Topic: "events"}, Metadata: metadata}
 }
 
-// carrier returns what a member of types carries in the commits of events/0.
+// carrier returns the state of a member that carries types in the commits of events/0.
 func carrier(live []grouptypes.ID, gone ...grouptypes.Gone) *groupTypes {
 	h := newGroupTypes(nil)
 	h.book.Update(live, gone, time.Unix(2_000_000, 0))
@@ -28,8 +28,8 @@ func carrier(live []grouptypes.ID, gone ...grouptypes.Gone) *groupTypes {
 	return h
 }
 
-// TestStoredBounds: types go behind the metadata and in front of a mark, in what these
-// leave of the broker's bound, and come off again with nothing lost of the metadata.
+// TestStoredBounds: types are stored between the metadata and a mark, in the space that
+// these leave of the broker's bound, and removing them leaves the metadata unchanged.
 func TestStoredBounds(t *testing.T) {
 	var live []grouptypes.ID
 	for i := range 2 * typesSize {
@@ -67,8 +67,8 @@ func TestStoredBounds(t *testing.T) {
 	}
 }
 
-// TestStoredRecalled: of several commits that carry types the last written says what was
-// handled at the end. What an older one has left when that was written.
+// TestStoredRecalled: of several commits that carry types, the one written last says
+// what was handled at the end. Types in an older one left when that one was written.
 func TestStoredRecalled(t *testing.T) {
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
 	commits := make(map[transport.Partition]transport.Commit)
@@ -121,7 +121,7 @@ func carried(b *bed.Bed, partition int32, typ string, want bool) transport.Commi
 }
 
 // TestStoredOutlivesCommits: neither the owner's commits nor a reset of the group's
-// offsets take away what the commit carries, and both keep their own metadata.
+// offsets remove the types that a commit carries, and both keep their own metadata.
 func TestStoredOutlivesCommits(t *testing.T) {
 	bothProtocols(t, 2, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger(), handling("", "V2", "Moved"))
@@ -149,8 +149,8 @@ func TestStoredOutlivesCommits(t *testing.T) {
 	})
 }
 
-// TestStoredRefused: where brokers take no metadata of that size commits go without the
-// types, and what is the caller's stays.
+// TestStoredRefused: if brokers refuse metadata of that size, commits are sent without
+// the types, and the caller's metadata stays.
 func TestStoredRefused(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		refused := 0
@@ -195,8 +195,8 @@ func refusal(req *kmsg.OffsetCommitRequest, code int16) kmsg.Response {
 	return resp
 }
 
-// TestStoredUnread: while what the group handled lately can't be read no type counts as
-// one that nobody handles.
+// TestStoredUnread: while the types that the group handled lately can't be read, no
+// type counts as one that nobody handles.
 func TestStoredUnread(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		first := startReader(b, newLedger(), handling("", "V2", "Moved"))

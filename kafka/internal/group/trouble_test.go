@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestTroubleIsLoggedOncePerChange: an error that stays is logged once a minute.
+// TestTroubleIsLoggedOncePerChange: a lasting error is logged once a minute.
 func TestTroubleIsLoggedOncePerChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

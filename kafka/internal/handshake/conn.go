@@ -66,7 +66,7 @@ func (c *Conn) Asked() kmsg.Key { return c.asked }
 // the names of those that it offers, at most ten.
 func (c *Conn) RefusedMechanism() (refused bool, offered []string) { return c.refused, c.offered }
 
-// Write writes b, and notes which request it completes.
+// Write writes b, and records which request it completes.
 func (c *Conn) Write(b []byte) (int, error) {
 	if !c.off {
 		if err := c.note(b); err != nil {

@@ -22,7 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// canned is the network end of a Conn: it takes requests and answers bytes.
+// canned is the network side of a Conn: it accepts requests and answers with fixed
+// bytes.
 type canned struct {
 	net.Conn
 	answers bytes.Reader
@@ -115,8 +116,8 @@ func TestConnReadsRawTokens(t *testing.T) {
 	}
 }
 
-// TestConnBoundsWhatAServerAnnounces has the answers that end a process which
-// hands them to kafka-go: a negative token length, and array lengths that are
+// TestConnBoundsWhatAServerAnnounces sends answers that would crash a process that
+// passes them to kafka-go: a negative token length, and array lengths that are
 // allocated at once.
 func TestConnBoundsWhatAServerAnnounces(t *testing.T) {
 	huge := []byte{0x7f, 0xff, 0xff, 0xff}
@@ -165,8 +166,8 @@ func TestConnBoundsWhatAServerAnnounces(t *testing.T) {
 	}
 }
 
-// FuzzConn sets a connection up with kafka-go against a server that answers
-// anything, and holds memory to a multiple of what came.
+// FuzzConn sets up a connection with kafka-go to a server that answers anything,
+// and checks that memory stays within a multiple of the answers.
 func FuzzConn(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), int16(1))
 	f.Add(response(1, kmsg.NewPtrApiVersionsResponse(), 0), int16(0))
@@ -202,7 +203,7 @@ func allocates(f func()) uint64 {
 }
 
 // TestConnEndsWithTheCall dials a listener that sends without end, as kafka-go's
-// transport does, and sees that the connection is closed once.
+// transport does, and checks that the connection is closed once.
 func TestConnEndsWithTheCall(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -247,7 +248,7 @@ func TestConnEndsWithTheCall(t *testing.T) {
 	}
 }
 
-// endless is a server's answer that does not end.
+// endless is a server's endless answer.
 type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return copy(b, "HTTP/1.1 200 OK\r\n"), nil }

@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestFromClient: an error of the client library is said once, with what the broker
-// added to its code.
+// TestFromClient: the text of a client library's error appears once, with what the
+// broker added to its code.
 func TestFromClient(t *testing.T) {
 	said := fmt.Errorf("%w: Authentication failed: invalid credentials", kafkago.SASLAuthenticationFailed)
 	for err, want := range map[error]string{
@@ -28,7 +28,7 @@ func TestFromClient(t *testing.T) {
 	}
 }
 
-// TestMisconfigured: only what a change of files or settings mends.
+// TestMisconfigured: only errors that a change of files or settings would fix.
 func TestMisconfigured(t *testing.T) {
 	for err, want := range map[error]bool{
 		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}: true,
@@ -47,8 +47,7 @@ func TestMisconfigured(t *testing.T) {
 	}
 }
 
-// TestErrorNames: codes and their names belong together, here and at the end of the
-// table.
+// TestErrorNames: codes have the right names, also at the end of the table.
 func TestErrorNames(t *testing.T) {
 	for code, want := range map[Error]string{
 		UnknownServerError: "UNKNOWN_SERVER_ERROR", UnsupportedSaslMechanism: "UNSUPPORTED_SASL_MECHANISM",

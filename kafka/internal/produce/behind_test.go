@@ -32,7 +32,7 @@ func idOf(req kmsg.Request) int64 {
 	return int64(binary.BigEndian.Uint64(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records[at:]))
 }
 
-// epochs notes the epoch of each batch that the broker takes from now on.
+// epochs records the epoch of each batch that the broker accepts from now on.
 func (d *distant) epochs() (last func() int16) {
 	var epoch atomic.Int32
 	d.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -43,9 +43,10 @@ func (d *distant) epochs() (last func() int16) {
 	return func() int16 { return int16(epoch.Load()) }
 }
 
-// TestProduceBehindRefusedAndLost: the broker refuses a record for itself, and the
-// connection is lost before it answers what was sent behind. That is not in the log, so it
-// is written under other numbers; the epoch is another, since it may still be on its way.
+// TestProduceBehindRefusedAndLost: the broker refuses a record for its content, and the
+// connection is lost before it answers the batches sent behind it. They are not in the log, so
+// they are written with other numbers, under another epoch, since the old requests may still
+// arrive.
 func TestProduceBehindRefusedAndLost(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.MessageTooLarge, franzerr.InvalidRecord} {
 		t.Run(code.Message, func(t *testing.T) {
@@ -71,9 +72,10 @@ func TestProduceBehindRefusedAndLost(t *testing.T) {
 	}
 }
 
-// TestProduceBehindAndLost: the broker fails a batch for good, or in a way that says that its log
-// lacks what came before, and the connection is lost before it answers what was sent behind.
-// The outcome of that is unknown, and what follows is written so that it can't be taken any more.
+// TestProduceBehindAndLost: a batch fails permanently, or with an error that says that the log
+// lacks what came before, and the connection is lost before the batches sent behind it are
+// answered. Their outcome is unknown, and later records are written so that these can't be
+// accepted any more.
 func TestProduceBehindAndLost(t *testing.T) {
 	for _, code := range []*franzerr.Error{
 		franzerr.TopicAuthorizationFailed, franzerr.OutOfOrderSequenceNumber, franzerr.UnknownProducerID, franzerr.InvalidProducerEpoch,
@@ -112,8 +114,8 @@ func TestProduceBehindAndLost(t *testing.T) {
 	}
 }
 
-// TestProduceBehindRetriedAndLost: the broker fails a batch for a while, and the connection is
-// lost before it answers what was sent behind. All is written once and in order.
+// TestProduceBehindRetriedAndLost: a batch fails temporarily, and the connection is lost
+// before the batches sent behind it are answered. All records are written once and in order.
 func TestProduceBehindRetriedAndLost(t *testing.T) {
 	for _, code := range []*franzerr.Error{
 		franzerr.NotEnoughReplicas, franzerr.NotEnoughReplicasAfterAppend, franzerr.NotLeaderForPartition, franzerr.UnknownTopicOrPartition,
@@ -132,9 +134,9 @@ func TestProduceBehindRetriedAndLost(t *testing.T) {
 	}
 }
 
-// TestProduceBehindNewSession: the broker has forgotten the session, and answers all that was
-// sent under it. All is written once and in order under another, and nothing is sent
-// under the old one again.
+// TestProduceBehindNewSession: the broker has forgotten the session, and answers everything
+// that was sent under it. All records are written once and in order under another session, and
+// nothing more is sent under the old one.
 func TestProduceBehindNewSession(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.UnknownProducerID, franzerr.InvalidProducerEpoch, franzerr.OutOfOrderSequenceNumber} {
 		t.Run(code.Message, func(t *testing.T) {
@@ -161,8 +163,9 @@ func TestProduceBehindNewSession(t *testing.T) {
 	}
 }
 
-// TestProduceBehindAppended: the broker refuses a record for itself, and says that it has
-// what was sent behind. Its log had lost track of the session then. It is not written twice.
+// TestProduceBehindAppended: the broker refuses a record for its content, and says that it has
+// appended the batch sent behind it, so its log had lost track of the session. That batch is
+// not written twice.
 func TestProduceBehindAppended(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.RequestTimedOut, franzerr.NotEnoughReplicasAfterAppend} {
 		t.Run(code.Message, func(t *testing.T) {
@@ -177,8 +180,8 @@ func TestProduceBehindAppended(t *testing.T) {
 	}
 }
 
-// TestProduceBehindClosed: the producer is closed while several batches are under way. What
-// was sent has an unknown outcome, all credit is given back, and Close waits for nothing.
+// TestProduceBehindClosed: the producer is closed while several batches are under way. The
+// outcome of sent records is unknown, all credit is returned, and Close waits for nothing.
 func TestProduceBehindClosed(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{BatchBytes: 90}) // one record
@@ -197,7 +200,7 @@ func TestProduceBehindClosed(t *testing.T) {
 		time.AfterFunc(time.Second, func() { close(released) })
 		_ = p.Close(ctx)
 		unknown, notWritten, delivered := outcomes(b, dones)
-		// The network in memory holds little, so it may hold up the last of them.
+		// The network in memory buffers little, so the last of them may not be sent.
 		if unknown < 2 || unknown > mostUnderWay || unknown+notWritten != 7 {
 			t.Errorf("%d outcomes unknown, %d not written, %d delivered", unknown, notWritten, delivered)
 		}
@@ -207,8 +210,8 @@ func TestProduceBehindClosed(t *testing.T) {
 	})
 }
 
-// TestProduceBehindTopicDeleted: the topic is deleted before several batches reach it. There
-// is no log for any of them to be in.
+// TestProduceBehindTopicDeleted: the topic is deleted before several batches reach it. None of
+// them can be in a log.
 func TestProduceBehindTopicDeleted(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{BatchBytes: 90}) // one record

@@ -69,8 +69,8 @@ func TestProduceFull(t *testing.T) {
 	}
 }
 
-// TestRoom has many take and give at once, with bounds that a try of another may
-// exceed for a moment. Nobody waits indefinitely, and nothing is lost.
+// TestRoom acquires and releases credit concurrently; counters may briefly exceed
+// the bounds. No caller waits indefinitely, and no credit is lost.
 func TestRoom(t *testing.T) {
 	r := &credit{maxBytes: 100, maxRecords: 7, closed: make(chan struct{})}
 	var all sync.WaitGroup
@@ -162,7 +162,7 @@ func TestProducerCloseGivesUp(t *testing.T) {
 	})
 }
 
-// recordedGate remembers what it was asked and told.
+// recordedGate records the calls of its methods.
 type recordedGate struct {
 	mu      sync.Mutex
 	refuse  error
@@ -215,7 +215,7 @@ func TestProduceGate(t *testing.T) {
 	}
 }
 
-// TestProduceThrottled: nothing is sent to a broker while it asks for quiet.
+// TestProduceThrottled: nothing is sent to a broker while it throttles.
 func TestProduceThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 1)
@@ -243,8 +243,8 @@ func TestProduceThrottled(t *testing.T) {
 	})
 }
 
-// TestProduceGathers: while a partition has a batch under way, what follows is
-// gathered, and one request carries what is ready of all partitions.
+// TestProduceGathers: while a partition has a batch in flight, later records are
+// collected, and one request carries the ready batches of all partitions.
 func TestProduceGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 4)
@@ -274,7 +274,7 @@ func TestProduceGathers(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		// The broker of this test shows the request that was held once more.
+		// The test broker shows the held request a second time.
 		if want := []string{"0: 1 records", "0: 10 records"}; !slices.Equal(requests, want) {
 			t.Errorf("what came during a round trip was sent as %q, want %q", requests, want)
 		}
@@ -305,8 +305,8 @@ func TestProduceSlowBroker(t *testing.T) {
 	_ = p.Close(ctx)
 }
 
-// TestProduceGateConnections: that a connection has died says nothing of its
-// broker, that none can be made does.
+// TestProduceGateConnections: a connection that has died says nothing about its
+// broker; one that can't be established does.
 func TestProduceGateConnections(t *testing.T) {
 	b := bed.NewBed(t, 1, kfake.NumBrokers(1))
 	gate := &recordedGate{}

@@ -19,14 +19,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestProduceExactly publishes from many goroutines while leaders move, requests
-// and responses are lost, and brokers answer with errors from before and after
-// the append. Whatever happens, each record that was delivered is in the log
-// once and where its receipt says, the records of a publisher are in order, and
-// one that is said not to be written is not there.
+// TestProduceExactly publishes from many goroutines while leaders move, requests and
+// responses are lost, and brokers answer with errors from before and after the append.
+// Whatever happens, each delivered record is in the log once, at its receipt's offset; the
+// records of a publisher are in order; and a record reported as not written is not there.
 //
-// It does so with brokers near by, and with brokers that count as far away, which are sent
-// several batches of a partition at a time.
+// It runs with nearby brokers, and with brokers that count as far away, which get several
+// batches of a partition at a time.
 func TestProduceExactly(t *testing.T) {
 	t.Run("near", func(t *testing.T) { produceExactly(t, farAfter) })
 	t.Run("far", func(t *testing.T) { produceExactly(t, time.Nanosecond) })
@@ -124,7 +123,7 @@ type outcome func(error)
 
 func (o outcome) Done(_ transport.Position, err error) { o(err) }
 
-// disturb does harm for a while, or until stop is closed.
+// disturb injects faults for a while, or until stop is closed.
 func disturb(b *bed.Bed, r *rand.Rand, stop <-chan struct{}) {
 	var cut atomic.Int32
 	b.Wires.OnResponse(func(response []byte) bool { return len(response) > 20 && cut.Add(-1) == 0 })

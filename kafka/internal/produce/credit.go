@@ -100,8 +100,8 @@ func (c *credit) abandon(w *creditWaiter, err error) error {
 		c.grant() // the next in the queue may need less
 	}
 	c.mu.Unlock()
-	if i < 0 { // it was granted at that moment, and is not used
-		c.release(w.bytes, 1) // it was granted in the same moment, and nobody uses it
+	if i < 0 {
+		c.release(w.bytes, 1) // it was granted at the same moment, and the caller does not use it
 	}
 	return err
 }

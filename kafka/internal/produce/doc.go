@@ -19,7 +19,7 @@
 // What can go wrong:
 //
 //	errors.go        which errors a partition recovers from
-//	failure.go    responses with errors: retry, split, refuse, or give up as unknown
+//	failure.go       responses with errors: retry, split, refuse, or give up as unknown
 //	leader_watch.go  silent brokers: finding another leader, telling the gate
 //	id.go            producer ids and epochs
 //
@@ -38,11 +38,11 @@
 // sent one by one. A batch behind a refused one is not in the log, and gets other numbers under
 // the next epoch (KIP-360), since its old request may still arrive.
 //
-// What is known about a batch. Before a byte of its request is written it is not in the log.
-// From then on it may be (maybeAppended), until a broker's answer rules that out, and it is sent
-// again with the same bytes: the broker recognizes its sequence number. A batch refused for its
-// size or its records is rebuilt under the next epoch. If the whole batch may be in the log all
-// the same (doubted), it is rebuilt under the same number, and the first part shows it: a log
+// What is known about a batch. Before a byte of its request is written it is not in the log. From
+// then on it may be (maybeAppended), until a broker's answer rules that out, and it is sent again
+// with the same bytes: the broker recognizes its sequence number. A batch refused for its size or
+// its records is rebuilt under the next epoch. If the whole batch may still be in the log
+// (doubted), it is rebuilt under the same number, and the first part shows whether it is: a log
 // that has the whole refuses the part as out of order.
 //
 // Losing a batch. At its deadline, or after an error that a retry does not change, the batch's
@@ -51,8 +51,8 @@
 // unknown outcome. Records accepted afterwards are written under the next epoch, which fences
 // the abandoned request and keeps brokers from taking them for a repetition of it.
 //
-// Deadlines are watched wherever a partition can be: in a sender's list by its expiry timer, at
-// a worker by the deadline of the exchange, among the waiting ones by their timer. Partitions of
-// a throttled broker wait among the latter, so that quotas delay records no longer than their
+// Deadlines are watched wherever a partition can be: in a sender's list by its expiry timer, at a
+// worker by the deadline of the exchange, among the waiting ones by their timer. Partitions of a
+// throttled broker are among the waiting ones, so that quotas delay records no longer than their
 // delivery time.
 package produce

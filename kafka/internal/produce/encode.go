@@ -97,7 +97,7 @@ func (q *produceRequest) AppendTo(b []byte) []byte {
 	e.length(topics)
 	for len(carried) > 0 {
 		topic := carried[0].part.topic
-		n := slices.IndexFunc(carried, func(c parcel) bool { return c.part.topic != topic })
+		n := slices.IndexFunc(carried, func(c flightBatch) bool { return c.part.topic != topic })
 		if n < 0 {
 			n = len(carried)
 		}

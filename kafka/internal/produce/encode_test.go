@@ -18,7 +18,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// randomRecord has every shape of key, value and headers.
+// randomRecord returns a record with any shape of key, value and headers.
 func randomRecord(r *rand.Rand) *transport.Record {
 	text := func() []byte {
 		switch r.IntN(5) {
@@ -38,7 +38,7 @@ func randomRecord(r *rand.Rand) *transport.Record {
 	return record
 }
 
-// sameRecord compares what was put in with what another codec reads.
+// sameRecord compares a record with what another codec has read.
 func sameRecord(got *kmsg.Record, want *transport.Record) error {
 	same := func(what string, got, want []byte) error {
 		if (got == nil) != (want == nil) || !bytes.Equal(got, want) {
@@ -66,7 +66,7 @@ func sameRecord(got *kmsg.Record, want *transport.Record) error {
 	return nil
 }
 
-// TestEncodeBatch reads back with kmsg what was encoded, for each codec.
+// TestEncodeBatch reads encoded batches back with kmsg, for each codec.
 func TestEncodeBatch(t *testing.T) {
 	for codec, name := range batch.Compressions {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestEncodeBatch(t *testing.T) {
 	}
 }
 
-// TestSplitBatch takes records out of a batch, and halves it.
+// TestSplitBatch removes records from a batch, and halves it.
 func TestSplitBatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	b := newBatch(time.Time{})
@@ -151,7 +151,7 @@ func TestSplitBatch(t *testing.T) {
 	}
 }
 
-// TestBatchFits: a batch that a record was said to fit in is not larger than the
+// TestBatchFits: if fits says that a record fits, the batch with it does not exceed the
 // limit.
 func TestBatchFits(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
@@ -185,7 +185,7 @@ func TestNextSequence(t *testing.T) {
 	}
 }
 
-// TestProduceRequest reads back with kmsg what was encoded, in every version.
+// TestProduceRequest reads encoded requests back with kmsg, in every version.
 func TestProduceRequest(t *testing.T) {
 	p := &Producer{}
 	topics := []*producerTopic{{name: "a"}, {name: "b"}}
@@ -273,8 +273,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// TestBatchMemory: the memory of a batch is in proportion to its records, also where the
-// batch before was large: there may be thousands of partitions that are idle now.
+// TestBatchMemory: the memory of a batch is in proportion to its records, even if the
+// previous batch was large: there may be thousands of partitions that are idle now.
 func TestBatchMemory(t *testing.T) {
 	b := newBatch(time.Now())
 	defer b.recycle()

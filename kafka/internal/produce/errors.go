@@ -84,9 +84,9 @@ func refusal(code kerr.Error, message string, size int) error {
 
 // appendedMaybe reports whether a leader that answers a batch with that error may have appended
 // it. Kafka checks most things before it appends: the codes of those checks are listed. After
-// that it waits for the replicas, and reports the end of that wait as a timeout, as too few
-// replicas, or, if it has lost the partition meanwhile, as if it had never led it. An unexpected
-// code says nothing about the log.
+// that it waits for the replicas. If they are late it reports a timeout or too few replicas, or,
+// if it has lost the partition meanwhile, that it is not the leader. An unexpected code says
+// nothing about the log.
 func appendedMaybe(code kerr.Error) bool {
 	switch code {
 	// The request is wrong or not allowed; 21 is INVALID_REQUIRED_ACKS, 89

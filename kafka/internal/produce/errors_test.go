@@ -8,8 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestInfrastructure: a gate counts what says that a broker is ill, not that a
-// partition has moved or that a record is wrong.
+// TestInfrastructure: a gate counts errors that show an unhealthy broker, not a
+// partition that has moved or an invalid record.
 func TestInfrastructure(t *testing.T) {
 	for _, c := range []struct {
 		err    error

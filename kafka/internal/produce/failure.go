@@ -23,9 +23,9 @@ const (
 	missingGrace = 5 * time.Second
 )
 
-// retryAfter returns how long to wait after a number of failed attempts: twice as long each
-// time up to lastBackoff, give or take a quarter, so that partitions that failed together don't
-// come back together.
+// retryAfter returns how long to wait after a number of failed attempts: twice as long each time
+// up to lastBackoff, give or take a quarter, so that partitions that failed together don't retry
+// together.
 func retryAfter(attempts int) time.Duration {
 	d := min(firstBackoff<<min(max(attempts-1, 0), 10), lastBackoff)
 	return d*3/4 + rand.N(d/2)

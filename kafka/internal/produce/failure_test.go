@@ -23,7 +23,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// outcomes waits for all, and returns what errors.Is of each says.
+// outcomes waits for all records, and counts them by outcome.
 func outcomes(b *bed.Bed, dones []bed.Receipt) (unknown, notWritten, delivered int) {
 	b.T.Helper()
 	for _, done := range dones {
@@ -74,8 +74,8 @@ func TestProduceDeadlineUnknown(t *testing.T) {
 	})
 }
 
-// TestProduceAbandonedRequest: a request that was given up reaches the broker
-// after all. It must not be appended behind what was written since.
+// TestProduceAbandonedRequest: a request that was given up reaches the broker after
+// all. It must not be appended behind records that were written since.
 func TestProduceAbandonedRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 1)
@@ -114,7 +114,7 @@ func TestProduceAbandonedRequest(t *testing.T) {
 	})
 }
 
-// TestProduceDeadlineNotWritten: a batch that no leader took is known not to be
+// TestProduceDeadlineNotWritten: a batch that no leader accepted is known not to be
 // written.
 func TestProduceDeadlineNotWritten(t *testing.T) {
 	for name, fault := range map[string]func(*bed.Bed){
@@ -144,8 +144,8 @@ func TestProduceDeadlineNotWritten(t *testing.T) {
 	}
 }
 
-// TestProduceLostSession: what brokers say when they have lost a producer's
-// state. The batch is written again under another session.
+// TestProduceLostSession: the errors of brokers that have lost a producer's state.
+// The batch is written under another session.
 func TestProduceLostSession(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.OutOfOrderSequenceNumber, franzerr.InvalidProducerEpoch, franzerr.UnknownProducerID} {
 		t.Run(code.Message, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestProduceLostSession(t *testing.T) {
 	}
 }
 
-// TestProduceEpochsRunOut: the epoch after the last is another producer id.
+// TestProduceEpochsRunOut: after the last epoch comes another producer id.
 func TestProduceEpochsRunOut(t *testing.T) {
 	part := &partition{producer: &Producer{}, session: batch.ProducerSession{ID: 7, Epoch: 1<<15 - 3}, sequence: 5}
 	part.producer.ids.current.Store(&batch.ProducerSession{ID: 7})
@@ -176,8 +176,8 @@ func TestProduceEpochsRunOut(t *testing.T) {
 	}
 }
 
-// TestProduceRecordsRefused: a record that the broker refuses for what it is
-// fails alone, whether the broker names it or not.
+// TestProduceRecordsRefused: a record that the broker refuses for its content fails
+// alone, whether the broker names it or not.
 func TestProduceRecordsRefused(t *testing.T) {
 	for _, named := range []bool{true, false} {
 		t.Run(fmt.Sprintf("named=%v", named), func(t *testing.T) {
@@ -243,7 +243,7 @@ func refuseValues(b *bed.Bed, named bool, value string) {
 	})
 }
 
-// held stops the broker at a produce request.
+// held is a broker that is stopped at a produce request.
 type held struct {
 	held    chan struct{} // closed when a request is there
 	release chan struct{} // closed by the test
@@ -299,7 +299,7 @@ func TestProduceTooLargeForTopic(t *testing.T) {
 }
 
 // TestProduceTopicDeleted: records of a topic that is gone fail after a short
-// while, and not at their deadline.
+// while, not at their deadline.
 func TestProduceTopicDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 1)

@@ -14,11 +14,12 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// flight is a request in flight.
+// flight is a Produce request in flight, which is Kafka's term
+// (max.in.flight.requests.per.connection) for one that was sent and is not answered yet.
 type flight struct {
-	carried []parcel
-	left    []parcel // rest of carried, from the first one without an answer on
-	size    int      // of the batches, in bytes
+	carried []flightBatch
+	left    []flightBatch // rest of carried, from the first one without an answer on
+	size    int           // of the batches, in bytes
 	begun   time.Time
 	// deadline is the earliest of the batches' deadlines and the request timeout.
 	deadline    time.Time
@@ -28,8 +29,8 @@ type flight struct {
 	body        []byte // memory for responses, reused with the flight
 }
 
-// parcel is a batch in a request. Once answered it is the zero parcel.
-type parcel struct {
+// flightBatch is a batch in a request. Once answered it is the zero flightBatch.
+type flightBatch struct {
 	part   *partition
 	batch  *partitionBatch
 	sentTo transport.TopicID
@@ -55,7 +56,7 @@ func (r *round) reuse(f *flight) {
 
 // add adds a batch to the request.
 func (f *flight) add(p *partition, b *partitionBatch) {
-	f.carried = append(f.carried, parcel{part: p, batch: b})
+	f.carried = append(f.carried, flightBatch{part: p, batch: b})
 	f.size += len(b.wire())
 }
 
@@ -88,8 +89,8 @@ func (f *byTopic) Less(i, j int) bool {
 	return f.carried[i].part.topic.name < f.carried[j].part.topic.name
 }
 
-// launch sends a request, which is then in flight.
-func (r *round) launch(f *flight) error {
+// send sends a request, which is then in flight.
+func (r *round) send(f *flight) error {
 	p := r.sender.producer
 	// By topic, since the request names each topic once.
 	sort.Stable((*byTopic)(f))
@@ -150,8 +151,8 @@ func (r *round) launch(f *flight) error {
 	return err
 }
 
-// land waits for the answer to the only request in flight, and acts on it.
-func (r *round) land() error {
+// awaitResponse waits for the answer to the only request in flight, and acts on it.
+func (r *round) awaitResponse() error {
 	f := r.flights[0]
 	r.watch.begin(f.begun, r.sent, r.stop)
 	body, err := r.conn.Receive(f.correlation, f.version >= 9, f.deadline, f.memory)
@@ -159,11 +160,11 @@ func (r *round) land() error {
 	if err != nil {
 		return err
 	}
-	return r.landed(body)
+	return r.handleResponse(body)
 }
 
-// landed acts on the response to the oldest request in flight.
-func (r *round) landed(body []byte) error {
+// handleResponse acts on the response to the oldest request in flight.
+func (r *round) handleResponse(body []byte) error {
 	f := r.flights[0]
 	r.resp.SetVersion(f.version)
 	if err := r.resp.UnsafeReadFrom(body); err != nil {
@@ -182,10 +183,10 @@ type received struct {
 	err  error
 }
 
-// cruise lands the request in flight, and further ones that it sends meanwhile with new batches
+// pipeline handles the response to the request in flight, and sends further ones with new batches
 // of the same partitions. Another goroutine reads the responses: a broker that can't send them
 // reads no requests.
-func (r *round) cruise() error {
+func (r *round) pipeline() error {
 	// Neither channel can be full, so neither side waits for the other.
 	r.expect, r.come = make(chan *flight, mostUnderWay), make(chan received, mostUnderWay)
 	ended := make(chan struct{})
@@ -217,7 +218,7 @@ func (r *round) exchange() error {
 			if a.err != nil {
 				return a.err
 			}
-			if err := r.landed(a.body); err != nil {
+			if err := r.handleResponse(a.body); err != nil {
 				return err
 			}
 		case <-r.more:
@@ -286,7 +287,7 @@ func (r *round) follow() error {
 		r.reuse(next)
 		return nil
 	}
-	return r.launch(next)
+	return r.send(next)
 }
 
 // answers removes and returns the batch that an answer is for, or nil if none is left of that
@@ -296,7 +297,7 @@ func (f *flight) answers(topic *kmsg.ProduceResponseTopic, index int32) (*partit
 	named := f.version < byID
 	for i, c := range f.left {
 		if c.part != nil && c.part.index == index && (named && c.part.topic.name == topic.Topic || !named && c.sentTo == topic.TopicID) {
-			f.left[i] = parcel{}
+			f.left[i] = flightBatch{}
 			if i == 0 {
 				f.left = f.left[1:]
 			}

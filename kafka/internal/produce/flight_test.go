@@ -12,20 +12,19 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 )
 
-// timed is a network connection that notes its deadline.
+// timed is a network connection that records its deadline.
 type timed struct {
 	net.Conn
 	deadline time.Time
 }
 
-// SetDeadline notes t.
 func (c *timed) SetDeadline(t time.Time) error {
 	c.deadline = t
 	return nil
 }
 
 // TestRoundReadEnds: the holder's context ends just before the deadline of the next response
-// is set. The deadline ends a write that is under way all the same, and why comes to be known.
+// is set. The deadline still ends a running write, and the cause is reported.
 func TestRoundReadEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -13,13 +13,13 @@ import (
 )
 
 // producerIDs provides the producer id with which partitions start to write. Most producers
-// need one in their life. It is safe for concurrent use.
+// need only one. It is safe for concurrent use.
 type producerIDs struct {
 	current atomic.Pointer[batch.ProducerSession] // nil if the next get must fetch one
 }
 
-// get returns the current id. If there is none it fetches one over w, whichever broker that
-// leads to. throttle is how long that broker then wants no more requests.
+// get returns the current id. If there is none it fetches one over w, from any broker. throttle
+// is how long that broker then wants no more requests.
 //
 // Several workers may fetch at the same time, each from its own broker, and all ids but one are
 // dropped: with a lock, a frozen broker would hold up the others.

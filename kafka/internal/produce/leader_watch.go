@@ -115,13 +115,13 @@ func (s *sender) waiters() []*partition {
 	return slices.Clone(s.ready)
 }
 
-// health is what a sender knows about its broker's responsiveness. The sender's mu guards it.
+// health records how quickly a sender's broker answers. The sender's mu guards it.
 type health struct {
 	answered time.Time     // when a request was last answered
 	slowest  time.Duration // slowest answer; decays
 	reported time.Time     // when silence was last reported
-	trip     time.Duration // a quick answer's: it falls at once, and grows little by little
-} // round trip of a quick answer: falls at once, grows gradually
+	trip     time.Duration // round trip of a quick answer: falls at once, grows gradually
+}
 
 // mostPatience bounds how long a slow broker may be silent before that is reported.
 const mostPatience = 10 * time.Second
@@ -143,7 +143,7 @@ func (s *sender) noteAnswer(begun time.Time) {
 	s.mu.Unlock()
 }
 
-// farAfter is the round trip from which on a broker is far away. Below it, the next request
+// farAfter is the round trip from which a broker counts as far away. Below it, the next request
 // collects records while one is in flight, since fewer, fuller requests cost the client and the
 // broker less.
 const farAfter = 5 * time.Millisecond

@@ -15,9 +15,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestProduceOddCode: a broker has a batch in its log that it answers with an error, whatever
-// the code. The next record is not taken for a repetition of it, which would be acknowledged
-// and not written. A code that does not exclude an append leaves the outcome unknown.
+// TestProduceOddCode: a broker appends a batch and then answers with an error, with any code.
+// It must not take the next record for a repetition of that batch, which it would acknowledge
+// without writing it. A code that does not exclude an append leaves the outcome unknown.
 func TestProduceOddCode(t *testing.T) {
 	for code := int16(-1); code < 140; code++ {
 		if code == 0 {

@@ -197,7 +197,7 @@ type flush struct {
 	done chan struct{}
 }
 
-// complete notes that one partition, or counting them, is done.
+// complete records that one partition, or the counting, is done.
 func (f *flush) complete() {
 	if f.left.Add(-1) == 0 {
 		close(f.done)
@@ -232,8 +232,8 @@ func (p *Producer) all() []*partition {
 }
 
 // Close flushes within ctx, then fails what is left; if a broker may have a record, its outcome
-// is unknown. It waits for the producer's own goroutines, whose context has ended by then, and
-// not for the network. A second call returns nil at once.
+// is unknown. It waits for the producer's own goroutines, whose context has ended by then, not
+// for the network. A second call returns nil at once.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	first := !p.closed

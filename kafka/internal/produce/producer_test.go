@@ -47,7 +47,7 @@ func TestProduce(t *testing.T) {
 	}
 }
 
-// TestProducePosition tells where records are, and when.
+// TestProducePosition: outcomes have the records' offsets and times.
 func TestProducePosition(t *testing.T) {
 	b := bed.NewBed(t, 1)
 	p := startProducer(b, transport.ProducerConfig{})
@@ -73,9 +73,9 @@ func (c positions) Done(p transport.Position, err error) {
 	c <- p
 }
 
-// TestProduceFaults: what the brokers and the network do to a request, and what
-// becomes of its records. In each case three records follow one another, and the
-// fault hits the first.
+// TestProduceFaults: faults of the brokers and the network, and the outcomes of the
+// records. In each case three records follow one another, and the fault hits the
+// first.
 func TestProduceFaults(t *testing.T) {
 	fault := func(err *franzerr.Error, count int) func(*bed.Bed) {
 		return func(b *bed.Bed) { b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: err, Count: count}) }
@@ -139,8 +139,7 @@ func TestProduceFaults(t *testing.T) {
 	}
 }
 
-// TestProduceBrokerRestarts: the broker is gone for a while, with its
-// connections.
+// TestProduceBrokerRestarts: the broker and its connections are gone for a while.
 func TestProduceBrokerRestarts(t *testing.T) {
 	b := bed.NewBed(t, 2, kfake.NumBrokers(1))
 	p := startProducer(b, transport.ProducerConfig{})
@@ -253,8 +252,8 @@ func TestProduceAfterClose(t *testing.T) {
 	}
 }
 
-// TestProduceTopicGrows: partitions that a topic gets later are used, at once by
-// who names them and for keys within the age of metadata.
+// TestProduceTopicGrows: partitions that are added later are used: at once by
+// records that name them, and for keys within MetadataAge.
 func TestProduceTopicGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 1)

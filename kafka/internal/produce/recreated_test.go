@@ -53,8 +53,8 @@ func publishKeys(b *bed.Bed, p *Producer) (delivered int) {
 }
 
 // TestProduceTopicRecreated: a topic is deleted and created with fewer partitions.
-// The record that finds that out may fail, and says so; from then on keys are spread
-// over what the topic has, and each record is where its key belongs.
+// The first record to notice may fail with an error; from then on keys are spread
+// over the topic's partitions, and each record is where its key belongs.
 func TestProduceTopicRecreated(t *testing.T) {
 	for name, opts := range map[string][]kfake.Opt{
 		"requests by id":   nil,
@@ -99,8 +99,8 @@ func TestProduceTopicRecreated(t *testing.T) {
 	}
 }
 
-// TestProduceTopicRecreatedIdle: an idle producer knows the old topic. Its next
-// record is not written under the old layout into the new topic.
+// TestProduceTopicRecreatedIdle: an idle producer that knows the old topic does not
+// write its next record into the new topic by the old layout.
 func TestProduceTopicRecreatedIdle(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{})
@@ -119,8 +119,8 @@ func TestProduceTopicRecreatedIdle(t *testing.T) {
 // topicNamed returns a topic that the producer knows.
 func (p *Producer) topicNamed(name string) *producerTopic { return (*p.topics.Load())[name] }
 
-// TestProduceLateMetadata: an answer from a broker that has not heard of the latest
-// partitions takes none away.
+// TestProduceLateMetadata: an answer from a broker that doesn't know the latest
+// partitions yet removes none.
 func TestProduceLateMetadata(t *testing.T) {
 	bed.Bubble(t, 3, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{})
@@ -137,7 +137,7 @@ func TestProduceLateMetadata(t *testing.T) {
 }
 
 // TestProduceTooLargeAfterLeaderMoved: the leader moves, and the next one refuses the
-// batch for its size. It may be in the log by then; it is divided all the same.
+// batch for its size. It may be in the log by then; it is split nevertheless.
 func TestProduceTooLargeAfterLeaderMoved(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.MessageTooLarge, franzerr.RecordListTooLarge} {
 		t.Run(code.Message, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestProduceTooLargeAfterLeaderMoved(t *testing.T) {
 
 // TestProduceTooLargeThoughAppended: the batch is in the log, its acknowledgement was
 // lost, and the topic's bound was lowered meanwhile. No record is written twice, and
-// none is said not to be written.
+// none is reported as not written.
 func TestProduceTooLargeThoughAppended(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{})
@@ -201,8 +201,8 @@ func TestProduceTooLargeThoughAppended(t *testing.T) {
 	})
 }
 
-// TestProduceRefusedAfterLeaderMoved: the same with a record that is refused for what
-// it is, among others that are not.
+// TestProduceRefusedAfterLeaderMoved: the same with one record that is refused for
+// its content, among others.
 func TestProduceRefusedAfterLeaderMoved(t *testing.T) {
 	for _, named := range []bool{true, false} {
 		t.Run(fmt.Sprintf("named=%v", named), func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestProduceRefusedAfterLeaderMoved(t *testing.T) {
 }
 
 // gatheredRecords are records of one partition that were published while the one
-// before them was under way.
+// before them was in flight.
 type gatheredRecords struct {
 	receipts []bed.Receipt // of the one before, and of n
 	release  func()
@@ -269,8 +269,8 @@ func answerProduce(req kmsg.Request, code int16) *kmsg.ProduceResponse {
 	return resp
 }
 
-// TestProduceThrottledDeadline: a broker that asks for ten minutes of quiet does not
-// make records wait for longer than their delivery time.
+// TestProduceThrottledDeadline: a broker that throttles for ten minutes does not make
+// records wait longer than their delivery time.
 func TestProduceThrottledDeadline(t *testing.T) {
 	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.InitProducerID} {
 		t.Run(key.Name(), func(t *testing.T) {
@@ -302,9 +302,9 @@ func TestProduceThrottledDeadline(t *testing.T) {
 	}
 }
 
-// TestProduceDialDeadline: a batch keeps its deadline, though the worker dials for
-// the sake of another whose deadline is later. That is so when a partition that is
-// tried again comes behind one that is not.
+// TestProduceDialDeadline: a batch keeps its deadline although the worker dials for
+// another batch with a later one. That happens when a retried partition comes after
+// one that is not retried.
 func TestProduceDialDeadline(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		p := startProducer(b, transport.ProducerConfig{DeliveryTimeout: time.Minute})

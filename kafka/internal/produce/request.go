@@ -31,7 +31,7 @@ type round struct {
 	sent func() []*partition
 	stop func()
 	// more is signalled when there is something to follow. expect has the requests whose
-	// responses must be read, and come has those responses; see cruise.
+	// responses must be read, and come has those responses; see pipeline.
 	more    chan struct{}
 	expect  chan *flight
 	come    chan received
@@ -113,7 +113,7 @@ func (r *round) run() error {
 	for _, p := range r.parts {
 		f.add(p, p.head)
 	}
-	err := r.launch(f)
+	err := r.send(f)
 	switch {
 	case errors.Is(err, errMuted):
 		err, r.flights = nil, nil
@@ -122,9 +122,9 @@ func (r *round) run() error {
 		}
 	case err != nil:
 	case r.sender.far():
-		err = r.cruise()
+		err = r.pipeline()
 	default:
-		err = r.land()
+		err = r.awaitResponse()
 	}
 	if err != nil {
 		r.fail(err, used)

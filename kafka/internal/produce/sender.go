@@ -17,7 +17,7 @@ const (
 	// Otherwise one may: while it waits for the answer, the next request collects the records
 	// of all partitions, and fewer, fuller requests cost the client and the broker less.
 	bulkWorkers = 4
-	// bulk is how many bytes of one partition count as much.
+	// bulk is the number of bytes of one partition from which there is much to send.
 	bulk = 16 << 10
 	// mostWorkers is the limit when the broker or the network is slow.
 	mostWorkers = 8

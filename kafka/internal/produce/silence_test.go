@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// failures returns how many failures the gate was told of.
+// failures returns how many failures were reported to the gate.
 func (g *recordedGate) failures() (n int) {
 	for _, err := range g.told() {
 		if err != nil {
@@ -23,8 +23,7 @@ func (g *recordedGate) failures() (n int) {
 	return n
 }
 
-// silence makes the broker take Produce requests and leave them unanswered, until
-// the function that it returns is called.
+// silence makes the broker accept Produce requests without answering them, until end is called.
 func silence(b *bed.Bed) (end func()) {
 	released := make(chan struct{})
 	b.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -34,9 +33,9 @@ func silence(b *bed.Bed) (end func()) {
 	return func() { close(released) }
 }
 
-// TestProduceSilentBroker: one request, which a frozen broker does not answer, is
-// evidence enough for the gate within a few seconds, long before its deadline.
-// Once the broker answers again, nothing of before counts against it.
+// TestProduceSilentBroker: a single request that a frozen broker does not answer opens the gate
+// within a few seconds, long before its deadline. Once the broker answers again, earlier
+// failures don't count.
 func TestProduceSilentBroker(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		gate := &recordedGate{}
@@ -59,7 +58,7 @@ func TestProduceSilentBroker(t *testing.T) {
 		}
 		end()
 		b.Delivered(stuck)
-		synctest.Wait() // a report that was under way
+		synctest.Wait() // a report may be in progress
 		before := gate.failures()
 		time.Sleep(time.Minute)
 		if n := gate.failures() - before; n != 0 {
@@ -68,8 +67,8 @@ func TestProduceSilentBroker(t *testing.T) {
 	})
 }
 
-// TestProduceSilentBrokerFar: what is published meanwhile, and is sent behind or would be, is no
-// sign of life of a broker far away.
+// TestProduceSilentBrokerFar: records that are published meanwhile, and sent behind others,
+// don't make a distant silent broker look alive.
 func TestProduceSilentBrokerFar(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		gate := &recordedGate{}
@@ -94,8 +93,8 @@ func TestProduceSilentBrokerFar(t *testing.T) {
 	})
 }
 
-// TestProduceSlowAnswers: a broker that takes three seconds for each answer is slow,
-// and not silent.
+// TestProduceSlowAnswers: a broker that takes three seconds for each answer is slow, not
+// silent.
 func TestProduceSlowAnswers(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		gate := &recordedGate{}
@@ -118,8 +117,7 @@ func TestProduceSlowAnswers(t *testing.T) {
 	})
 }
 
-// TestReportOutdated: a failure of a request from before the last answer is no
-// evidence.
+// TestReportOutdated: a failure of a request that began before the last answer is no evidence.
 func TestReportOutdated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := &recordedGate{}
@@ -139,8 +137,8 @@ func TestReportOutdated(t *testing.T) {
 	})
 }
 
-// TestProduceIDFrozenBroker: a broker that does not answer the request for a
-// producer id holds up its own partitions alone.
+// TestProduceIDFrozenBroker: a broker that does not answer the request for a producer id holds
+// up only its own partitions.
 func TestProduceIDFrozenBroker(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		for part := range int32(2) {
@@ -164,8 +162,8 @@ func TestProduceIDFrozenBroker(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestProduceSilentDial: the same while connections are made to a broker that is
-// frozen: the kernel accepts them, and nothing answers.
+// TestProduceSilentDial: the same while connecting to a frozen broker: the kernel accepts
+// connections, but nothing answers.
 func TestProduceSilentDial(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		gate := &recordedGate{}

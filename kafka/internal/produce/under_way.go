@@ -18,7 +18,7 @@ const mostUnderWay = 5
 func (p *partition) callLocked() {
 	select {
 	case p.more <- struct{}{}:
-	default: // told already, or more is nil: nobody to tell
+	default: // already signalled, or more is nil
 	}
 }
 
@@ -27,8 +27,8 @@ func (p *partition) callLocked() {
 //
 // Only a broker that knows nothing about the session accepts a batch whose sequence number is
 // not the next. So once the leader has acknowledged a batch of the session (known), batches
-// behind a failed one are refused, and nothing overtakes. After any trouble, batches are sent
-// alone.
+// behind a failed one are refused, so nothing overtakes them. After any failure, batches are
+// sent one at a time.
 func (p *partition) follow(more chan<- struct{}) *partitionBatch {
 	h := p.head
 	if !p.known || p.failed != nil || h.attempts > 0 || h.perhapsWritten() || len(p.behind) >= mostUnderWay-1 {
@@ -120,7 +120,7 @@ func (p *partition) settle() {
 	failed()
 }
 
-// queued reports whether is returns true for any batch that waits behind the head.
+// queued reports whether is(b) is true for any batch b behind the head.
 func (p *partition) queued(is func(*partitionBatch) bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

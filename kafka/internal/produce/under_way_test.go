@@ -22,11 +22,11 @@ import (
 type distant struct {
 	*bed.Bed
 	producer *Producer
-	// taken gets the sequence number of each request that the broker takes.
+	// taken gets the sequence number of each request that the broker receives.
 	taken chan int64
-	// fail, if not nil, has requests fail by their sequence number.
+	// fail, if not nil, returns the error for a request with a sequence number.
 	fail func(sequence int64) error
-	// cut loses the connection after the first answer to what is published.
+	// cut makes the connection break at the first answer to published.
 	cut bool
 }
 
@@ -41,7 +41,7 @@ func newDistant(t *testing.T, cfg transport.ProducerConfig) *distant {
 	return d
 }
 
-// watch has the broker say what it takes.
+// watch makes the broker report the requests that it receives.
 func (d *distant) watch() {
 	d.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		d.KeepControl()
@@ -107,7 +107,7 @@ func TestProduceUnderWay(t *testing.T) {
 	}
 }
 
-// TestProduceUnderWayNear: a broker near by gets one, and the next batch gathers.
+// TestProduceUnderWayNear: a nearby broker gets one, and the next batch fills meanwhile.
 func TestProduceUnderWayNear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 1)
@@ -139,8 +139,8 @@ func TestProduceUnderWayNear(t *testing.T) {
 	})
 }
 
-// TestProduceUnderWayNewSession: a log takes a batch of any number from a session that it
-// doesn't know, so nothing follows the first batch of one before that is answered.
+// TestProduceUnderWayNewSession: a log accepts any sequence number from a session that it
+// doesn't know, so nothing is sent behind a session's first batch before that is answered.
 func TestProduceUnderWayNewSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bed.NewBubble(t, 2)
@@ -171,9 +171,9 @@ func TestProduceUnderWayNewSession(t *testing.T) {
 	})
 }
 
-// TestProduceUnderWayFailure: one of several batches under way fails, each in turn, in
-// every way that a broker has. All are in the log once and in order, but for what is
-// refused for itself.
+// TestProduceUnderWayFailure: one of several batches in flight fails, each in turn, with
+// every error of a broker. All are in the log once and in order, except records that are
+// refused for their content.
 func TestProduceUnderWayFailure(t *testing.T) {
 	for _, code := range []*franzerr.Error{
 		franzerr.MessageTooLarge, franzerr.RecordListTooLarge, franzerr.InvalidRecord,
@@ -208,8 +208,8 @@ func TestProduceUnderWayFailure(t *testing.T) {
 	}
 }
 
-// TestProduceUnderWayLost: the broker has taken several batches, and the connection is lost
-// before any answer. They are in the log once and in order.
+// TestProduceUnderWayLost: the broker has received several batches, and the connection is
+// lost before any answer. They are in the log once and in order.
 func TestProduceUnderWayLost(t *testing.T) {
 	for at := int64(1); at <= mostUnderWay; at++ {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestProduceUnderWayLost(t *testing.T) {
 	}
 }
 
-// TestProduceUnderWayCut: the same, but the connection is lost in an answer.
+// TestProduceUnderWayCut: the same, but the connection is lost during an answer.
 func TestProduceUnderWayCut(t *testing.T) {
 	d := newDistant(t, transport.ProducerConfig{})
 	dones := d.published()
@@ -256,7 +256,7 @@ func TestProduceUnderWayCut(t *testing.T) {
 }
 
 // TestProduceUnderWayExpires: nothing is acknowledged any more. At the deadline the outcome
-// of all that was sent is unknown, and what follows is written behind it.
+// of all sent records is unknown, and later records are written behind them.
 func TestProduceUnderWayExpires(t *testing.T) {
 	d := newDistant(t, transport.ProducerConfig{DeliveryTimeout: time.Second})
 	fault := d.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: franzerr.RequestTimedOut, Count: -1})
