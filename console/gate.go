@@ -93,7 +93,7 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		// The host comes first: by DNS rebinding a foreign page is of the same origin as this, so
 		// the checks of origins would pass it.
 		if !g.known(r) {
-			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts")
+			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts (eventbus console --host)")
 			return
 		}
 		// Bounded before anyone has logged in: the login reads a form.
@@ -119,9 +119,7 @@ func (g *gate) guard(next http.Handler) http.Handler {
 }
 
 // known reports whether a request names a host under which the console is served. A
-// page of another site can have its own host name resolve to this address.
-// With tokens and without Hosts every name is taken: such a page gets no cookie, since the
-// browser keeps cookies by host.
+// page of another site can have its own host name resolve to this address (DNS rebinding).
 func (g *gate) known(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -129,10 +127,25 @@ func (g *gate) known(r *http.Request) bool {
 	}
 	// An IPv6 address without a port keeps its brackets.
 	host = strings.Trim(host, "[]")
-	if loopback(host) || len(g.config.Hosts) == 0 && len(g.config.Tokens) > 0 {
+	switch {
+	case loopback(host):
+		return true
+	case len(g.config.Hosts) > 0 || len(g.config.Tokens) == 0:
+		return slices.ContainsFunc(g.config.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	// An address resolves to nothing else, so a page under one is the console's own.
+	case net.ParseIP(host) != nil:
 		return true
 	}
-	return slices.ContainsFunc(g.config.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	// From elsewhere the names can't be known here. A foreign page under one gets no cookie, since
+	// the browser keeps those by host, and gains nothing that a stranger does not have. At a
+	// loopback address it would gain that no stranger reaches it. Headers that a proxy sets do not
+	// count, since such a page may set them too.
+	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if at == nil {
+		return true // of a server that does not say
+	}
+	local, _, _ := net.SplitHostPort(at.String())
+	return !loopback(local)
 }
 
 // forwarding are the headers by which proxies say for whom they ask.
