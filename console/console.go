@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"mime"
 	"net/http"
@@ -35,7 +36,7 @@ const maxStreams = 64
 // ends in a slash, with http.StripPrefix. The caller closes it, before the bus and the
 // cluster.
 func New(config Config) (*Console, error) {
-	if err := config.Validate(); err != nil {
+	if err := cmp.Or(config.Validate(), config.checkTokens()); err != nil {
 		return nil, err
 	}
 	// This context is that of all that goes on between requests. Close ends it.

@@ -41,7 +41,8 @@ type session struct {
 	until time.Time
 }
 
-// tries counts failed logins of an address since a time.
+// tries counts failed logins of an address since a time, beyond maxTries of which none is logged
+// by itself: it bounds the log, and not who gets in.
 // The window begins with the first failure, and a new one begins after it.
 type tries struct {
 	failed int
@@ -51,7 +52,7 @@ type tries struct {
 // Bounds of logins. What is beyond them is forgotten, oldest first, or refused.
 const (
 	maxSessions = 1000
-	maxTries    = 5 // failed ones a minute, of one address
+	maxTries    = 5 // failed ones a minute, of one address, that are logged each
 	tryWindow   = time.Minute
 	maxAddress  = 1000
 	maxBody     = 64 << 10
@@ -200,24 +201,19 @@ func (g *gate) who(r *http.Request) string {
 }
 
 // enter returns the name of a token's owner, "" if nobody has it, and whether the
-// address has tried too often, in which case the token was not looked at.
+// address has brought too many wrong tokens.
+// Every token is compared, whatever was tried before: what protects them is that none can be
+// guessed, by minToken. A bound on tries would be evaded by those with many addresses, and would
+// keep operators out who share one with a stranger, as behind a proxy.
 func (g *gate) enter(token, from string) (who string, often bool, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := time.Now()
-	t := g.tries[from]
-	if t == nil || now.Sub(t.since) > tryWindow {
-		t = &tries{since: now}
-	}
-	// Before the tokens are compared. Else a stranger could go on guessing and ignore the
-	// answers.
-	if t.failed >= maxTries {
-		return "", true, nil
-	}
 	got := sha256.Sum256([]byte(token))
 	// Tokens are revealed with each login: one in a file may have been changed since.
 	for _, named := range g.config.Tokens {
 		right, e := named.Value.Reveal()
+		if e == nil {
+			// A file that is empty for a moment must not let in a user who sends nothing.
+			e = named.check(right)
+		}
 		if e != nil {
 			err = e
 			continue
@@ -225,22 +221,26 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 		// Hashes have one length, and every token is compared: the time that this
 		// takes tells nothing.
 		want := sha256.Sum256([]byte(right))
-		// A file that is empty for a moment must not let in a user who sends nothing.
-		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && right != "" {
+		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
 			who = named.Name
 		}
 	}
-	// A success does not count as a failure and does not forget any: a user who knows one token
-	// can't use it to guess others.
 	if who != "" {
 		return who, false, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	t := g.tries[from]
+	if t == nil || now.Sub(t.since) > tryWindow {
+		t = &tries{since: now}
 	}
 	t.failed++
 	if len(g.tries) >= maxAddress {
 		clear(g.tries) // many addresses: bounded memory comes first
 	}
 	g.tries[from] = t
-	return "", false, err
+	return "", t.failed > maxTries, err
 }
 
 // open begins a session and returns its secret.
