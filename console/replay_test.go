@@ -6,6 +6,7 @@ import (
 	"errors"
 	"html"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -133,6 +134,13 @@ func TestReplay(t *testing.T) {
 				t.Errorf("without a reason: %d", w.Code)
 			}
 			order.Set("why", "mails were lost")
+			for _, bad := range []string{"0@0-3 or so", "0@3-0", "0@0", "x@0-3", "0@-1-3", ","} {
+				wrong := maps.Clone(order)
+				wrong.Set("offsets", bad)
+				if w := ask(h, "POST", "/start-replay", wrong.Encode(), cookie); w.Code != http.StatusBadRequest {
+					t.Errorf("the offsets %q: %d", bad, w.Code)
+				}
+			}
 			if w := ask(h, "POST", "/start-replay", order.Encode(), cookie, "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"); w.Code != http.StatusForbidden {
 				t.Errorf("of another origin: %d", w.Code)
 			}
