@@ -11,9 +11,9 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// maxBody is the largest body of a request, in bytes. A key in Base64 is the
-// only long member.
-const maxBody = 64 << 10
+// maxBody is the largest body of a request, in bytes. The largest is that of a replay: it has
+// the offsets of each partition, 60 bytes at most.
+const maxBody = 1 << 20
 
 // subscription, parked and held are the bodies of orders. Members without which
 // an order would act on something else are pointers, so that a missing one is

@@ -55,8 +55,12 @@ const (
 	maxTries    = 5 // failed ones a minute, of one address, that are logged each
 	tryWindow   = time.Minute
 	maxAddress  = 1000
-	maxBody     = 64 << 10
+	maxLogin    = 64 << 10 // bytes of a form of anyone's
 )
+
+// maxBody bounds the form of an order, in bytes. The largest is that of a replay: it has the
+// offsets of each partition, 50 bytes at most.
+const maxBody = 1 << 20
 
 // newGate returns a gate without sessions, whose cookie has a name of its own.
 func newGate(config *Config) *gate {
@@ -97,8 +101,13 @@ func (g *gate) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts (eventbus console --host)")
 			return
 		}
-		// Bounded before anyone has logged in: the login reads a form.
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// The login reads a form of anyone's, and nothing else reads one before it is known whose it
+		// is.
+		limit := int64(maxBody)
+		if r.URL.Path == "/login" {
+			limit = maxLogin
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		open := r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
 		// The first case that holds decides. Who may ask comes before what may be ordered, so that
 		// strangers are not told whether the console is read-only.

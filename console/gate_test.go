@@ -254,6 +254,9 @@ func TestLoginTries(t *testing.T) {
 		if _, w := login(t, h, "hunter2"); w.Code != http.StatusUnauthorized {
 			t.Errorf("a minute later: %d", w.Code)
 		}
+		if w := ask(h, "POST", "/login", "token="+strings.Repeat("x", 70<<10)); w.Code != http.StatusBadRequest {
+			t.Errorf("a form that is too large: %d", w.Code)
+		}
 		if cookie, w := login(t, h, "", "Remote: 192.0.2.8:1"); cookie != nil || w.Code != http.StatusUnauthorized {
 			t.Errorf("an empty token: %d", w.Code)
 		}
