@@ -91,9 +91,7 @@ type Member struct {
 	TLS *tls.Config
 }
 
-// Token is what a user logs in with, and the name that the log shows for the user. It needs
-// 16 bytes, best random ones: tries are not limited, so that nobody can keep a user out.
-// Shorter ones admit nobody, and New refuses them where it can read them.
+// Token is what a user logs in with, and the name that the log shows for the user.
 type Token struct {
 	Name  string
 	Value secret.Value
@@ -174,29 +172,6 @@ func (m *Member) validate() error {
 		return fmt.Errorf("console: member %s: the token is not sent over plain http, where it could be read: use https, or a tunnel to this machine", m.URL)
 	}
 	return nil
-}
-
-// minToken is the length of the shortest token, in bytes: 16 hexadecimal digits are 64 bits.
-const minToken = 16
-
-// check returns an error if a token could be guessed.
-func (t *Token) check(value string) error {
-	if len(value) < minToken {
-		return fmt.Errorf("console: the token of %s has fewer than %d bytes, and could be guessed: make one by openssl rand -hex 16", t.Name, minToken)
-	}
-	return nil
-}
-
-// checkTokens returns an error that names every token that could be guessed. One that can't be
-// read yet is checked with each login.
-func (c *Config) checkTokens() error {
-	var wrong []error
-	for i := range c.Tokens {
-		if value, err := c.Tokens[i].Value.Reveal(); err == nil {
-			wrong = append(wrong, c.Tokens[i].check(value))
-		}
-	}
-	return errors.Join(wrong...)
 }
 
 // withDefaults returns the configuration with defaults in place of zero fields.

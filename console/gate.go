@@ -41,8 +41,7 @@ type session struct {
 	until time.Time
 }
 
-// tries counts failed logins of an address since a time, beyond maxTries of which none is logged
-// by itself: it bounds the log, and not who gets in.
+// tries counts failed logins of an address since a time.
 // The window begins with the first failure, and a new one begins after it.
 type tries struct {
 	failed int
@@ -52,7 +51,7 @@ type tries struct {
 // Bounds of logins. What is beyond them is forgotten, oldest first, or refused.
 const (
 	maxSessions = 1000
-	maxTries    = 5 // failed ones a minute, of one address, that are logged each
+	maxTries    = 5 // failed ones a minute, of one address
 	tryWindow   = time.Minute
 	maxAddress  = 1000
 	maxLogin    = 64 << 10 // bytes of a form of anyone's
@@ -210,33 +209,8 @@ func (g *gate) who(r *http.Request) string {
 }
 
 // enter returns the name of a token's owner, "" if nobody has it, and whether the
-// address has brought too many wrong tokens.
-// Every token is compared, whatever was tried before: what protects them is that none can be
-// guessed, by minToken. A bound on tries would be evaded by those with many addresses, and would
-// keep operators out who share one with a stranger, as behind a proxy.
+// address has tried too often, in which case the token was not looked at.
 func (g *gate) enter(token, from string) (who string, often bool, err error) {
-	got := sha256.Sum256([]byte(token))
-	// Tokens are revealed with each login: one in a file may have been changed since.
-	for _, named := range g.config.Tokens {
-		right, e := named.Value.Reveal()
-		if e == nil {
-			// A file that is empty for a moment must not let in a user who sends nothing.
-			e = named.check(right)
-		}
-		if e != nil {
-			err = e
-			continue
-		}
-		// Hashes have one length, and every token is compared: the time that this
-		// takes tells nothing.
-		want := sha256.Sum256([]byte(right))
-		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
-			who = named.Name
-		}
-	}
-	if who != "" {
-		return who, false, nil
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -244,12 +218,38 @@ func (g *gate) enter(token, from string) (who string, often bool, err error) {
 	if t == nil || now.Sub(t.since) > tryWindow {
 		t = &tries{since: now}
 	}
+	// Before the tokens are compared. Else a stranger could go on guessing and ignore the
+	// answers.
+	if t.failed >= maxTries {
+		return "", true, nil
+	}
+	got := sha256.Sum256([]byte(token))
+	// Tokens are revealed with each login: one in a file may have been changed since.
+	for _, named := range g.config.Tokens {
+		right, e := named.Value.Reveal()
+		if e != nil {
+			err = e
+			continue
+		}
+		// Hashes have one length, and every token is compared: the time that this
+		// takes tells nothing.
+		want := sha256.Sum256([]byte(right))
+		// A file that is empty for a moment must not let in a user who sends nothing.
+		if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && right != "" {
+			who = named.Name
+		}
+	}
+	// A success does not count as a failure and does not forget any: a user who knows one token
+	// can't use it to guess others.
+	if who != "" {
+		return who, false, nil
+	}
 	t.failed++
 	if len(g.tries) >= maxAddress {
 		clear(g.tries) // many addresses: bounded memory comes first
 	}
 	g.tries[from] = t
-	return "", t.failed > maxTries, err
+	return "", false, err
 }
 
 // open begins a session and returns its secret.

@@ -27,9 +27,8 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	who, often, err := c.gate.enter(token, address(r))
 	wrong, status := "", http.StatusUnauthorized
 	switch {
-	// In the log there are enough of this address.
 	case often:
-		wrong, status = "Too many wrong tokens. A right one is taken at any time.", http.StatusTooManyRequests
+		wrong, status = "Too many wrong tokens from this address: wait a minute.", http.StatusTooManyRequests
 	// The error may name a file or a service of secrets, which is for the log and not for
 	// strangers.
 	case who == "" && err != nil:
@@ -39,9 +38,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		wrong = "No such token."
 	}
 	if wrong != "" {
-		if !often {
-			c.config.Logger.Warn("console: login refused", "from", address(r), "status", status)
-		}
+		c.config.Logger.Warn("console: login refused", "from", address(r), "status", status)
 		c.render(w, r, status, "login", &frame{Page: "login", Title: "Log in", Data: loginView{next, wrong}})
 		return
 	}

@@ -117,7 +117,7 @@ func TestHostile(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
 	p := open(t, newBrowser(t))
-	p.login(w.address(t), "right-token-of-alice")
+	p.login(w.address(t), "right-token")
 	for _, path := range []string{"", "keys", "members", "letters?topic=" + letterTopic, "story?by=key&what=evil-1", "story?by=%3Cscript%3E&what=x", "keys?find=%3Cscript%3E&group=%22%3E", "catalog?find=%3Cimg%3E", "nowhere/<script>"} {
 		p.allow("404", "400")
 		p.get(w.address(t) + path)
@@ -143,7 +143,7 @@ func TestForged(t *testing.T) {
 	w.trouble(t, 12)
 	browser := newBrowser(t)
 	p := open(t, browser)
-	p.login(w.address(t), "right-token-of-alice")
+	p.login(w.address(t), "right-token")
 	p.get(w.address(t) + "keys")
 	fields := js[string](p, "[...document.querySelectorAll('form[action=unpark]')].find(f => f.innerText.includes('c-1')).innerHTML")
 	evil := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
@@ -186,7 +186,7 @@ func TestWithoutScript(t *testing.T) {
 	w.trouble(t, 12)
 	p := open(t, newBrowser(t))
 	p.do(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
-	p.login(w.address(t), "right-token-of-alice")
+	p.login(w.address(t), "right-token")
 	p.see("#concerns", "the circuit breaker is open")
 	w.heal()
 	p.get(w.address(t) + "keys")
@@ -199,7 +199,7 @@ func TestLive(t *testing.T) {
 	w := newWorld(t, false)
 	w.trouble(t, 12)
 	p := open(t, newBrowser(t))
-	p.login(w.address(t), "right-token-of-alice")
+	p.login(w.address(t), "right-token")
 	p.get(w.address(t) + "keys")
 	p.see("#live", "live")
 	id := js[string](p, "(() => { const b = [...document.querySelectorAll('form[action=unpark] button')].find(b => b.innerText.includes('c-1')); b.focus(); return b.id; })()")
@@ -245,7 +245,7 @@ func TestAccessible(t *testing.T) {
 	w.trouble(t, 12)
 	p := open(t, newBrowser(t))
 	p.allow("404", "400")
-	p.login(w.address(t), "right-token-of-alice")
+	p.login(w.address(t), "right-token")
 	for _, page := range pages(p, w.address(t)) {
 		for width, scheme := range map[int64]string{1400: "light", 390: "dark"} {
 			p.look(width, scheme)
@@ -288,7 +288,7 @@ func TestPictures(t *testing.T) {
 	w.trouble(t, 12)
 	p := open(t, newBrowser(t))
 	p.allow("404", "400")
-	p.login(w.address(t), "right-token-of-alice")
+	p.login(w.address(t), "right-token")
 	p.see("#concerns", "stands still for 1")
 	for _, page := range pages(p, w.address(t)) {
 		for size, width := range map[string]int64{"wide": 1200, "narrow": 390} {

@@ -21,7 +21,7 @@ func TestJobs(t *testing.T) {
 	w.heal()
 	browser := newBrowser(t)
 	alice := open(t, browser)
-	alice.login(w.address(t), "right-token-of-alice")
+	alice.login(w.address(t), "right-token")
 	// plan makes the dry run of a cause, and order the job.
 	plan := func(p *tab, at, cause, rate string) {
 		p.get(at + "letters?topic=" + letterTopic)
@@ -61,7 +61,7 @@ func TestJobs(t *testing.T) {
 
 	second, there := w.open(t)
 	bob := open(t, newBrowser(t))
-	bob.login(there, "other-token-of-bob")
+	bob.login(there, "other-token")
 	bob.get(there + "jobs")
 	bob.see("#jobs", "running by alice")
 	bob.click("#jobs summary", "Take over")
@@ -97,7 +97,7 @@ func TestReplay(t *testing.T) {
 	for round, script := range []bool{true, false} {
 		p := open(t, newBrowser(t))
 		p.do(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script}))
-		p.login(w.address(t), "right-token-of-alice")
+		p.login(w.address(t), "right-token")
 		p.click("nav a", "Replays")
 		p.see("h1", "Replays")
 		if !js[bool](p, "(() => { const o = [...document.querySelectorAll('#handlers option')].find(o => o.innerText.includes('payments')); if (o) o.selected = true; return !!o; })()") {

@@ -140,7 +140,7 @@ func newWorld(t *testing.T, readOnly bool) *world {
 	}
 	w.config = console.Config{
 		Members: members, Cluster: w.cluster, Environment: "Test", Title: "billing", ReadOnly: readOnly, ShowData: true,
-		Tokens:   []console.Token{{Name: "alice", Value: secret.Text("right-token-of-alice")}, {Name: "bob", Value: secret.Text("other-token-of-bob")}},
+		Tokens:   []console.Token{{Name: "alice", Value: secret.Text("right-token")}, {Name: "bob", Value: secret.Text("other-token")}},
 		Location: time.UTC, Outbox: relays, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	return w

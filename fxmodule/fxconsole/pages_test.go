@@ -76,7 +76,7 @@ func TestPagesLog(t *testing.T) {
 		fx.Decorate(func() transport.Transport { return memory.New() }),
 		fxmodule.AdminServer("127.0.0.1:0"),
 		fxconsole.Pages(func(c *console.Config) {
-			c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2-of-alice")}}
+			c.Tokens = []console.Token{{Name: "alice", Value: secret.Text("hunter2")}}
 		}),
 		fx.Populate(&admin),
 	)
