@@ -126,7 +126,7 @@ func TestOrders(t *testing.T) {
 			{"pause", `{"subscription":1}`, 400, `malformed body`},
 			{"pause", `{"subscription":"a","also":1}`, 400, `unknown field`},
 			{"pause", name + name, 400, `something follows`},
-			{"pause", `{"subscription":"` + strings.Repeat("x", 70<<10) + `"}`, 413, `larger than`},
+			{"pause", `{"subscription":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `larger than`},
 			{"unpark", place + `,"key":"nobody"}`, 404, `no such key`},
 			{"unpark", place + `}`, 400, `key or keyBase64 is needed`},
 			{"unpark", place + `,"key":"a","keyBase64":"YQ=="}`, 400, `keep one`},

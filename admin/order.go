@@ -11,8 +11,9 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// maxBody is the largest body of a request, in bytes. Only a key in Base64 may be long.
-const maxBody = 64 << 10
+// maxBody is the largest body of a request, in bytes. The largest is that of a replay: it has
+// the offsets of each partition, 60 bytes at most.
+const maxBody = 1 << 20
 
 // The bodies of orders. Members whose absence must differ from zero are pointers: without
 // them an order would act on something else.

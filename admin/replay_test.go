@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -67,6 +68,15 @@ func TestReplay(t *testing.T) {
 			if code, said := ask(h, "POST", group+"replay", body); code != want.code || !strings.Contains(said, want.says) {
 				t.Errorf("%s: %d %s, want %d with %q", body, code, said, want.code, want.says)
 			}
+		}
+		// Of a topic with many partitions the offsets of all are taken.
+		many := make([]string, 15_000)
+		for p := range many {
+			many[p] = fmt.Sprintf(`"%d":%d`, p, int64(1e13))
+		}
+		offsets := "{" + strings.Join(many, ",") + "}"
+		if code, said := ask(h, "POST", group+"replay", `{"topic":"`+topic+`","fromOffsets":`+offsets+`,"toOffsets":`+offsets+`}`); code != 409 || !strings.Contains(said, "not a partition") {
+			t.Errorf("of many partitions: %d %.300s", code, said)
 		}
 		if code, said := ask(h, "POST", "/groups/nobody/replay", all+"}"); code != 404 {
 			t.Errorf("of no group: %d %s", code, said)

@@ -46,7 +46,9 @@ type Config struct {
 	Tokens []Token
 	// Hosts are the names, without ports, by which users reach the console, in addition
 	// to loopback ones. Requests that name another host are refused. Without any, a
-	// console with Tokens accepts every name.
+	// console with Tokens accepts IP addresses and, on connections to an address that is not a
+	// loopback one, every name. A proxy on this machine that passes the browser's host name on
+	// needs it here.
 	Hosts []string
 	// Session is how long a user stays logged in, at most until the token is replaced.
 	// Default 12 h.

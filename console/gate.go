@@ -53,11 +53,15 @@ const (
 	maxSessions = 1000 // the oldest is ended for a new one
 	maxTries    = 5    // failed logins in a tryWindow, from one address
 	tryWindow   = time.Minute
-	maxAddress  = 1000     // addresses with failed logins
-	maxBody     = 64 << 10 // of a request, in bytes
+	maxAddress  = 1000
+	maxLogin    = 64 << 10 // bytes of a form of anyone's
 )
 
-// newGate returns a gate without sessions.
+// maxBody bounds the form of an order, in bytes. The largest is that of a replay: it has the
+// offsets of each partition, 50 bytes at most.
+const maxBody = 1 << 20
+
+// newGate returns a gate without sessions, whose cookie has a name of its own.
 func newGate(config *Config) *gate {
 	// Browsers don't tell cookies apart by port, so the name is random: two consoles on one
 	// host must not overwrite each other's.
@@ -93,11 +97,16 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		// The host is checked first: with DNS rebinding, a foreign page has the same origin as the
 		// console, and would pass the origin checks.
 		if !g.known(r) {
-			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts")
+			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts (eventbus console --host)")
 			return
 		}
-		// Bounded before the login, which reads a form from strangers.
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// The login reads a form of anyone's, and nothing else reads one before it is known whose it
+		// is.
+		limit := int64(maxBody)
+		if r.URL.Path == "/login" {
+			limit = maxLogin
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		open := r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")
 		// Access is checked before orders, so that strangers don't learn whether the console is
 		// read-only.
@@ -118,10 +127,8 @@ func (g *gate) guard(next http.Handler) http.Handler {
 	})
 }
 
-// known reports whether the console is served under the host that a request names. A page
-// of another site could make its own host name resolve to this address. With Tokens and
-// without Hosts every name is accepted: browsers keep cookies by host, so such a page has
-// none.
+// known reports whether a request names a host under which the console is served. A
+// page of another site can have its own host name resolve to this address (DNS rebinding).
 func (g *gate) known(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -129,10 +136,25 @@ func (g *gate) known(r *http.Request) bool {
 	}
 	// An IPv6 address without a port keeps its brackets.
 	host = strings.Trim(host, "[]")
-	if loopback(host) || len(g.config.Hosts) == 0 && len(g.config.Tokens) > 0 {
+	switch {
+	case loopback(host):
+		return true
+	case len(g.config.Hosts) > 0 || len(g.config.Tokens) == 0:
+		return slices.ContainsFunc(g.config.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	// An address resolves to nothing else, so a page under one is the console's own.
+	case net.ParseIP(host) != nil:
 		return true
 	}
-	return slices.ContainsFunc(g.config.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	// From elsewhere the names can't be known here. A foreign page under one gets no cookie, since
+	// the browser keeps those by host, and gains nothing that a stranger does not have. At a
+	// loopback address it would gain that no stranger reaches it. Headers that a proxy sets do not
+	// count, since such a page may set them too.
+	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if at == nil {
+		return true // of a server that does not say
+	}
+	local, _, _ := net.SplitHostPort(at.String())
+	return !loopback(local)
 }
 
 // forwarding lists the headers that proxies add to the requests they forward, in the

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -59,6 +60,12 @@ func ask(h http.Handler, method, target, form string, headers ...string) *httpte
 			r.Host = value
 		case "Remote":
 			r.RemoteAddr = value
+		case "Local":
+			at, err := net.ResolveTCPAddr("tcp", value)
+			if err != nil {
+				panic(err)
+			}
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, at))
 		case "TLS":
 			r.TLS = new(tls.ConnectionState)
 		default:
@@ -95,6 +102,13 @@ func TestWhoMayAsk(t *testing.T) {
 		{"nobody", guarded, nil, 401},
 		{"a browser of nobody", guarded, []string{"Accept: text/html"}, 303},
 		{"a made-up cookie", guarded, []string{"Cookie: eventbus-console=x; eventbus-console-00000000=x"}, 401},
+		{"a name of anyone's, on a loopback address", guarded, []string{"Local: 127.0.0.1:8081", "Host: evil.example:8081"}, 403},
+		{"the same, said to come through a proxy", guarded, []string{"Local: [::1]:8081", "Host: evil.example", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: ops.example"}, 403},
+		{"a loopback name, on a loopback address", guarded, []string{"Local: 127.0.0.1:8081", "Host: localhost:8081"}, 401},
+		{"an address, on a loopback address", guarded, []string{"Local: 127.0.0.1:8081", "Host: 192.0.2.1:8081"}, 401},
+		{"a name of Hosts, on a loopback address", named, []string{"Local: 127.0.0.1:8081", "Host: ops.example"}, 401},
+		{"a name, on another address", guarded, []string{"Local: 192.0.2.1:8081", abroad, "Host: ops.example"}, 401},
+		{"an address, without tokens", open, []string{"Local: 127.0.0.1:8081", "Host: 192.0.2.1"}, 403},
 		{"another host name", named, []string{abroad, "Host: evil.example"}, 403},
 		{"the host name, logged out", named, []string{abroad, "Host: ops.example:443"}, 401},
 	} {
@@ -228,6 +242,9 @@ func TestLoginTries(t *testing.T) {
 	}
 	if cookie, w := login(t, h, "", "Remote: 192.0.2.8:1"); cookie != nil || w.Code != http.StatusUnauthorized {
 		t.Errorf("an empty token: %d", w.Code)
+	}
+	if w := ask(h, "POST", "/login", "token="+strings.Repeat("x", 70<<10), abroad); w.Code != http.StatusBadRequest {
+		t.Errorf("a form that is too large: %d", w.Code)
 	}
 }
 

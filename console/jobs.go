@@ -170,9 +170,8 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	}
 	o.Filter.Fingerprints, o.Through = f["cause"], f["through"]
 	if at := f.Get("at"); at != "" {
-		var partition int32
-		var offset int64
-		if n, err := fmt.Sscanf(at, "%d@%d", &partition, &offset); n != 2 || err != nil {
+		partition, offset, ok := readPlace(at)
+		if !ok {
 			return o, wrong("the letter's place can't be read")
 		}
 		o.Filter.Ranges = []redrive.Range{redrive.At(partition, offset)}
@@ -189,14 +188,17 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 		o.Rate = n
 	}
 	if text := f.Get("expected"); text != "" {
-		o.Expected, _ = strconv.ParseInt(text, 10, 64)
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return o, wrong("how many letters were counted can't be read: make the dry run again")
+		}
+		o.Expected = n
 	}
 	if text := f.Get("until"); text != "" {
 		o.Until = make(map[int32]int64)
 		for one := range strings.SplitSeq(text, ",") {
-			var partition int32
-			var offset int64
-			if n, err := fmt.Sscanf(one, "%d@%d", &partition, &offset); n != 2 || err != nil {
+			partition, offset, ok := readPlace(one)
+			if !ok {
 				return o, wrong("the letters that were counted can't be told: make the dry run again")
 			}
 			o.Until[partition] = offset
@@ -205,7 +207,15 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	return o, nil
 }
 
-// untilText formats the ends of partitions for the form.
+// readPlace reads partition@offset, and reports whether the text is that and nothing else.
+func readPlace(text string) (partition int32, offset int64, ok bool) {
+	of, at, _ := strings.Cut(text, "@")
+	p, wrongPartition := strconv.ParseInt(of, 10, 32)
+	offset, wrongOffset := strconv.ParseInt(at, 10, 64)
+	return int32(p), offset, wrongPartition == nil && wrongOffset == nil && p >= 0 && offset >= 0
+}
+
+// untilText returns the ends of partitions in the form's format.
 func untilText(until map[int32]int64) string {
 	var all []string
 	for _, partition := range slices.Sorted(maps.Keys(until)) {

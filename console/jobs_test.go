@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -270,8 +271,14 @@ func TestOrderedAsCounted(t *testing.T) {
 	if err != nil || len(jobs) != 1 || jobs[0].End[0] != 5 || jobs[0].Expected != 3 {
 		t.Errorf("%+v, %v", jobs, err)
 	}
-	order.Set("until", "0@x")
-	if w := ask(h, "POST", "/start-job", order.Encode()); w.Code != http.StatusBadRequest {
-		t.Errorf("letters that can't be told: %d", w.Code)
+	for _, bad := range [][2]string{
+		{"until", "0@x"}, {"until", "0@5 or so"}, {"until", "0@5,"}, {"until", "-1@5"}, {"until", "0@-5"}, {"until", "5"},
+		{"expected", "three"}, {"expected", "3 or so"}, {"expected", "-3"}, {"at", "0@1-2"}, {"at", "0"}, {"at", "4294967296@1"},
+	} {
+		wrong := maps.Clone(order)
+		wrong.Set(bad[0], bad[1])
+		if w := ask(h, "POST", "/start-job", wrong.Encode()); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "be read") && !strings.Contains(w.Body.String(), "be told") {
+			t.Errorf("%s: %d %.300s", bad, w.Code, w.Body)
+		}
 	}
 }

@@ -140,9 +140,10 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 	if text := f.Get("offsets"); text != "" {
 		o.FromOffsets, o.ToOffsets = make(map[int32]int64), make(map[int32]int64)
 		for one := range strings.SplitSeq(text, ",") {
-			var p int32
-			var from, to int64
-			if n, err := fmt.Sscanf(one, "%d@%d-%d", &p, &from, &to); n != 3 || err != nil || from < 0 || to < from {
+			begin, end, _ := strings.Cut(one, "-")
+			p, from, ok := readPlace(begin)
+			to, err := strconv.ParseInt(end, 10, 64)
+			if !ok || err != nil || to < from {
 				return nil, wrong("the offsets can't be read: make the dry run again")
 			}
 			o.FromOffsets[p], o.ToOffsets[p] = from, to

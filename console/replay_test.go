@@ -3,9 +3,13 @@ package console_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"html"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -133,6 +137,13 @@ func TestReplay(t *testing.T) {
 				t.Errorf("without a reason: %d", w.Code)
 			}
 			order.Set("why", "mails were lost")
+			for _, bad := range []string{"0@0-3 or so", "0@3-0", "0@0", "x@0-3", "0@-1-3", ","} {
+				wrong := maps.Clone(order)
+				wrong.Set("offsets", bad)
+				if w := ask(h, "POST", "/start-replay", wrong.Encode(), cookie); w.Code != http.StatusBadRequest {
+					t.Errorf("the offsets %q: %d", bad, w.Code)
+				}
+			}
 			if w := ask(h, "POST", "/start-replay", order.Encode(), cookie, "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"); w.Code != http.StatusForbidden {
 				t.Errorf("of another origin: %d", w.Code)
 			}
@@ -208,5 +219,44 @@ func TestReplayIsStopped(t *testing.T) {
 	}
 	if w := ask(h, "POST", "/start-replay", order.Encode()); w.Code != http.StatusServiceUnavailable && w.Code != http.StatusConflict {
 		t.Errorf("after the end: %d", w.Code)
+	}
+}
+
+// TestReplayOfManyPartitions: an order has the offsets of all partitions of a large topic, on
+// its way from the form to the member.
+func TestReplayOfManyPartitions(t *testing.T) {
+	const partitions = 15_000
+	asked := make(chan int, 1)
+	member := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			http.NotFound(w, r)
+			return
+		}
+		var order struct{ FromOffsets, ToOffsets map[int32]int64 }
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = json.Unmarshal(body, &order)
+		}
+		if err != nil || len(body) > 1<<20 {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
+		asked <- min(len(order.FromOffsets), len(order.ToOffsets))
+		_, _ = w.Write([]byte(`{"partitions":[]}`))
+	}))
+	defer member.Close()
+	h := newConsole(t, func(c *console.Config) { c.Bus, c.Members = nil, []console.Member{{URL: member.URL}} })
+	offsets := make([]string, partitions)
+	for p := range offsets {
+		offsets[p] = fmt.Sprintf("%d@%d-%d", p, int64(1e13), int64(2e13))
+	}
+	order := url.Values{
+		"handlers": {url.Values{"member": {member.URL}, "group": {"billing"}, "topic": {"payments"}}.Encode()}, "offsets": {strings.Join(offsets, ",")},
+		"expected": {"1"}, "why": {"mails were lost"},
+	}
+	if w := ask(h, "POST", "/start-replay", order.Encode()); w.Code != http.StatusSeeOther {
+		t.Fatalf("%d: %.300s", w.Code, w.Body)
+	}
+	if n := <-asked; n != partitions {
+		t.Errorf("the member is asked for %d partitions, want %d", n, partitions)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -204,7 +205,10 @@ func (a *app) showParked(events []outbox.ParkedEvent) error {
 
 // outboxShow prints one waiting event with its data. It changes nothing.
 func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
-	p, err := parkedEvent(ctx, pool, f, id)
+	p, err := outbox.FindParked(ctx, pool, f.of(), f.name(), id)
+	if errors.Is(err, outbox.ErrNotParked) {
+		return fmt.Errorf("%w: eventbus outbox list shows the waiting events", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -225,24 +229,7 @@ func (a *app) outboxShow(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags
 		p.Created.Format(time.RFC3339), time.Since(p.Parked).Round(time.Second), counted(p.Attempts, "attempt"), p.Error, quoted(full.Data))
 }
 
-// parkedEvent returns the event that waits at the relay under an id. Its error is
-// outbox.ErrNotParked if the event is not among the first listed ones.
-func parkedEvent(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) (outbox.ParkedEvent, error) {
-	events, err := outbox.ListParked(ctx, pool, f.of(), listed)
-	if err != nil {
-		return outbox.ParkedEvent{}, err
-	}
-	for _, p := range events {
-		// The id is that of the row, and several relays may hold back the same row.
-		if p.ID == id && p.Relay == f.name() {
-			return p, nil
-		}
-	}
-	// The remedy is joined, so that errors.Is still finds ErrNotParked.
-	return outbox.ParkedEvent{}, errors.Join(outbox.ErrNotParked, errors.New("eventbus outbox list shows the waiting events"))
-}
-
-// outboxSkip shows the event before it asks, since a dropped event can't be brought back.
+// outboxSkip shows the event before it asks: what is dropped can't be brought back.
 func (a *app) outboxSkip(ctx context.Context, pool *pgxpool.Pool, f *outboxFlags, id int64) error {
 	if err := a.outboxShow(ctx, pool, f, id); err != nil || a.dryRun {
 		return err

@@ -136,8 +136,42 @@ func TestOutbox(t *testing.T) {
 	do("status").ok("default", fmt.Sprint("/", os.Getpid())).lacks("nobody")
 }
 
-// TestOutboxKeepsSecrets: no output contains the password, whatever goes wrong, and it can
-// stay off the command line, where every user of the machine can read it.
+// TestOutboxFindsAny: the list of waiting events is cut and says so, and each of them is shown
+// and skipped by its id, that beyond the end of the list too.
+func TestOutboxFindsAny(t *testing.T) {
+	address := database(t)
+	schema := fmt.Sprintf("many%d_%d", os.Getpid(), time.Now().UnixMilli())
+	pool, err := pgxpool.New(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	t.Cleanup(func() { _, _ = pool.Exec(context.Background(), `DROP SCHEMA IF EXISTS `+schema+` CASCADE`) })
+	do := func(args ...string) *ran {
+		t.Helper()
+		return start(t, "", append([]string{"outbox", "--database", address, "--schema", schema}, args...)...)
+	}
+	do("migrate").ok()
+	const last = listed + 1
+	if _, err := pool.Exec(t.Context(), `INSERT INTO `+schema+`.outbox_parked
+		(relay, id, format, event_id, topic, key, value, partitioner, attributes, created_at, parked_at, attempts, next_at, error)
+		SELECT 'default', n, 1, 'e-' || n, 'nowhere', NULL, '{}', '', '{}', now(), now(), 1, 'infinity', 'no such topic' FROM generate_series(1, $1) AS n`, last); err != nil {
+		t.Fatal(err)
+	}
+	if r := do("list").ok("nowhere", "1000"); !strings.Contains(r.err, "more than 1000 events wait: these are the oldest") {
+		t.Errorf("a list that is cut says %q", r.err)
+	}
+	do("show", fmt.Sprint(last)).ok(fmt.Sprint("e-", last))
+	do("skip", fmt.Sprint(last), "--relay", "other", "--yes").fails(exitFailed, "outbox list")
+	do("skip", fmt.Sprint(last), "--yes").ok()
+	do("show", fmt.Sprint(last)).fails(exitFailed, "outbox list")
+	if r := do("list").ok(); r.err != "" {
+		t.Errorf("a whole list says %q", r.err)
+	}
+}
+
+// TestOutboxKeepsSecrets: a password is in no output, whatever is wrong, and can stay
+// off the command line, where every user of the machine reads it.
 func TestOutboxKeepsSecrets(t *testing.T) {
 	const secret = "s3cr3t-Pa55"
 	file := filepath.Join(t.TempDir(), "database")

@@ -22,7 +22,7 @@ import (
 type Client struct {
 	cluster *kafka.Transport
 	cfg     Config
-	process string // random; identifies this Client as a holder of jobs
+	process string // random: this Client in fences, and in the id of what it stores
 	lease   time.Duration
 	events  int // in a transaction, at most
 

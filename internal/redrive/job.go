@@ -179,7 +179,7 @@ const (
 
 // Holder is the process that runs a job.
 type Holder struct {
-	// Process identifies the process: random, new with each Client.
+	// Process identifies the run: random, so that two runs of one process are told apart.
 	Process string `json:"process"`
 	// Who is for whom it acts, such as user@host. Since is when it took the job.
 	Who   string    `json:"who"`
@@ -229,9 +229,9 @@ func (e *HeldError) Error() string {
 		e.Job.Action, e.Job.Topic, e.Job.ID, e.Job.Holder.Who, e.Job.Holder.Since.Format(time.RFC3339))
 }
 
-// ErrTakenOver is the error of a job that another process took over, or that an operator
-// stopped from elsewhere. The counts of the returned Job are committed.
-var ErrTakenOver = errors.New("another process took over")
+// ErrTakenOver is the error of a job that another run took over, in this process or
+// another, or that an operator stopped there. What the Job of the call counts is committed.
+var ErrTakenOver = errors.New("somebody else took over")
 
 // ErrNoJob is the error of an id that no job has.
 var ErrNoJob = errors.New("there is no such job")

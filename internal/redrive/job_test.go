@@ -61,8 +61,49 @@ func TestTwoOperators(t *testing.T) {
 	})
 }
 
-// TestStopResume: a stop takes effect at once, wherever the job runs, and keeps who gave it
-// and why.
+// TestTwoOperatorsOfOneProcess: of two take-overs in one process the later one runs the job,
+// and the earlier one ends and says who has it.
+func TestTwoOperatorsOfOneProcess(t *testing.T) {
+	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
+		p := heap(t, c, 600)
+		order := p.order(t, 0)
+		order.Rate = 20
+		client := p.client("console@desk")
+		begun, ended := make(chan redrive.Job, 1000), make(chan error, 1)
+		go func() {
+			_, err := client.Start(t.Context(), order, redrive.Run{Who: "ann@desk", Progress: func(j redrive.Job) { begun <- j }})
+			ended <- err
+		}()
+		first := <-begun
+		var held *redrive.HeldError
+		if _, err := client.Resume(t.Context(), p.topic, first.ID, redrive.Run{Who: "bob@desk"}); !errors.As(err, &held) || held.Job.Holder.Who != "ann@desk" {
+			t.Fatalf("%v; want that ann@desk runs %s", err, first.ID)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		bobs, over := make(chan redrive.Job, 1000), make(chan error, 1)
+		go func() {
+			_, err := client.Resume(ctx, p.topic, first.ID, redrive.Run{Who: "bob@desk", TakeOver: true, HandOver: true, Progress: func(j redrive.Job) { bobs <- j }})
+			over <- err
+		}()
+		<-bobs
+		if err := <-ended; !errors.Is(err, redrive.ErrTakenOver) || !strings.Contains(err.Error(), "bob@desk") {
+			t.Errorf("the first ends with %v; want that bob@desk took over", err)
+		}
+		if j, err := client.Find(t.Context(), first.ID); err != nil || j.State != redrive.Running || j.Holder.Who != "bob@desk" {
+			t.Errorf("%+v, %v; want that bob@desk runs it", j, err)
+		}
+		stop()
+		if err := <-over; !errors.Is(err, context.Canceled) {
+			t.Errorf("the second ends with %v", err)
+		}
+		if j, err := client.Find(t.Context(), first.ID); err != nil || j.State != redrive.Waiting || j.Holder.Process != "" {
+			t.Errorf("%+v, %v; want that it waits", j, err)
+		}
+	})
+}
+
+// TestStopResume: a stop holds at once, wherever the job runs, and with it who
+// gave it and why.
 func TestStopResume(t *testing.T) {
 	onBrokers(t, func(t *testing.T, c *kafkatest.Cluster) {
 		p := heap(t, c, 600)

@@ -14,8 +14,8 @@ import (
 
 // Run says how a job is run. The zero Run fits most callers.
 type Run struct {
-	// TakeOver runs the job even if another process runs one in the same box. The other job
-	// ends with ErrTakenOver, and loses nothing.
+	// TakeOver runs the job even if one is run in the same box, by this process or another.
+	// That one ends with ErrTakenOver, and loses nothing.
 	TakeOver bool
 	// Who is who takes over. Default Config.Who.
 	Who string
@@ -130,6 +130,8 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 		stored = append(stored, held)
 	}
 	j.State, j.Holder = Running, c.holder()
+	// A run by itself: a second one of this process takes over from this one like any other.
+	j.Holder.Process = random(8)
 	j.Holder.Who = cmp.Or(how.Who, j.Holder.Who)
 	j.Ended, j.By, j.Reason, j.Error = time.Time{}, "", "", ""
 	if err := s.commit(ctx, nil, append(stored, j)...); err != nil {
@@ -218,8 +220,8 @@ func (c *Client) giveUp(ctx context.Context, j *Job, how Run, err error, failure
 	return false, nil
 }
 
-// again claims the box again after an error. It returns ErrTakenOver if another process has
-// claimed it meanwhile, for its own job or to end this one.
+// again claims the box once more after an error. If another run did that
+// meanwhile, for its own job or to end this one, the error is ErrTakenOver.
 func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, error) {
 	wait := pause
 	if errors.Is(cause, transport.ErrFenced) {
@@ -236,7 +238,7 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 		return nil, err
 	}
 	is := s.jobs[j.ID]
-	if is == nil || is.Holder.Process != c.process {
+	if is == nil || is.Holder.Process != j.Holder.Process {
 		return nil, ErrTakenOver
 	}
 	*j = *is
@@ -255,7 +257,7 @@ func (c *Client) taken(ctx context.Context, j *Job) error {
 		}
 		now := time.Now()
 		is := e.jobs[j.ID]
-		switch other := e.held(func(o *Job) bool { return o.Live(now) && o.Holder.Process != c.process }); {
+		switch other := e.held(func(o *Job) bool { return o.Live(now) && o.Holder.Process != j.Holder.Process }); {
 		case is == nil:
 			taken = fmt.Errorf("%w: the job is gone", ErrTakenOver)
 			return true, nil
@@ -263,7 +265,7 @@ func (c *Client) taken(ctx context.Context, j *Job) error {
 			taken = fmt.Errorf("%w: %s stopped the job", ErrTakenOver, is.By)
 		case other != nil:
 			taken = fmt.Errorf("%w: %s, for job %s", ErrTakenOver, other.Holder.Who, other.ID)
-		case is.State != Running || is.Holder.Process != c.process:
+		case is.State != Running || is.Holder.Process != j.Holder.Process:
 			taken = ErrTakenOver
 		}
 		*j = *is

@@ -62,14 +62,14 @@ func (c *Client) unbegun(ctx context.Context, j *Job, how Run, err error) (Job, 
 	return *j, err
 }
 
-// quit stores, under a claim, that this process no longer runs a job, if the stored job says
-// that it does.
+// quit stores, under a claim, that a job is not run any more, if the job says that this run
+// does.
 func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) error {
 	s, err := c.claimJobs(ctx, j.Topic)
 	if err != nil {
 		return nil //nolint:nilerr // another process will notice
 	}
-	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == c.process {
+	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == j.Holder.Process {
 		*j = *is
 		j.end(state, "", "")
 		if state == Stopped {

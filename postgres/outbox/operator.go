@@ -31,12 +31,30 @@ var ErrNotParked = errors.New("no parked event has this id")
 
 // ListParked returns the events that the relays of an outbox hold back, oldest first.
 func ListParked(ctx context.Context, pool *pgxpool.Pool, table Table, limit int) ([]ParkedEvent, error) {
+	return queryParked(ctx, pool, table, `ORDER BY id, relay LIMIT $1`, limit)
+}
+
+// FindParked returns the event that a relay holds back under an id. The error wraps
+// ErrNotParked if there is none.
+func FindParked(ctx context.Context, pool *pgxpool.Pool, table Table, relay string, id int64) (ParkedEvent, error) {
+	events, err := queryParked(ctx, pool, table, `WHERE relay = $1 AND id = $2`, relay, id)
+	if err == nil && len(events) == 0 {
+		err = fmt.Errorf("outbox: event %d of relay %q: %w", id, relay, ErrNotParked)
+	}
+	if err != nil {
+		return ParkedEvent{}, err
+	}
+	return events[0], nil
+}
+
+// queryParked returns the parked events that the end of a query chooses.
+func queryParked(ctx context.Context, pool *pgxpool.Pool, table Table, which string, args ...any) ([]ParkedEvent, error) {
 	n, err := table.names()
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	found, err := pool.Query(ctx, n.sql(`SELECT relay, created_at, parked_at, coalesce(error, ''), attempts, `+columns+`
-		FROM {parked} ORDER BY id, relay LIMIT $1`), limit)
+		FROM {parked} `+which), args...)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: parked events of %s: %w", n.bare, err)
 	}

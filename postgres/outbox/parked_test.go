@@ -44,8 +44,14 @@ func TestRefusedKeyWaits(t *testing.T) {
 				err := r.Health(t.Context())
 				return err != nil && strings.Contains(err.Error(), "Kafka refused")
 			})
+			if p, err := FindParked(t.Context(), s.pool, s.table, "default", parked[1].ID); err != nil || p.EventID != parked[1].EventID {
+				t.Errorf("found %+v, %v", p, err)
+			}
 			if err := SkipParked(t.Context(), s.pool, s.table, "default", parked[1].ID); err != nil {
 				t.Fatal(err)
+			}
+			if p, err := FindParked(t.Context(), s.pool, s.table, "default", parked[1].ID); !errors.Is(err, ErrNotParked) {
+				t.Errorf("after the skip found %+v, %v", p, err)
 			}
 			if err := to.Publish(t.Context(), change{Key: "y", Version: 1}); err != nil { // makes the topic
 				t.Fatal(err)
