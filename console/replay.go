@@ -148,8 +148,7 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 			}
 			o.FromOffsets[p], o.ToOffsets[p] = from, to
 		}
-		// Partitions without offsets go by From: with a time in the far future they are left out.
-		o.From = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		o.From = replay.Never // leaves out other partitions
 		return o, nil
 	}
 	for name, at := range map[string]*time.Time{"from": &o.From, "to": &o.To} {
