@@ -166,3 +166,71 @@ func (f *again) order(topic string, now time.Time) (map[string]any, error) {
 	}
 	return body, nil
 }
+
+// orderReplay sends the order to the service and waits for its end, which may take long.
+func (a *app) orderReplay(ctx context.Context, f *again, order map[string]any) (*admin.Replayed, error) {
+	// PathEscape, since a group's name may contain any character.
+	target, err := url.JoinPath(f.service, "groups", url.PathEscape(f.group), "replay")
+	if err != nil {
+		return nil, misuse("--admin %s: %v", f.service, err)
+	}
+	body, err := json.Marshal(order)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, misuse("--admin: %v", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if err := authorize(r); err != nil {
+		return nil, err
+	}
+	// Like service, but without a timeout, which would end the replay with the connection.
+	client := http.Client{CheckRedirect: service.CheckRedirect}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return nil, refusal(resp)
+	}
+	did := new(admin.Replayed)
+	// Bounded, since the address may be that of any server.
+	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, maxReplayed)).Decode(did); err != nil {
+		return nil, fmt.Errorf("the service's answer is not the report of a replay: %w", err)
+	}
+	return did, nil
+}
+
+// maxReplayed bounds the report of a replay, in bytes.
+const maxReplayed = 16 << 20
+
+// showReplay prints a report: a row for each partition and type, then the failures.
+func (a *app) showReplay(r *admin.Replayed) error {
+	var rows []table.Row
+	for _, p := range r.Partitions {
+		// A window without matching events has no types.
+		for _, typ := range slices.Sorted(maps.Keys(p.Events)) {
+			rows = append(rows, table.Row{p.Partition, p.From, p.To, typ, p.Events[typ]})
+		}
+	}
+	if err := a.show(r, table.Row{"partition", "from", "before", "type", "events"}, rows); err != nil || a.json() {
+		return err
+	}
+	if !r.Applied {
+		a.note("These would be handled; nothing was.")
+		return nil
+	}
+	var handled, failed int64
+	for _, p := range r.Partitions {
+		handled, failed = handled+p.Handled, failed+p.Failed
+	}
+	for _, f := range r.Failures {
+		if err := a.say("failed: %s", f); err != nil {
+			return err
+		}
+	}
+	return a.say("%s handled, %d failed.", counted(handled, "event"), failed)
+}

@@ -119,7 +119,6 @@ func TestHostileData(t *testing.T) {
 		"groups types":      {{"g", "--admin", server}, {hostile}, {"g", "--admin", server, "--forget", hostile, "--topic", hostile}},
 		"groups delete":     {{"g", "--dry-run"}, {"g"}, {hostile, "--yes"}},
 		"groups reset":      {{"g", "--topic", b.topic, "--to", "earliest", "--dry-run"}, {hostile, "--topic", b.topic, "--to", hostile}},
-		"groups delete":     {{"g", "--dry-run"}, {hostile, "--yes"}},
 		"dlq list":          {nil},
 		"dlq stats":         {{dead}, {hostile + ".dlq"}},
 		"dlq show":          {{dead}, {letters}, {hostile}},
