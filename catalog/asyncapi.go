@@ -310,7 +310,7 @@ func (a *asyncAPI) message(k string, e *Event) object {
 			"properties": object{
 				"ce_specversion": constant("1.0"), "ce_type": constant(e.Type), "ce_id": text("Identifies the event, together with ce_source."), "ce_source": text("Who published it."),
 				"ce_time": object{"type": "string", "format": "date-time"}, "ce_subject": text("What the event is about."), "content-type": text("The media type of the data."),
-				"ce_dataschema": text("The URI of the schema of the data."), "ce_correlationid": text("The story that the event belongs to."), "ce_causationid": text("The event that made it happen."),
+				"ce_dataschema": text("The URI of the schema of the data."), "ce_correlationid": text("Correlates the events of one flow of work."), "ce_causationid": text("The id of the event that caused this one."),
 			},
 		},
 	}

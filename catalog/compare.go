@@ -207,7 +207,7 @@ func (c *comparison) handlers(name string, old, now []string) {
 	was, is := groupSet(old), groupSet(now)
 	for _, g := range old {
 		if !is[g] {
-			c.add(name+"/"+g, "group-removed", Safe, g, "", "the group handles the topic no more", "")
+			c.add(name+"/"+g, "group-removed", Safe, g, "", "the group no longer handles the topic", "")
 		}
 	}
 	for _, g := range now {
@@ -265,7 +265,7 @@ func (c *comparison) event(path string, old, now *Event) {
 		c.add(path, "dataschema-changed", Dangerous, old.DataSchema, now.DataSchema, "readers may look for the schema by its URI", "Serve the schema at both until no reader asks for the old one")
 	}
 	if old.Published && !now.Published {
-		c.add(path, "no-longer-published", Dangerous, "published", "", "the service publishes it no more", "Tell the groups that handle it, and remove their handlers first")
+		c.add(path, "no-longer-published", Dangerous, "published", "", "the service no longer publishes it", "Tell the groups that handle it, and remove their handlers first")
 	}
 	if old.ContentType != now.ContentType {
 		c.add(path, "content-type-changed", Breaking, old.ContentType, now.ContentType, "readers can't read the data any more", "Declare a new version of the topic")

@@ -110,7 +110,7 @@ func (c *avroComparison) compare(path string, a, b avroschema.Type) {
 		switch key {
 		// These attributes decide what the bytes mean.
 		case "size", "logicalType", "precision", "scale":
-			c.add(place, "format-changed", Breaking, o, n, avroOld+" takes the bytes for something else", newField)
+			c.add(place, "format-changed", Breaking, o, n, avroOld+" reads the bytes as something else", newField)
 		default:
 			c.add(place, "keyword-changed", Undecided, o, n, "what this attribute means to readers is not known here", "Allow it with a reason")
 		}
