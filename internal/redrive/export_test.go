@@ -46,3 +46,18 @@ func (c *Client) Busy() (done func()) {
 	c.books <- struct{}{}
 	return c.books.give
 }
+
+// Persist runs a job on in a session that another one has fenced.
+func (c *Client) Persist(ctx context.Context, j *Job) error {
+	s, err := c.claim(ctx, j.Topic)
+	if err == nil {
+		_, err = c.claim(ctx, j.Topic)
+	}
+	if err != nil {
+		return err
+	}
+	return c.persist(ctx, s, j, Run{})
+}
+
+// Quit stores that a job is not run any more.
+func (c *Client) Quit(ctx context.Context, j *Job) error { return c.quit(ctx, j, Stopped, nil) }

@@ -175,6 +175,7 @@ func overtaken(err error) error {
 
 // persist runs a claimed job, and claims it again after errors that may be temporary.
 func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error {
+	run := j.Holder.Process
 	// Failures are counted since the job last made progress.
 	for failures := 0; ; {
 		before := j.Done.Sum()
@@ -189,14 +190,18 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 				return why
 			}
 			var claimed *session
-			if claimed, err = c.again(ctx, j, err); errors.Is(err, ErrTakenOver) {
+			claimed, err = c.again(ctx, j, err)
+			switch {
+			// Its last transaction was committed, though that seemed to fail.
+			case j.State == Done && j.Holder.Process == run:
+				return nil
+			case errors.Is(err, ErrTakenOver):
 				return err
-			} else if err == nil {
+			case err == nil:
 				s = claimed
-				break
 			}
 		}
-		if err == nil && j.State == Done {
+		if j.State == Done {
 			return nil
 		}
 	}
