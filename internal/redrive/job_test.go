@@ -279,7 +279,11 @@ func TestDoneUnknown(t *testing.T) {
 	if err != nil || done.State != redrive.Done {
 		t.Fatalf("%+v, %v", done, err)
 	}
-	for name, next := range map[string]func(context.Context, *redrive.Job) error{"tries again": client.Persist, "is interrupted": client.Quit} {
+	for name, next := range map[string]func(context.Context, *redrive.Job) error{
+		"tries again":                    func(ctx context.Context, j *redrive.Job) error { return client.Persist(ctx, j, false) },
+		"is interrupted":                 func(ctx context.Context, j *redrive.Job) error { return client.Persist(ctx, j, true) },
+		"is interrupted, and reads late": client.Quit,
+	} {
 		j := done
 		j.State = redrive.Running // as far as the process knows
 		if err := next(t.Context(), &j); err != nil || j.State != redrive.Done {

@@ -186,19 +186,17 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 		}
 		for err != nil {
 			failures++
-			if over, why := c.giveUp(ctx, j, how, err, failures); over {
-				return why
+			over, why := c.giveUp(ctx, j, how, err, failures)
+			if !over {
+				s, err = c.again(ctx, j, err)
+				over, why = errors.Is(err, ErrTakenOver), err
 			}
-			var claimed *session
-			claimed, err = c.again(ctx, j, err)
-			switch {
 			// Its last transaction was committed, though that seemed to fail.
-			case j.State == Done && j.Holder.Process == run:
+			if j.State == Done && j.Holder.Process == run {
 				return nil
-			case errors.Is(err, ErrTakenOver):
-				return err
-			case err == nil:
-				s = claimed
+			}
+			if over {
+				return why
 			}
 		}
 		if j.State == Done {
