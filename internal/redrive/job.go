@@ -145,7 +145,7 @@ type Job struct {
 	// that write them.
 	Created time.Time `json:"created,omitzero"`
 	State   JobState  `json:"state"`
-	// Holder is the process that runs the job; zero unless it is Running.
+	// Holder is the process that runs the job, or the last one if it is Done; otherwise zero.
 	Holder Holder `json:"holder,omitzero"`
 	// Done counts what has been committed, exactly.
 	Done Tally `json:"done,omitzero"`
