@@ -219,8 +219,8 @@ func (t *Tally) Sum() int64 {
 	return t.Replayed + t.Quarantined + t.Skipped + t.Released + t.Deleted
 }
 
-// HeldError is the error of an order for a box in which another process runs a job. An
-// order that takes over stops that job instead.
+// HeldError is the error of an order for a box in which a job is being run, by this process
+// or another. An order that takes over stops that job instead.
 type HeldError struct{ Job Job }
 
 // Error says who runs which job, and since when.

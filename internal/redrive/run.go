@@ -54,8 +54,8 @@ func newJob(o Order, b *Box) Job {
 	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: end, Box: b.identity()}
 }
 
-// Start stores an order as a job and runs it here, as Resume does. If another process runs a
-// job in the box and TakeOver is not set, the error is a *HeldError, and nothing is stored.
+// Start stores an order as a job and runs it here, as Resume does. If a job is being
+// run in the box and TakeOver is not set, the error is a *HeldError, and nothing is stored.
 func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {
@@ -249,8 +249,8 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 	return s, s.about(j)
 }
 
-// taken returns an error if another process holds the job or its box. It brings j up to
-// date.
+// taken returns an error if another run holds the job or its box, or if the job is not
+// Running. It brings j up to date.
 func (c *Client) taken(ctx context.Context, j *Job) error {
 	var taken error
 	_, err := c.reading(ctx, func(b *book) (bool, error) {
