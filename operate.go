@@ -146,18 +146,27 @@ func (b *Bus) group(name string) (*group, error) {
 // Unpark ends the wait of a parked key: its first event is tried again at once, with the
 // attempts it has left, or its dead letter is written again. The error says why a key can't
 // continue, such as an open circuit breaker. A key waits only on the member that owns its
-// partition.
+// partition. If several events with the key wait there, as events without a key may, it is one
+// of them; UnparkAt chooses.
 func (o Operator) Unpark(group, topic string, partition int32, key []byte) error {
-	b := o.bus
-	id := transport.Partition{Topic: topic, Partition: partition}
-	g, err := b.running(group)
+	return o.unpark(group, transport.Partition{Topic: topic, Partition: partition}, func(e *engine.Engine, id transport.Partition) error { return e.Unpark(id, key) })
+}
+
+// UnparkAt is like Unpark, for the key whose first waiting event is at an offset. Inspect shows
+// the offset.
+func (o Operator) UnparkAt(group, topic string, partition int32, offset int64) error {
+	return o.unpark(group, transport.Partition{Topic: topic, Partition: partition}, func(e *engine.Engine, id transport.Partition) error { return e.UnparkAt(id, offset) })
+}
+
+func (o Operator) unpark(group string, id transport.Partition, do func(*engine.Engine, transport.Partition) error) error {
+	g, err := o.bus.running(group)
 	if err == nil {
-		err = g.engine.Load().Unpark(id, key)
+		err = do(g.engine.Load(), id)
 	}
 	if err != nil {
 		return &Error{Op: "unpark", Err: err}
 	}
-	o.log(g.signals.Log, "an operator ended a key's wait", slog.String(telemetry.LogTopic, topic), slog.Int(telemetry.LogPartition, int(partition)))
+	o.log(g.signals.Log, "an operator ended a key's wait", slog.String(telemetry.LogTopic, id.Topic), slog.Int(telemetry.LogPartition, int(id.Partition)))
 	return nil
 }
 

@@ -200,6 +200,7 @@ func TestOperateNames(t *testing.T) {
 			"subscription":       bus.Operator().Resume(ordersGroup, "sales.public.orders.v1 OrderShredded"),
 			"group to unpark":    bus.Operator().Unpark("nobody", ordersName, 0, nil),
 			"partition":          bus.Operator().Unpark(ordersGroup, ordersName, 7, nil),
+			"offset to unpark":   bus.Operator().UnparkAt(ordersGroup, ordersName, 0, 0),
 			"topic":              bus.Operator().Skip(ordersGroup, "test.sales.public.cats.v1", 0, 0),
 			"group to skip in":   bus.Operator().Skip("nobody", ordersName, 0, 0),
 			"offset not yet had": bus.Operator().Skip(ordersGroup, ordersName, 0, 0),

@@ -9,7 +9,8 @@
 //	GET  /catalog/pages/index.md  the same as pages for people, in Markdown; the index links to them
 //	POST /groups/{group}/pause    {"subscription": "sales.public.customers.v1 CustomerCreated"}
 //	POST /groups/{group}/resume   the same
-//	POST /groups/{group}/unpark   {"topic": "…", "key": "c-1"}, or "keyBase64"; "partition" narrows it
+//	POST /groups/{group}/unpark   {"topic": "…", "key": "c-1"}, or "keyBase64"; "partition" narrows it. Or
+//	                              "partition" and "offset", for one of several events without a key
 //	POST /groups/{group}/skip     {"topic": "…", "partition": 3, "offset": 1207, "why": "…"}
 //	POST /groups/{group}/forget   {"topic": "…", "type": "CustomerMoved"}, of which events are held
 //	POST /groups/{group}/replay   {"topic": "…", "from": "2026-07-01T10:00:00Z", "to": …}, or "fromOffsets"

@@ -51,10 +51,10 @@ func busWith(t *testing.T, log io.Writer) *eventbus.Bus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried := false
+	tries := 0
 	if err := eventbus.Subscribe(b, orders, func(_ context.Context, o order) error {
-		if o.ID == "later" && !tried {
-			tried = true
+		if o.ID == "later" && tries < 2 {
+			tries++
 			return eventbus.RetryAfter(time.Hour, errors.New("not yet"))
 		}
 		return nil
@@ -128,7 +128,12 @@ func TestOrders(t *testing.T) {
 			{"pause", name + name, 400, `something follows`},
 			{"pause", `{"subscription":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `larger than`},
 			{"unpark", place + `,"key":"nobody"}`, 404, `no such key`},
-			{"unpark", place + `}`, 400, `key or keyBase64 is needed`},
+			{"unpark", place + `}`, 400, `key, keyBase64 or offset is needed`},
+			{"unpark", place + `,"key":"later","offset":1}`, 400, `instead of a key`},
+			{"unpark", place + `,"keyBase64":"","offset":1}`, 400, `instead of a key`},
+			{"unpark", `{"topic":"` + topic + `","offset":1}`, 400, `needs partition`},
+			{"unpark", place + `,"offset":7}`, 404, `no such key`},
+			{"unpark", place + `,"offset":0}`, 409, `no handler here knows`},
 			{"unpark", place + `,"key":"a","keyBase64":"YQ=="}`, 400, `keep one`},
 			{"unpark", place + `,"keyBase64":"%"}`, 400, `malformed body`},
 			{"unpark", `{"key":"later"}`, 400, `topic is needed`},
@@ -146,8 +151,10 @@ func TestOrders(t *testing.T) {
 			{"skip", place + `,"offset":7,"why":"x"}`, 404, `no key`},
 			{"skip", offset, 200, `{}`},
 			{"skip", offset, 404, `no key`},
+			{"unpark", place + `,"offset":1}`, 200, `{}`}, // fails once more
 			{"unpark", `{"topic":"` + topic + `","key":"later"}`, 200, `{}`},
 		} {
+			synctest.Wait()
 			code, body := ask(h, "POST", group+c.path, c.body)
 			var refused struct{ Error string }
 			if err := json.Unmarshal([]byte(body), &refused); err != nil || (refused.Error == "") != (code == 200) {

@@ -27,6 +27,7 @@ type (
 		place
 		Key       *string `json:"key"`
 		KeyBase64 []byte  `json:"keyBase64"`
+		Offset    *int64  `json:"offset"`
 	}
 	held struct {
 		said
@@ -86,6 +87,12 @@ func (h *handler) unpark(group string, of parked) error {
 		return fmt.Errorf("%w: topic is needed", errBody)
 	}
 	key := of.KeyBase64
+	if of.Offset != nil {
+		if of.Key != nil || key != nil || of.Partition == nil {
+			return fmt.Errorf("%w: offset needs partition, and is instead of a key", errBody)
+		}
+		return h.operator(of.said).UnparkAt(group, of.Topic, *of.Partition, *of.Offset)
+	}
 	if of.Key != nil {
 		if key != nil {
 			return fmt.Errorf("%w: key and keyBase64 are both there: keep one of them", errBody)
@@ -93,7 +100,7 @@ func (h *handler) unpark(group string, of parked) error {
 		key = []byte(*of.Key)
 	}
 	if key == nil {
-		return fmt.Errorf("%w: key or keyBase64 is needed", errBody)
+		return fmt.Errorf("%w: key, keyBase64 or offset is needed", errBody)
 	}
 	if of.Partition != nil {
 		return h.operator(of.said).Unpark(group, of.Topic, *of.Partition, key)

@@ -54,12 +54,14 @@ const (
 	maxTries    = 5    // failed logins in a tryWindow, from one address
 	tryWindow   = time.Minute
 	maxAddress  = 1000
-	maxLogin    = 64 << 10 // bytes of a form of anyone's
 )
 
-// maxBody bounds the form of an order, in bytes. The largest is that of a replay: it has the
-// offsets of each partition, 50 bytes at most.
-const maxBody = 1 << 20
+// Bounds of forms, in bytes. Those that start a replay or a job have an offset or two of each
+// partition, 50 bytes at most.
+const (
+	maxForm  = 64 << 10
+	maxStart = 1 << 20
+)
 
 // newGate returns a gate without sessions, whose cookie has a name of its own.
 func newGate(config *Config) *gate {
@@ -100,11 +102,10 @@ func (g *gate) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts (eventbus console --host)")
 			return
 		}
-		// The login reads a form of anyone's, and nothing else reads one before it is known whose it
-		// is.
-		limit := int64(maxBody)
-		if r.URL.Path == "/login" {
-			limit = maxLogin
+		// Bounded before anyone has logged in, since the login reads a form.
+		limit := int64(maxForm)
+		if r.URL.Path == "/start-replay" || r.URL.Path == "/start-job" {
+			limit = maxStart
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		open := r.URL.Path == "/login" || strings.HasPrefix(r.URL.Path, "/static/")

@@ -246,6 +246,12 @@ func TestLoginTries(t *testing.T) {
 	if w := ask(h, "POST", "/login", "token="+strings.Repeat("x", 70<<10), abroad); w.Code != http.StatusBadRequest {
 		t.Errorf("a form that is too large: %d", w.Code)
 	}
+	open := newConsole(t, nil)
+	for path, says := range map[string]string{"/unpark": "the form can&#39;t be read", "/start-replay": "choose the handlers"} {
+		if w := ask(open, "POST", path, "why="+strings.Repeat("x", 70<<10)); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s, large: %d %s", path, w.Code, w.Body)
+		}
+	}
 }
 
 // TestLoginLeadsHome: nothing in the address of the form leads to another site.

@@ -281,4 +281,8 @@ func TestOrderedAsCounted(t *testing.T) {
 			t.Errorf("%s: %d %.300s", bad, w.Code, w.Body)
 		}
 	}
+	order.Set("until", strings.Repeat("0", 70<<10)+"@x") // of many partitions
+	if w := ask(h, "POST", "/start-job", order.Encode()); !strings.Contains(w.Body.String(), "be told") {
+		t.Errorf("a large form: %d %.300s", w.Code, w.Body)
+	}
 }

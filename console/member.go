@@ -36,7 +36,7 @@ func (l local) order(_ context.Context, o *order) error {
 	operator := l.bus.Operator().Because(o.Who, o.Why)
 	switch o.Do {
 	case "unpark":
-		return operator.Unpark(o.Group, o.Topic, o.Partition, o.Key)
+		return operator.UnparkAt(o.Group, o.Topic, o.Partition, o.Offset)
 	case "skip":
 		return operator.Skip(o.Group, o.Topic, o.Partition, o.Offset)
 	case "pause":
@@ -136,9 +136,7 @@ func (m *remote) catalog(ctx context.Context) (*catalog.Document, error) {
 func (m *remote) order(ctx context.Context, o *order) error {
 	var body map[string]any
 	switch o.Do {
-	case "unpark":
-		body = map[string]any{"topic": o.Topic, "partition": o.Partition, "keyBase64": append([]byte{}, o.Key...)}
-	case "skip":
+	case "unpark", "skip":
 		body = map[string]any{"topic": o.Topic, "partition": o.Partition, "offset": o.Offset}
 	case "pause", "resume":
 		body = map[string]any{"subscription": o.Subscription}
@@ -156,8 +154,14 @@ func (m *remote) order(ctx context.Context, o *order) error {
 		return err
 	}
 	err := give()
-	// Version 0.1 refuses unknown fields before it does anything. This console's log has both
-	// fields.
+	// Earlier versions refuse unknown fields before they do anything. They go by the key, of
+	// which several events may wait.
+	if err != nil && o.Do == "unpark" && strings.Contains(err.Error(), `unknown field "offset"`) {
+		delete(body, "offset")
+		body["keyBase64"] = append([]byte{}, o.Key...)
+		err = give()
+	}
+	// Version 0.1 lacks these two, which this console's log has.
 	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
 		delete(body, "who")
 		delete(body, "why")

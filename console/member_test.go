@@ -2,20 +2,29 @@ package console_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/console"
+	"github.com/eventbus-go/eventbus/resilience"
 	"github.com/eventbus-go/eventbus/secret"
+	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
 // TestMemberAnswers: if something else answers at a member's address, the page says so and
@@ -143,8 +152,8 @@ func TestOrderWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// TestOrderToAnEarlierVersion: members of version 0.1 refuse the fields who and why, and get
-// the order without them.
+// TestOrderToAnEarlierVersion: members of earlier versions refuse an offset beside unpark, and
+// get the key. Those of version 0.1 refuse the fields who and why, and get the order without them.
 func TestOrderToAnEarlierVersion(t *testing.T) {
 	var given []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,6 +161,9 @@ func TestOrderToAnEarlierVersion(t *testing.T) {
 		switch {
 		case r.Method != http.MethodPost:
 			_, _ = w.Write([]byte(`{}`))
+		case r.URL.Path == "/groups/g/unpark" && strings.Contains(string(body), `"offset"`):
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":"malformed body: json: unknown field \"offset\""}`))
 		case strings.Contains(string(body), `"who"`):
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = w.Write([]byte(`{"error":"malformed body: json: unknown field \"who\""}`))
@@ -167,4 +179,62 @@ func TestOrderToAnEarlierVersion(t *testing.T) {
 	if len(given) != 1 || given[0] != `{"offset":7,"partition":0,"topic":"t"}` || !strings.Contains(page, "Offset 7 is passed over.") {
 		t.Errorf("%d: %q, %s", w.Code, given, page[strings.Index(page, "<main"):])
 	}
+	ask(h, "POST", "/unpark", url.Values{"member": {server.URL}, "group": {"g"}, "topic": {"t"}, "partition": {"0"}, "offset": {"7"}, "key": {"YQ"}}.Encode())
+	if len(given) != 2 || given[1] != `{"keyBase64":"YQ==","partition":0,"topic":"t"}` {
+		t.Errorf("%q", given)
+	}
+}
+
+// TestTryAgainThatEvent: of several events without a key that wait in a partition, the one
+// whose button was pressed is tried again.
+func TestTryAgainThatEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type metered struct {
+			ID string `json:"id"`
+		}
+		bus, err := eventbus.New(memory.New(), eventbus.Config{Service: "billing", Environment: "Test", Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = bus.Close(context.Background()) })
+		topic := eventbus.NewTopic(eventbus.TopicConfig[metered]{Domain: "sales", Name: "reading", Plural: true, Partitions: 1})
+		var mu sync.Mutex
+		attempts := make(map[string]int)
+		if err := eventbus.Subscribe(bus, topic, func(_ context.Context, m metered) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if attempts[m.ID]++; attempts[m.ID] == 1 {
+				return eventbus.RetryAfter(time.Hour, errors.New("not yet"))
+			}
+			return nil
+		}, eventbus.Group("billing"), eventbus.Ordered(eventbus.Unordered), eventbus.Retry(resilience.Retry{Elapsed: 2 * time.Hour})); err != nil {
+			t.Fatal(err)
+		}
+		if err := bus.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"m-0", "m-1", "m-2"} {
+			if err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), metered{id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		h := newConsole(t, func(c *console.Config) { c.Bus = bus })
+		page := ask(h, "GET", "/keys", "").Body.String()
+		rows := strings.SplitAfter(page, "</tr>")
+		at := slices.IndexFunc(rows, func(row string) bool { return strings.Contains(row, "/0@1<") })
+		if at < 0 {
+			t.Fatalf("no row of offset 1: %s", page[strings.Index(page, "<main"):])
+		}
+		order := form(t, "<main>"+rows[at], "unpark")
+		if w := ask(h, "POST", "/unpark", order.Encode()); w.Code != http.StatusSeeOther {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if want := map[string]int{"m-0": 1, "m-1": 2, "m-2": 1}; !maps.Equal(attempts, want) {
+			t.Errorf("attempts %v, want %v", attempts, want)
+		}
+	})
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // order is an order for one member: a key waits only at the member that has its partition.
-// Key is nil for an event without one. Pause and resume use only Subscription.
+// Unpark and skip go by Offset, and Key, nil for an event without one, is only shown and given to
+// members of earlier versions. Pause and resume use only Subscription.
 type order struct {
 	Do           string // unpark, skip, pause or resume
 	Member       string
@@ -71,9 +72,8 @@ func readOrder(do string, f url.Values) (*order, error) {
 		return nil, fmt.Errorf("topic and partition are needed")
 	}
 	o.Partition = int32(partition)
-	if do == "skip" {
-		o.Offset, err = strconv.ParseInt(f.Get("offset"), 10, 64)
-	} else if _, has := f["key"]; has {
+	o.Offset, err = strconv.ParseInt(f.Get("offset"), 10, 64)
+	if _, has := f["key"]; has && err == nil {
 		o.Key, err = base64.RawURLEncoding.DecodeString(f.Get("key"))
 	}
 	if err != nil {

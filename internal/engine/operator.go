@@ -57,8 +57,17 @@ func (p *partition) excuse(s *Subscription) {
 }
 
 // Unpark ends the wait of a key at once: its head is tried again, or its head's dead letter is
-// written again.
+// written again. Of several waiting records with the key it is any.
 func (e *Engine) Unpark(id transport.Partition, key []byte) error {
+	return e.unpark(id, func(r *transport.Record) bool { return bytes.Equal(r.Key, key) })
+}
+
+// UnparkAt is like Unpark, for the key that waits at the record at an offset.
+func (e *Engine) UnparkAt(id transport.Partition, offset int64) error {
+	return e.unpark(id, func(r *transport.Record) bool { return r.Offset == offset })
+}
+
+func (e *Engine) unpark(id transport.Partition, is func(*transport.Record) bool) error {
 	p, err := e.lockActive(id)
 	if err != nil {
 		return err
@@ -68,7 +77,7 @@ func (e *Engine) Unpark(id transport.Partition, key []byte) error {
 	for l := range p.lanes.all() {
 		// Ordered by partition, or unordered, a lane's key is not that of its records, so check
 		// them all.
-		if l.state < laneParked || !bytes.Equal(l.head.record.Key, key) {
+		if l.state < laneParked || !is(l.head.record) {
 			continue
 		}
 		if l.state == laneParked || l.state == laneRewriting {

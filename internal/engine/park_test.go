@@ -207,6 +207,13 @@ func TestUnpark(t *testing.T) {
 		for l := range s.engine.partition(p0).lanes.all() {
 			w = l.wait
 		}
+		if err := s.engine.UnparkAt(p0, 1); !errors.Is(err, ErrNotFound) {
+			t.Errorf("nothing waits at 1: %v", err)
+		}
+		if err := s.engine.UnparkAt(p0, 0); err != nil {
+			t.Error(err)
+		}
+		c.end(t, 0, retryAfter(time.Minute))
 		if err := s.engine.Unpark(p0, []byte("a")); err != nil {
 			t.Error(err)
 		}

@@ -193,3 +193,28 @@ func TestJobOutlivesConnections(t *testing.T) {
 		p.back(t, 1)
 	})
 }
+
+// TestDoneUnknown: a job is done if its last transaction was committed and its process has not
+// learned that: neither does another one seem to have it, nor is it stopped afterwards.
+func TestDoneUnknown(t *testing.T) {
+	p := heap(t, kafkatest.NewBroker(t), 120)
+	client := p.client("ann@desk")
+	done, err := client.Start(t.Context(), p.order(t, 0), redrive.Run{})
+	if err != nil || done.State != redrive.Done {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	for name, next := range map[string]func(context.Context, *redrive.Job) error{
+		"tries again":                    func(ctx context.Context, j *redrive.Job) error { return client.Persist(ctx, j, false) },
+		"is interrupted":                 func(ctx context.Context, j *redrive.Job) error { return client.Persist(ctx, j, true) },
+		"is interrupted, and reads late": client.Quit,
+	} {
+		j := done
+		j.State = redrive.Running // as far as the process knows
+		if err := next(t.Context(), &j); err != nil || j.State != redrive.Done {
+			t.Errorf("%s: %s, %v", name, j.State, err)
+		}
+		if left, err := client.Find(t.Context(), j.ID); err != nil || left.State != redrive.Done || left.Done != done.Done {
+			t.Errorf("%s: left %+v, %v", name, left, err)
+		}
+	}
+}

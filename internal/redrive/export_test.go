@@ -46,3 +46,24 @@ func (c *Client) Busy() (done func()) {
 	c.books <- struct{}{}
 	return c.books.give
 }
+
+// Persist runs a job on in a session that another one has fenced, or until it is interrupted at
+// once.
+func (c *Client) Persist(ctx context.Context, j *Job, interrupted bool) error {
+	s, err := c.claim(ctx, j.Topic)
+	if err == nil {
+		_, err = c.claim(ctx, j.Topic)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	if interrupted {
+		interrupt()
+	}
+	return c.persist(ctx, s, j, Run{})
+}
+
+// Quit stores that a job is not run any more.
+func (c *Client) Quit(ctx context.Context, j *Job) error { return c.quit(ctx, j, Stopped, nil) }

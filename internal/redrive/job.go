@@ -145,7 +145,7 @@ type Job struct {
 	// that write them.
 	Created time.Time `json:"created,omitzero"`
 	State   JobState  `json:"state"`
-	// Holder is the process that runs the job; zero unless it is Running.
+	// Holder is the process that runs the job, or the last one if it is Done; otherwise zero.
 	Holder Holder `json:"holder,omitzero"`
 	// Done counts what has been committed, exactly.
 	Done Tally `json:"done,omitzero"`
@@ -219,8 +219,8 @@ func (t *Tally) Sum() int64 {
 	return t.Replayed + t.Quarantined + t.Skipped + t.Released + t.Deleted
 }
 
-// HeldError is the error of an order for a box in which another process runs a job. An
-// order that takes over stops that job instead.
+// HeldError is the error of an order for a box in which a job is being run, by this process
+// or another. An order that takes over stops that job instead.
 type HeldError struct{ Job Job }
 
 // Error says who runs which job, and since when.

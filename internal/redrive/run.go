@@ -54,8 +54,8 @@ func newJob(o Order, b *Box) Job {
 	return Job{Order: o, ID: random(4), Created: time.Now().UTC(), State: Waiting, End: end, Box: b.identity()}
 }
 
-// Start stores an order as a job and runs it here, as Resume does. If another process runs a
-// job in the box and TakeOver is not set, the error is a *HeldError, and nothing is stored.
+// Start stores an order as a job and runs it here, as Resume does. If a job is being
+// run in the box and TakeOver is not set, the error is a *HeldError, and nothing is stored.
 func (c *Client) Start(ctx context.Context, o Order, how Run) (Job, error) {
 	o = o.withDefaults()
 	if err := o.Validate(); err != nil {
@@ -175,6 +175,7 @@ func overtaken(err error) error {
 
 // persist runs a claimed job, and claims it again after errors that may be temporary.
 func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error {
+	run := j.Holder.Process
 	// Failures are counted since the job last made progress.
 	for failures := 0; ; {
 		before := j.Done.Sum()
@@ -185,18 +186,20 @@ func (c *Client) persist(ctx context.Context, s *session, j *Job, how Run) error
 		}
 		for err != nil {
 			failures++
-			if over, why := c.giveUp(ctx, j, how, err, failures); over {
+			over, why := c.giveUp(ctx, j, how, err, failures)
+			if !over {
+				s, err = c.again(ctx, j, err)
+				over, why = errors.Is(err, ErrTakenOver), err
+			}
+			// Its last transaction was committed, though that seemed to fail.
+			if j.State == Done && j.Holder.Process == run {
+				return nil
+			}
+			if over {
 				return why
 			}
-			var claimed *session
-			if claimed, err = c.again(ctx, j, err); errors.Is(err, ErrTakenOver) {
-				return err
-			} else if err == nil {
-				s = claimed
-				break
-			}
 		}
-		if err == nil && j.State == Done {
+		if j.State == Done {
 			return nil
 		}
 	}
@@ -246,8 +249,8 @@ func (c *Client) again(ctx context.Context, j *Job, cause error) (*session, erro
 	return s, s.about(j)
 }
 
-// taken returns an error if another process holds the job or its box. It brings j up to
-// date.
+// taken returns an error if another run holds the job or its box, or if the job is not
+// Running. It brings j up to date.
 func (c *Client) taken(ctx context.Context, j *Job) error {
 	var taken error
 	_, err := c.reading(ctx, func(b *book) (bool, error) {

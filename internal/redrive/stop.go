@@ -71,6 +71,9 @@ func (c *Client) quit(ctx context.Context, j *Job, state JobState, cause error) 
 	}
 	if is := s.jobs[j.ID]; is != nil && is.Holder.Process == j.Holder.Process {
 		*j = *is
+		if j.State == Done {
+			return nil // by a transaction that seemed to fail
+		}
 		j.end(state, "", "")
 		if state == Stopped {
 			j.By, j.Reason = is.Holder.Who, "interrupted"
