@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,25 +50,15 @@ func (m *membership) accompanied(assigned, owned []transport.Partition) []transp
 // align makes the member own exactly the companions' partitions that it should. It reports whether
 // the group must rebalance, so that its leader can assign what was released.
 func (m *membership) align() (again bool) {
-	// Only run calls this, so ownership changes only here.
-	owned := m.fetch.Owned()
 	wanted, known := m.wantedCompanions()
-	var gone, added, all []transport.Partition
-	_, have := m.companions.split(owned)
+	added, have := m.missing(wanted)
+	var gone, all []transport.Partition
 	for _, p := range have {
 		// Keep what is uncertain.
 		if known[p.Topic] && !contains(wanted, p) {
 			gone = append(gone, p)
 		}
 	}
-	m.mu.Lock()
-	for _, p := range wanted {
-		// Neither owned nor being begun.
-		if _, begins := m.unbegun[p]; !begins && !contains(have, p) {
-			added = append(added, p)
-		}
-	}
-	m.mu.Unlock()
 	// begin needs all of the member's partitions of a topic: the member with the first one
 	// decides where the group starts.
 	all = append(all, wanted...)
@@ -77,6 +68,23 @@ func (m *membership) align() (again bool) {
 	}
 	m.begin(added, all)
 	return again
+}
+
+// missing returns those of the wanted partitions of companions that the member neither owns nor
+// begins, and all of companions that it owns. Only run calls it, so nothing else releases or begins any.
+func (m *membership) missing(wanted []transport.Partition) (added, have []transport.Partition) {
+	// In this order: a partition is owned before it counts as begun. One that begins in between
+	// would otherwise be neither, and be begun twice.
+	m.mu.Lock()
+	unbegun := maps.Clone(m.unbegun)
+	m.mu.Unlock()
+	_, have = m.companions.split(m.fetch.Owned())
+	for _, p := range wanted {
+		if _, begins := unbegun[p]; !begins && !contains(have, p) {
+			added = append(added, p)
+		}
+	}
+	return added, have
 }
 
 // wantedCompanions returns the companions' partitions that the member should own, sorted, and the

@@ -2,8 +2,10 @@ package group
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
+	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -265,4 +268,48 @@ func (l *ledger) records() (n int) {
 		n += len(values)
 	}
 	return n
+}
+
+// Once a companion's partition has begun, the member looks again whether it should have it: what it
+// found meanwhile concerned only those that it had.
+func TestLooksAgainOnceBegun(t *testing.T) {
+	for topic, want := range map[string]bool{"again": true, "events": false} {
+		var work sync.WaitGroup
+		log := slog.New(slog.DiscardHandler)
+		m := &membership{
+			ctx: t.Context(), log: log, news: make(chan struct{}, 1), types: newGroupTypes(nil),
+			companions: newCompanions([]transport.TopicStart{{Topic: "events"}, {Topic: "again", CompanionOf: "events"}}),
+			fetch:      fetch.NewFetcher(nil, log, "", 1<<20, true, &work),
+			listener:   fetch.NewListener(&assigns{}),
+		}
+		m.assign(t.Context(), []transport.Assignment{{Partition: transport.Partition{Topic: topic}}}, nil)
+		if got := m.takeCompanionsChanged(); got != want {
+			t.Errorf("after a partition of %q has begun the member looks again: %v", topic, got)
+		}
+	}
+}
+
+// A companion's partition that begins while the member looks for those that are missing is begun
+// once.
+func TestBegunMeanwhile(t *testing.T) {
+	p := transport.Partition{Topic: "again"}
+	for range 10_000 {
+		var work sync.WaitGroup
+		m := &membership{
+			unbegun:    map[transport.Partition]error{p: nil},
+			companions: newCompanions([]transport.TopicStart{{Topic: "events"}, {Topic: "again", CompanionOf: "events"}}),
+			fetch:      fetch.NewFetcher(nil, nil, "", 1<<20, true, &work),
+		}
+		work.Go(func() {
+			m.fetch.Add([]transport.Assignment{{Partition: p}})
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.begunLocked([]transport.Partition{p})
+		})
+		added, _ := m.missing([]transport.Partition{p})
+		work.Wait()
+		if len(added) > 0 {
+			t.Fatalf("%v is begun twice", added)
+		}
+	}
 }

@@ -192,6 +192,10 @@ func (m *membership) assign(ctx context.Context, assigned []transport.Assignment
 	m.begunLocked(partitions)
 	m.mu.Unlock()
 	m.claim()
+	// What align found while these were begun did not concern them.
+	if _, begun := m.companions.split(partitions); len(begun) > 0 {
+		m.companionsChanged()
+	}
 }
 
 // names returns the names of partitions for logs.
