@@ -81,15 +81,15 @@ type letter struct {
 	event CustomerCreated
 }
 
-// manyLetters returns letters of about 300 bytes each, made of words, so that even
-// a single one can be compressed.
+// manyLetters returns letters of about a thousand bytes each, made of words, so that even
+// a single one becomes smaller by every codec: a batch that does not is sent as it is.
 func manyLetters() []letter {
 	words := strings.Fields("partition offset watermark generation Zoë 日本 coordinator compression envelope checksum")
 	random := rand.New(rand.NewPCG(1, 2))
 	letters := make([]letter, 2000)
 	for i := range letters {
 		name := words[i%len(words)]
-		for len(name) < 260 {
+		for len(name) < 900 {
 			name += fmt.Sprintf(" %s-%d", words[random.IntN(len(words))], random.IntN(1000))
 		}
 		letters[i] = letter{
