@@ -94,7 +94,7 @@ func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
 		}
 		all = append(all, seen.letterConcerns()...)
 	}
-	v.settle(all)
+	v.settle(append(all, d.outboxConcerns(ctx)...))
 	return v, nil
 }
 
