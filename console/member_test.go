@@ -31,7 +31,7 @@ func TestOutboxHoldsUp(t *testing.T) {
 		err   error
 		says  string
 	}{
-		"nobody relays":    {relay: console.OutboxRelay{Name: "default", Pending: 12, Oldest: 7 * minute, Still: 8 * minute}, says: "12 events in the outbox wait for relay default, the oldest for 7 min: no process relays"},
+		"nobody relays":    {relay: console.OutboxRelay{Name: "default", Pending: 12, Oldest: 7 * minute, Still: 8 * minute}, says: "12 events in the outbox wait for relay default, the oldest for 7 min: no process runs it"},
 		"a relay hangs":    {relay: console.OutboxRelay{Name: "default", Holder: "p", Pending: 1, Oldest: 20 * minute, Still: 2 * minute}, says: "1 event in the outbox waits for relay default, the oldest for 20 min <a"},
 		"Kafka refuses":    {relay: console.OutboxRelay{Name: "default", Holder: "p", Parked: 3}, says: "3 events in the outbox wait for an operator"},
 		"no answer":        {err: errors.New("connection refused"), says: "the outbox does not answer"},

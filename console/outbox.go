@@ -123,7 +123,7 @@ func relayConcerns(s *OutboxStatus, err error) (all []concern) {
 			}
 			c.Text = fmt.Sprintf("%s in the outbox %s for relay %s, the oldest for %s", plural(r.Pending, "event"), wait(r.Pending), name, span(r.Oldest))
 			if r.Holder == "" {
-				c.Text += ": no process relays"
+				c.Text += ": no process runs it"
 			}
 			all = append(all, c)
 		}
