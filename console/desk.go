@@ -16,6 +16,7 @@ type desk struct {
 	watch   *watch
 	cluster *cluster // nil without one
 	replays replays
+	outlook outlook
 	scans   chan struct{} // one element for each running scan of the log
 	ended   <-chan struct{}
 	// begin runs a function until the console is closed. It reports false, and runs nothing,

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,44 @@ import (
 	"github.com/eventbus-go/eventbus/secret"
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
+
+// TestOutboxHoldsUp: the first page says what waits in the outbox, and asks it once for all
+// users. A relay that works off a backlog, and a quiet one, are no trouble.
+func TestOutboxHoldsUp(t *testing.T) {
+	const minute = time.Minute
+	for name, c := range map[string]struct {
+		relay console.OutboxRelay
+		err   error
+		says  string
+	}{
+		"nobody relays":    {relay: console.OutboxRelay{Name: "default", Pending: 12, Oldest: 7 * minute, Still: 8 * minute}, says: "12 events in the outbox wait for relay default, the oldest for 7 min: no process runs it"},
+		"a relay hangs":    {relay: console.OutboxRelay{Name: "default", Holder: "p", Pending: 1, Oldest: 20 * minute, Still: 2 * minute}, says: "1 event in the outbox waits for relay default, the oldest for 20 min <a"},
+		"Kafka refuses":    {relay: console.OutboxRelay{Name: "default", Holder: "p", Parked: 3}, says: "3 events in the outbox wait for an operator"},
+		"no answer":        {err: errors.New("connection refused"), says: "the outbox does not answer"},
+		"a backlog":        {relay: console.OutboxRelay{Name: "default", Holder: "p", Pending: 12, Oldest: 7 * minute, Still: time.Second}},
+		"a quiet evening":  {relay: console.OutboxRelay{Name: "default", Holder: "p", Pending: 1, Oldest: time.Second, Still: 60 * minute}},
+		"stopped and done": {relay: console.OutboxRelay{Name: "default", Still: 60 * minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			h := newConsole(t, func(config *console.Config) {
+				config.Outbox = func(context.Context) (console.OutboxStatus, error) {
+					asked.Add(1)
+					return console.OutboxStatus{Relays: []console.OutboxRelay{c.relay}}, c.err
+				}
+			})
+			for range 2 {
+				page := ask(h, "GET", "/", "").Body.String()
+				if c.says == "" && strings.Contains(page, "in the outbox") || !strings.Contains(page, c.says) {
+					t.Errorf("want %q in:\n%s", c.says, page)
+				}
+			}
+			if n := asked.Load(); n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	}
+}
 
 // TestMemberAnswers: if something else answers at a member's address, the page says so and
 // shows nothing in its place. A redirect is not followed, and gets no token.

@@ -94,7 +94,7 @@ func (d *desk) now(ctx context.Context, _ *http.Request) (any, error) {
 		}
 		all = append(all, seen.letterConcerns()...)
 	}
-	v.settle(all)
+	v.settle(append(all, d.outboxConcerns(ctx)...))
 	return v, nil
 }
 
@@ -178,6 +178,7 @@ func (g *groupState) concerns() (all []concern) {
 	// Keys that hold up a partition get a line each. The remaining ones share a line at the
 	// end.
 	parked := g.Parked
+	var broken time.Duration // how long the oldest partition has waited for a breaker
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
 		still := time.Duration(p.StalledMs) * time.Millisecond
@@ -188,12 +189,15 @@ func (g *groupState) concerns() (all []concern) {
 		if still >= stuckAfter {
 			c.Level = levelBad
 		}
-		place := fmt.Sprintf("partition %d of %s stands still for %s", p.Partition, visible.Text(p.Topic), span(still))
+		place := fmt.Sprintf("partition %d of %s stands still for %s in group %s", p.Partition, visible.Text(p.Topic), span(still), visible.Text(g.Name))
 		// The key is what an operator can act on. Without one there is nothing to do but wait, and
 		// no link.
 		if k := p.Holding(); k != nil {
 			c.Text, c.Error = place+": key "+keyText(k.Raw)+", "+waitsFor(k.State, k.Attempts, k.DueMs), k.Error
 			parked--
+			if k.State == "breaker open" {
+				broken = max(broken, still)
+			}
 		} else {
 			c.Text = fmt.Sprintf("%s: offset %d is being handled, or waits for a free handler", place, p.Watermark)
 			c.Link, c.Going = "", ""
@@ -208,7 +212,8 @@ func (g *groupState) concerns() (all []concern) {
 			all = append(all, concern{Level: levelBad, since: s.Longest, Text: fmt.Sprintf("%s of %s %s their timeout, the longest has run for %s", plural(s.Stuck, "handler"), name, ignore(s.Stuck), span(s.Longest))})
 		}
 		if len(s.Open) > 0 {
-			all = append(all, concern{Level: levelBad, Text: fmt.Sprintf("%s: the circuit breaker is %s at %s", name, s.Breaker, strings.Join(s.Open, ", ")), Link: keysLink(g.Name, ""), Going: "keys"})
+			// It comes before the partitions that wait for it, which are its effects.
+			all = append(all, concern{Level: levelBad, since: broken + 1, Text: fmt.Sprintf("%s of group %s: the circuit breaker is %s at %s", name, visible.Text(g.Name), s.Breaker, strings.Join(s.Open, ", ")), Link: keysLink(g.Name, ""), Going: "keys"})
 		}
 		if len(s.Paused) > 0 {
 			all = append(all, concern{Level: levelLook, Text: fmt.Sprintf("%s %s at %s", name, pausedPattern, strings.Join(s.Paused, ", "))})
@@ -220,7 +225,7 @@ func (g *groupState) concerns() (all []concern) {
 		all = append(all, c)
 	}
 	if parked > 0 {
-		all = append(all, concern{Level: levelLook, Text: fmt.Sprintf("%s of group %s %s, while the rest of their partitions goes on", plural(parked, "key"), visible.Text(g.Name), wait(parked)), Link: keysLink(g.Name, ""), Going: "keys"})
+		all = append(all, concern{Level: levelLook, Text: fmt.Sprintf("%s of group %s %s and %s up nothing else", plural(parked, "key"), visible.Text(g.Name), wait(parked), hold(int(parked))), Link: keysLink(g.Name, ""), Going: "keys"})
 	}
 	if g.Behind >= behindAfter {
 		all = append(all, concern{Level: levelLook, since: g.Behind, Text: fmt.Sprintf("group %s is %s behind", visible.Text(g.Name), span(g.Behind))})

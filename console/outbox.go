@@ -2,13 +2,15 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
 // Outbox returns the state of an outbox, such as that of postgres/outbox. It is called
-// for each page that shows it, must be safe for concurrent use, and gets a context that
-// ends after five seconds.
+// for each page that shows it, and every five seconds while somebody looks at the first
+// page. It must be safe for concurrent use, and gets a context that ends after five seconds.
 type Outbox func(context.Context) (OutboxStatus, error)
 
 // OutboxStatus is the state of an outbox.
@@ -53,4 +55,81 @@ func (d *desk) outbox(ctx context.Context, _ *http.Request) (any, error) {
 		return nil, err
 	}
 	return &s, nil
+}
+
+// outlook is what the first page says of the outbox. It is asked in the background, and only
+// while somebody looks, once for all users. mu guards the fields below it, and is not held
+// while a database is asked.
+type outlook struct {
+	mu     sync.Mutex
+	latest []concern
+	taken  time.Time     // zero before the first answer
+	asking chan struct{} // closed when the answer is there; nil while nobody asks
+}
+
+// outboxConcerns returns what the latest answer of the outbox says, and asks again if that is
+// old. It waits for the first answer alone, and not long.
+func (d *desk) outboxConcerns(ctx context.Context) []concern {
+	if d.config.Outbox == nil {
+		return nil
+	}
+	o := &d.outlook
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.asking == nil && time.Since(o.taken) > overviewEvery {
+		done := make(chan struct{})
+		begun := d.begin(func(ctx context.Context) {
+			defer close(done)
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			s, err := d.config.Outbox(ctx)
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.latest, o.taken, o.asking = relayConcerns(&s, err), time.Now(), nil
+		})
+		if begun {
+			o.asking = done
+		}
+	}
+	if asking := o.asking; o.taken.IsZero() && asking != nil {
+		o.mu.Unlock()
+		wait := time.NewTimer(overviewWait)
+		select {
+		case <-asking:
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+		wait.Stop()
+		o.mu.Lock()
+	}
+	return o.latest
+}
+
+// relayConcerns reports relays that publish nothing although events wait, and events that
+// Kafka refused.
+func relayConcerns(s *OutboxStatus, err error) (all []concern) {
+	if err != nil {
+		return []concern{{Level: levelBad, Text: "the outbox does not answer", Error: err.Error(), Link: "outbox", Going: "outbox"}}
+	}
+	for i := range s.Relays {
+		r := &s.Relays[i]
+		name := clip(maxShown, r.Name)
+		// The oldest event of a busy relay may be old, and a quiet one has published nothing for
+		// long: only both together mean that it stands still.
+		if still := min(r.Oldest, r.Still); r.Pending > 0 && still >= stillAfter {
+			c := concern{Level: levelLook, since: still, Link: "outbox", Going: "outbox"}
+			if still >= stuckAfter {
+				c.Level = levelBad
+			}
+			c.Text = fmt.Sprintf("%s in the outbox %s for relay %s, the oldest for %s", plural(r.Pending, "event"), wait(r.Pending), name, span(r.Oldest))
+			if r.Holder == "" {
+				c.Text += ": no process runs it"
+			}
+			all = append(all, c)
+		}
+		if r.Parked > 0 {
+			all = append(all, concern{Level: levelLook, Text: fmt.Sprintf("%s in the outbox %s for an operator: Kafka refused the first of their keys", plural(r.Parked, "event"), wait(r.Parked)), Link: "outbox", Going: "outbox"})
+		}
+	}
+	return all
 }

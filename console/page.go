@@ -92,7 +92,7 @@ var templates = func() map[string]*template.Template {
 		"text": visible.Text, "clip": clip, "plural": plural[int64],
 		"day":   func(zone *time.Location, t time.Time) string { return stamp(zone, t, "2 Jan 15:04:05 MST") },
 		"time":  func(zone *time.Location, t time.Time) string { return stamp(zone, t, "2 Jan 2006 15:04:05.000 MST") },
-		"lines": lines, "action": actionText, "ways": func() map[string]string { return searchWays },
+		"lines": lines, "action": actionText, "state": stateText, "ways": func() map[string]string { return searchWays },
 		"pair": func(f *frame, n *node) any {
 			return struct {
 				First  *frame

@@ -84,7 +84,7 @@ func TestLargeBus(t *testing.T) {
 		}
 	}
 	w := ask(h, "GET", "/", "")
-	for _, want := range []string{"partition 0 of test.sales.public.orders.v1 stands still for 4 min: key customer-0-0, attempt 5, next in 40 s", "960 more partitions"} {
+	for _, want := range []string{"partition 0 of test.sales.public.orders.v1 stands still for 4 min in group big-test: key customer-0-0, attempt 5, next in 40 s", "960 more partitions"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("the page does not say %q", want)
 		}

@@ -146,6 +146,10 @@ func actionText(a redrive.Action) string {
 	return string(a)
 }
 
+// stateText names a state of letters. Package redrive and the command say replay, which on
+// these pages is what handlers do with a part of a topic.
+func stateText(state string) string { return strings.Replace(state, "replayed", "redriven", 1) }
+
 // searchWays are the ways to search for a story. The keys are the values of the form, which
 // readQuestion accepts. Templates range over a map in the order of its keys.
 var searchWays = map[string]string{"id": "id of the event", "key": "key", "correlation": "correlation id"}

@@ -2,10 +2,12 @@ package console
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
@@ -57,6 +59,45 @@ func TestReplayKeepsClippedTexts(t *testing.T) {
 		r.end(row, &replayReport{Failures: []string{long}, Error: long}, err)
 		if len(row.Failures) != 1 || len(row.Failures[0]) > 4*maxShown || len(row.Error) > 4*maxShown || row.State != "failed" {
 			t.Errorf("%s: %d and %d bytes are kept", row.State, len(row.Failures[0]), len(row.Error))
+		}
+	}
+}
+
+// TestConcerns: the first page names the group, tells an open breaker before the partitions
+// that wait for it, and of other keys only what is true of those.
+func TestConcerns(t *testing.T) {
+	key := func(offset int64, state string) eventbus.ParkedKey {
+		return eventbus.ParkedKey{Key: "k", Raw: []byte("k"), Offset: offset, State: state, Attempts: 2}
+	}
+	partition := func(n int32, still time.Duration, state string) partitionState {
+		return partitionState{PartitionInspection: &eventbus.PartitionInspection{
+			Topic: "orders", Partition: n, Watermark: 7, StalledMs: still.Milliseconds(), Parked: []eventbus.ParkedKey{key(7, state), key(9, state)},
+		}}
+	}
+	g := &groupState{Name: "billing", Parked: 6, Partitions: []partitionState{partition(0, 2*time.Minute, "breaker open"), partition(1, 3*time.Minute, "breaker open"), partition(2, 4*time.Minute, "retry")},
+		Subscriptions: []*subscriptionState{{Name: "orders Placed", Breaker: "open", Open: []string{"m"}}}}
+	v := &nowView{}
+	v.settle(g.concerns())
+	var told []string
+	for _, c := range v.Concerns {
+		told = append(told, c.Text)
+	}
+	if want := []string{
+		"partition 2 of orders stands still for 4 min in group billing: key k, attempt 2",
+		"orders Placed of group billing: the circuit breaker is open at m",
+		"partition 1 of orders stands still for 3 min in group billing: key k, waits for the circuit breaker",
+		"partition 0 of orders stands still for 2 min in group billing: key k, waits for the circuit breaker",
+		"3 keys of group billing wait and hold up nothing else",
+	}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// TestStateText: letters are redriven, by that name in every state.
+func TestStateText(t *testing.T) {
+	for state, want := range map[string]string{"open": "open", "replayed": "redriven", "replayed or skipped": "redriven or skipped"} {
+		if got := stateText(state); got != want {
+			t.Errorf("%s is shown as %q, want %q", state, got, want)
 		}
 	}
 }

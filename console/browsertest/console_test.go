@@ -208,6 +208,10 @@ func TestLive(t *testing.T) {
 	if now := js[string](p, "document.activeElement.id"); now != id {
 		t.Errorf("the focus went from %s to %s", id, now)
 	}
+	js[bool](p, "(() => { const f = document.createElement('input'); document.getElementById('keys').append(f); f.focus(); return true; })()")
+	p.see("#live", "not live while you type")
+	js[bool](p, "(() => { document.activeElement.blur(); return true; })()")
+	w.await(t, "a live page", func() bool { return p.text("#live") == "live" })
 	w.admins[0].CloseClientConnections()
 	w.admins[0].Close()
 	w.admins[1].Close()

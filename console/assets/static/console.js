@@ -7,7 +7,15 @@ const policy = self.trustedTypes ? trustedTypes.createPolicy("eventbus", { creat
 // They are swapped in afterwards: a button that is replaced between press and release would not be clicked.
 const waiting = new Map();
 let pressed = false;
-const settle = () => { for (const text of [...waiting.values()]) swap(text); };
+const settle = () => {
+  for (const text of [...waiting.values()]) swap(text);
+  if (!waiting.size && shown?.textContent === typing) say("live");
+};
+
+// say shows beside the time zone whether the page is live.
+const typing = "not live while you type";
+const shown = document.getElementById("live");
+const say = text => { if (shown && shown.textContent !== text) shown.textContent = text; };
 addEventListener("focusout", () => setTimeout(settle, 0));
 addEventListener("pointerdown", () => { pressed = true; }, true);
 for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => { pressed = false; settle(); }, 50), true);
@@ -45,9 +53,7 @@ function swap(text) {
 
 // follow keeps one stream open while the page is visible.
 function follow(address) {
-  const shown = document.getElementById("live");
   let stream;
-  const say = text => { if (shown && shown.textContent !== text) shown.textContent = text; };
   const open = () => {
     if (stream) return;
     stream = new EventSource(address);
@@ -61,6 +67,7 @@ function follow(address) {
     });
     stream.addEventListener("fragment", event => {
       swap(event.data);
+      if (waiting.size && !pressed) say(typing);
       document.body.dataset.updates = String(1 + Number(document.body.dataset.updates || 0));
     });
     stream.addEventListener("end", () => say("the console is being stopped"));
