@@ -40,8 +40,8 @@ type (
 	}
 
 	selfHidden struct {
-		*selfHidden        //nolint:unused // embedded for its type
-		Mail        string `json:"mail" data:"personal"`
+		*selfHidden
+		Mail string `json:"mail" data:"personal"`
 	}
 	ring1 struct {
 		*ring2
