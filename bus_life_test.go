@@ -298,3 +298,31 @@ func TestStartAsksOnce(t *testing.T) {
 		}
 	})
 }
+
+// A handler that closes its own bus waits for itself, but not beyond its timeout: the bus
+// closes without an error.
+func TestCloseInAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, topic := newBus(t, memory.New(), config()), orders(t)
+		closed := make(chan error, 1)
+		if err := eventbus.Subscribe(bus, topic, func(context.Context, order) error {
+			closed <- bus.Close(context.Background())
+			return nil
+		}, eventbus.Timeout(10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		start(t, bus)
+		if err := eventbus.NewPublisher(bus, topic).Publish(t.Context(), order{"a", 1}); err != nil {
+			t.Fatal(err)
+		}
+		pass(20 * time.Second)
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Fatal("the bus is still closing")
+		}
+	})
+}

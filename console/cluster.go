@@ -22,8 +22,7 @@ import (
 )
 
 // cluster reads what Kafka itself knows: groups, dead letters, records.
-// It is safe for concurrent use. mu guards the fields below it. It is not held during
-// requests to the cluster, so that pages can show the latest overview meanwhile.
+// It is safe for concurrent use.
 type cluster struct {
 	transport *kafka.Transport
 	admin     *kafka.Admin
@@ -32,10 +31,7 @@ type cluster struct {
 	// catalogs returns the catalogues known so far.
 	catalogs func() []*catalog.Document
 
-	mu      sync.Mutex
-	latest  *overview
-	taken   time.Time
-	running chan struct{} // closed when the overview being made is ready
+	latest latest[*overview]
 }
 
 // Bounds of an overview. Overviews are made in the background, and only while somebody
@@ -49,6 +45,53 @@ const (
 	maxSampled    = 200             // partitions whose oldest event is read, for the lag in time
 	sampleTime    = 3 * time.Second
 )
+
+// latest is an answer that is asked for in the background, only while somebody looks, and once
+// for all users. It is safe for concurrent use. mu guards the fields below it, and is not held
+// while something is asked, so that pages can show the answer before meanwhile.
+type latest[T any] struct {
+	mu     sync.Mutex
+	value  T
+	taken  time.Time     // zero before the first answer
+	asking chan struct{} // closed when the answer is there; nil while nobody asks
+}
+
+// get returns the latest answer, and asks again if that is older than overviewEvery. It waits
+// for the first answer alone, for overviewWait at most, and returns the zero value without
+// one. begin starts a goroutine, and reports whether it does.
+func (l *latest[T]) get(ctx context.Context, begin func(func(context.Context)) bool, ask func(context.Context) T) T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asking == nil && time.Since(l.taken) > overviewEvery {
+		done := make(chan struct{})
+		// asking is set under the lock, so that a second caller finds it and asks no more.
+		if begin(func(ctx context.Context) {
+			defer close(done)
+			value := ask(ctx)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			// The age counts from the end. Otherwise what takes longer than overviewEvery to
+			// answer would be asked without a pause.
+			l.value, l.taken, l.asking = value, time.Now(), nil
+		}) {
+			l.asking = done
+		}
+	}
+	// An old answer now is better than a new one in some seconds: the next page, and the next
+	// round of a live one, show the new one.
+	if asking := l.asking; l.taken.IsZero() && asking != nil {
+		l.mu.Unlock()
+		wait := time.NewTimer(overviewWait)
+		select {
+		case <-asking:
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+		wait.Stop()
+		l.mu.Lock()
+	}
+	return l.value
+}
 
 // newCluster returns a cluster that has not been asked yet.
 func newCluster(config *Config, catalogs func() []*catalog.Document) *cluster {
@@ -129,49 +172,21 @@ type box struct {
 	Open, Quarantined, Replayed, Skipped int64
 }
 
-// overview returns the latest state, and starts making a new one if that is old.
-// Only one is being made at a time, for all users. It outlives the request that started it:
-// others may wait for it, and the next page shows it.
+// overview returns the latest state. It is made in the background and outlives the request that
+// started it: others may wait for it, and the next page shows it.
 func (c *cluster) overview(ctx context.Context) *overview {
-	c.mu.Lock()
-	if c.running == nil && time.Since(c.taken) > overviewEvery {
-		// running is set under the lock, so that a second caller finds it and starts no other.
-		done := make(chan struct{})
-		c.running = done
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), overviewTime)
-			defer cancel()
-			made := c.make(ctx)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			// The age counts from the end. Otherwise a cluster that takes longer than overviewEvery
-			// to answer would be asked without a pause.
-			c.latest, c.taken, c.running = made, time.Now(), nil
-			close(done)
-		}()
-	}
-	latest, running := c.latest, c.running
-	c.mu.Unlock()
-	// An old overview now is better than a new one in some seconds: the next page, and the
-	// next round of a live one, show the new one.
-	if latest != nil {
-		return latest
-	}
-	wait := time.NewTimer(overviewWait)
-	defer wait.Stop()
-	// running is not nil here: taken is zero until there is a first overview, so one is
-	// always being made.
-	select {
-	case <-running:
-	case <-wait.C:
-	case <-ctx.Done():
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.latest == nil {
+	latest := c.latest.get(ctx, func(do func(context.Context)) bool {
+		go do(context.Background())
+		return true
+	}, func(ctx context.Context) *overview {
+		ctx, cancel := context.WithTimeout(ctx, overviewTime)
+		defer cancel()
+		return c.make(ctx)
+	})
+	if latest == nil {
 		return &overview{problem: "it has not answered yet"}
 	}
-	return c.latest
+	return latest
 }
 
 // make asks the cluster. An error becomes part of the problem and hides nothing else: a

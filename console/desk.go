@@ -16,8 +16,8 @@ type desk struct {
 	watch   *watch
 	cluster *cluster // nil without one
 	replays replays
-	outlook outlook
-	scans   chan struct{} // one element for each running scan of the log
+	outlook latest[[]concern] // of the outbox, for the first page
+	scans   chan struct{}     // one element for each running scan of the log
 	ended   <-chan struct{}
 	// begin runs a function until the console is closed. It reports false, and runs nothing,
 	// if the console is closed already.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -57,52 +56,17 @@ func (d *desk) outbox(ctx context.Context, _ *http.Request) (any, error) {
 	return &s, nil
 }
 
-// outlook is what the first page says of the outbox. It is asked in the background, and only
-// while somebody looks, once for all users. mu guards the fields below it, and is not held
-// while a database is asked.
-type outlook struct {
-	mu     sync.Mutex
-	latest []concern
-	taken  time.Time     // zero before the first answer
-	asking chan struct{} // closed when the answer is there; nil while nobody asks
-}
-
-// outboxConcerns returns what the latest answer of the outbox says, and asks again if that is
-// old. It waits for the first answer alone, and not long.
+// outboxConcerns returns what the latest answer of the outbox says.
 func (d *desk) outboxConcerns(ctx context.Context) []concern {
 	if d.config.Outbox == nil {
 		return nil
 	}
-	o := &d.outlook
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.asking == nil && time.Since(o.taken) > overviewEvery {
-		done := make(chan struct{})
-		begun := d.begin(func(ctx context.Context) {
-			defer close(done)
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
-			defer cancel()
-			s, err := d.config.Outbox(ctx)
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			o.latest, o.taken, o.asking = relayConcerns(&s, err), time.Now(), nil
-		})
-		if begun {
-			o.asking = done
-		}
-	}
-	if asking := o.asking; o.taken.IsZero() && asking != nil {
-		o.mu.Unlock()
-		wait := time.NewTimer(overviewWait)
-		select {
-		case <-asking:
-		case <-wait.C:
-		case <-ctx.Done():
-		}
-		wait.Stop()
-		o.mu.Lock()
-	}
-	return o.latest
+	return d.outlook.get(ctx, d.begin, func(ctx context.Context) []concern {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		s, err := d.config.Outbox(ctx)
+		return relayConcerns(&s, err)
+	})
 }
 
 // relayConcerns reports relays that publish nothing although events wait, and events that
