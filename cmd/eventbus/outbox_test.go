@@ -43,19 +43,27 @@ func TestOutboxListIsCut(t *testing.T) {
 	}
 }
 
-// TestOutbox takes an outbox through its commands: it is migrated and relayed, and an event
-// that Kafka refuses is listed, shown, retried and skipped.
-func TestOutbox(t *testing.T) {
-	address := database(t)
-	cluster := kafkatest.NewBroker(t)
-	b := &bench{cluster, customers.In(cluster.Environment())}
-	schema := fmt.Sprintf("cli%d_%d", os.Getpid(), time.Now().UnixMilli())
+// newSchema returns the name of a schema of the test's own, which is dropped at its end, and a
+// pool of its database.
+func newSchema(t *testing.T, address, prefix string) (string, *pgxpool.Pool) {
+	t.Helper()
+	schema := fmt.Sprintf("%s%d_%d", prefix, os.Getpid(), time.Now().UnixMilli())
 	pool, err := pgxpool.New(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
 	t.Cleanup(func() { _, _ = pool.Exec(context.Background(), `DROP SCHEMA IF EXISTS `+schema+` CASCADE`) })
+	return schema, pool
+}
+
+// TestOutbox takes an outbox through its commands: it is migrated and relayed, and an event
+// that Kafka refuses is listed, shown, retried and skipped.
+func TestOutbox(t *testing.T) {
+	address := database(t)
+	cluster := kafkatest.NewBroker(t)
+	b := &bench{cluster, customers.In(cluster.Environment())}
+	schema, pool := newSchema(t, address, "cli")
 	do := func(args ...string) *ran {
 		t.Helper()
 		return b.run(t, append([]string{"outbox", "--database", address, "--schema", schema}, args...)...)
@@ -72,7 +80,7 @@ func TestOutbox(t *testing.T) {
 	nowhere := eventbus.NewTopic(eventbus.TopicConfig[customerCreated]{Domain: "sales", Name: "nowhere", Key: func(e customerCreated) string { return e.CustomerID }})
 	refused := outbox.For(eventbus.NewPublisher(bus, nowhere)).In(table)
 	kafkatest.Publish(t, cluster, customers, customerCreated{CustomerID: "0"}) // makes the topic
-	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 		for n := range 3 {
 			e := customerCreated{CustomerID: "c\x1b[31m", Name: fmt.Sprint("n", n)}
 			if err := good.Publish(t.Context(), outbox.Pgx(tx), customerCreated{CustomerID: "1", Name: e.Name}); err != nil {
@@ -140,13 +148,7 @@ func TestOutbox(t *testing.T) {
 // and skipped by its id, that beyond the end of the list too.
 func TestOutboxFindsAny(t *testing.T) {
 	address := database(t)
-	schema := fmt.Sprintf("many%d_%d", os.Getpid(), time.Now().UnixMilli())
-	pool, err := pgxpool.New(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	t.Cleanup(func() { _, _ = pool.Exec(context.Background(), `DROP SCHEMA IF EXISTS `+schema+` CASCADE`) })
+	schema, pool := newSchema(t, address, "many")
 	do := func(args ...string) *ran {
 		t.Helper()
 		return start(t, "", append([]string{"outbox", "--database", address, "--schema", schema}, args...)...)
