@@ -206,6 +206,50 @@ func TestCodecWhoseStartPanics(t *testing.T) {
 	})
 }
 
+// TestCodecWhoseStartDoesNotReturn: neither the bus's Start nor its Close waits for a codec
+// that goes on when its context has ended, even if what it does is closing the bus.
+func TestCodecWhoseStartDoesNotReturn(t *testing.T) {
+	for name, misbehave := range map[string]func(*eventbus.Bus, chan struct{}){
+		"hangs":              func(_ *eventbus.Bus, stop chan struct{}) { <-stop },
+		"closes the bus":     func(bus *eventbus.Bus, _ chan struct{}) { _ = bus.Close(context.Background()) },
+		"ends its goroutine": func(*eventbus.Bus, chan struct{}) { runtime.Goexit() },
+	} {
+		for _, degraded := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, degraded %v", name, degraded), func(t *testing.T) {
+				run(t, func(t *testing.T, cluster *memory.Cluster) {
+					var bus *eventbus.Bus
+					stop := make(chan struct{})
+					codec := starting{eventbus.JSON(), func(context.Context) error {
+						misbehave(bus, stop)
+						return nil
+					}}
+					c := config()
+					if c.StartDegraded = degraded; degraded {
+						cluster.Disconnect()
+					}
+					bus = newBus(t, cluster, c)
+					eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: "shipment", Unkeyed: true, Codec: codec}))
+					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+					defer cancel()
+					begin := time.Now()
+					err := bus.Start(ctx)
+					if took := time.Since(begin); (err == nil) != degraded || took > 7*time.Second {
+						t.Errorf("Start returned after %v: %v", took, err)
+					}
+					cluster.Reconnect()
+					pass(time.Minute)
+					begin = time.Now()
+					closeBus(t, bus)
+					if took := time.Since(begin); took > 2*time.Second {
+						t.Errorf("Close returned after %v", took)
+					}
+					close(stop)
+				})
+			})
+		}
+	}
+}
+
 // TestGoexitEndsItsSpan: the span of a handler that ends its goroutine ends too, and says
 // how and where.
 func TestGoexitEndsItsSpan(t *testing.T) {

@@ -55,7 +55,7 @@ type CodecStarter interface {
 	Codec
 	// Start is called by [Bus.Start], once for each topic declared with the codec, with the
 	// topic's full name. Its error fails the start; with Config.StartDegraded it is retried in
-	// the background.
+	// the background. Once ctx has ended nothing waits for it any longer than a second.
 	Start(ctx context.Context, topic string) error
 }
 

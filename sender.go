@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
 	"github.com/eventbus-go/eventbus/internal/telemetry"
@@ -331,8 +332,32 @@ func (b *Bus) startCodecs(ctx context.Context) error {
 }
 
 // startCodec starts the codec of a topic. It catches panics: the codec is a user's, and a start
-// retried in the background must not end the process.
-func startCodec(ctx context.Context, d *declare.Topic, topic string) (err error) {
-	defer rescue(&err, "Start")
-	return d.StartCodec(ctx, topic)
+// retried in the background must not end the process. For the same reason it does not wait for
+// a Start that goes on once ctx has ended, which may be one that closes the bus.
+func startCodec(ctx context.Context, d *declare.Topic, topic string) error {
+	returned := make(chan error, 1)
+	go func() {
+		err := errStartEnded
+		defer func() { returned <- err }()
+		defer rescue(&err, "Start")
+		err = d.StartCodec(ctx, topic)
+	}()
+	select {
+	case err := <-returned:
+		return err
+	case <-ctx.Done():
+	}
+	// Its own error says more than ctx's.
+	select {
+	case err := <-returned:
+		return err
+	case <-time.After(startPatience):
+		return fmt.Errorf("its Start has not returned: %w", context.Cause(ctx))
+	}
 }
+
+// startPatience is how long the Start of a codec is waited for once its context has ended.
+const startPatience = time.Second
+
+// errStartEnded is the error of a codec whose Start called runtime.Goexit.
+var errStartEnded = errors.New("its Start ended its goroutine")
