@@ -206,6 +206,32 @@ func TestKeysThatCannotWork(t *testing.T) {
 	}
 }
 
+type (
+	twice[T any]     struct{ A, B *T }
+	twice8[T any]    = twice[twice[twice[twice[twice[twice[twice[twice[T]]]]]]]]
+	manyPaths[T any] struct {
+		ID string `eventbus:"key"`
+		In twice8[twice8[twice8[twice8[T]]]]
+	}
+	rejoined struct{ manyPaths[rejoined] }
+)
+
+// TestManyPathsToAKey: a declaration takes no time for each path of pointers in its type, be it
+// one that leads nowhere, back to where it began, or to a tagged field, which is refused.
+func TestManyPathsToAKey(t *testing.T) {
+	t.Parallel()
+	if got := key(manyPaths[int]{ID: "c7"})(); got != "[c7]" {
+		t.Errorf("paths that lead nowhere: %s", got)
+	}
+	if got := key(rejoined{manyPaths[rejoined]{ID: "c7"}})(); got != "[c7]" {
+		t.Errorf("paths that lead back: %s", got)
+	}
+	fault := newTopic(TopicConfig[manyPaths[composite]]{})()
+	if !strings.Contains(fault, "more than 32 fields are tagged as key") || len(fault) > 20_000 {
+		t.Errorf("paths that lead to keys: %.1000s", fault)
+	}
+}
+
 func BenchmarkKey(b *testing.B) {
 	b.Run("field", func(b *testing.B) {
 		benchKey(b, paymentProcessed{OrderID: "123e4567-e89b-12d3-a456-426614174000"})

@@ -10,6 +10,7 @@ package keypath
 import (
 	"encoding"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sort"
@@ -28,7 +29,7 @@ const keyTag = "eventbus"
 // declaration shows them. Faults of the tags are added to wrong. Reflection on the
 // type happens here, once per topic, and not at each publish.
 func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []Field, path string) {
-	w := keyWalk{wrong: wrong}
+	w := keyWalk{wrong: wrong, open: make(map[reflect.Type]bool)}
 	// A step is nil where a pointer is followed first.
 	var steps [][]int
 	if t.Kind() == reflect.Pointer {
@@ -38,6 +39,9 @@ func TaggedFields(t reflect.Type, wrong *declare.Faults) (fields []Field, path s
 		return nil, ""
 	}
 	w.walk(t, "", append(steps, nil))
+	if w.tags > mostTags {
+		wrong.Add("Key", "more than %d fields are tagged as key: set Key", mostTags)
+	}
 	if len(w.found) > 1 {
 		w.order()
 	}
@@ -54,19 +58,24 @@ type keyWalk struct {
 	found []Field
 	wrong *declare.Faults
 	// open has the structs that the walk is in, to end recursion.
-	open []reflect.Type
+	open map[reflect.Type]bool
+	// tags counts the tagged fields so far.
+	tags int
 }
+
+// mostTags bounds the tagged fields that are looked at. Structs that contain each other
+// have a field at very many paths, each of which counts.
+const mostTags = 32
 
 // walk gathers the fields of a struct that steps lead to: a slice of field
 // indices for each stretch without a pointer. A struct inside itself is entered
-// once, so recursive types end.
+// once, so recursive types end. Structs that lead to no tagged field are not
+// entered, since the number of paths through them may be exponential.
 func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
-	if slices.Contains(w.open, t) {
-		return
-	}
-	w.open = append(w.open, t)
-	defer func() { w.open = w.open[:len(w.open)-1] }()
-	for i := range t.NumField() {
+	w.open[t] = true
+	defer delete(w.open, t)
+	barren := maps.Clone(w.open)
+	for i := 0; i < t.NumField() && w.tags <= mostTags; i++ {
 		f := t.Field(i)
 		name := outer + f.Name
 		// Clones, since fields share the steps that lead to their struct.
@@ -80,11 +89,48 @@ func (w *keyWalk) walk(t reflect.Type, outer string, steps [][]int) {
 		// Do not visit the fields of a tagged struct: the tag makes the whole
 		// struct one part.
 		if tag, ok := f.Tag.Lookup(keyTag); ok {
+			w.tags++
 			w.take(f, ft, name, tag, here)
-		} else if ft.Kind() == reflect.Struct && (f.IsExported() || f.Anonymous) {
-			w.walk(ft, name+".", here)
+		} else if entered(&f) {
+			if looked := maps.Clone(barren); leads(ft, looked) {
+				w.walk(ft, name+".", here)
+			} else {
+				barren = looked
+			}
 		}
 	}
+}
+
+// leads reports whether a struct that is not in seen has a tagged field, itself or in
+// such structs inside it. It adds those that it visits to seen.
+func leads(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if _, tagged := f.Tag.Lookup(keyTag); tagged {
+			return true
+		}
+		if entered(&f) && leads(element(f.Type), seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// entered reports whether the fields of a field's struct count.
+func entered(f *reflect.StructField) bool {
+	return element(f.Type).Kind() == reflect.Struct && (f.IsExported() || f.Anonymous)
+}
+
+// element returns what a pointer type points to, and any other type itself.
+func element(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
 }
 
 // take adds a tagged field, or a fault that says how to make it one.
