@@ -153,3 +153,23 @@ func TestSearchEnds(t *testing.T) {
 		}
 	}
 }
+
+// pointsToItself is a type that ends nowhere.
+type pointsToItself *pointsToItself
+
+// TestSearchOfEndlessTypes: the search ends even if a type of pointers doesn't.
+func TestSearchOfEndlessTypes(t *testing.T) {
+	t.Parallel()
+	var v struct {
+		Loop pointsToItself
+		Card card
+	}
+	data := []byte(`{"Loop":null,"Card":1}`)
+	err := json.Unmarshal(data, &v)
+	if fault := DecodeFault(reflect.TypeOf(&v), data, err); !strings.Contains(fault.Error(), `field "Card"`) {
+		t.Error(fault)
+	}
+	if _, at := refused(reflect.TypeFor[pointsToItself](), data, 0); at == nil {
+		t.Error("it has no type")
+	}
+}

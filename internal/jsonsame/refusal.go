@@ -48,14 +48,15 @@ func within(path, text string) string {
 	return fmt.Sprintf("field %q: %s", path, text)
 }
 
-// mostNested bounds how deep refused looks: structs may embed each other.
+// mostNested bounds how deep refused looks: structs may embed each other, and pointers may
+// point to their own type.
 // A path of that depth is long enough to find the field by.
 const mostNested = 10
 
 // refused returns the path and the type of the first field of t that does not take
 // its part of data, as far as structs lead to it.
 func refused(t reflect.Type, data []byte, depth int) (path string, at reflect.Type) {
-	for t.Kind() == reflect.Pointer && !hasOwnForm(t.Elem()) {
+	for i := 0; i < mostNested && t.Kind() == reflect.Pointer && !hasOwnForm(t.Elem()); i++ { // bounded, for type P *P
 		t = t.Elem()
 	}
 	var members map[string]json.RawMessage

@@ -145,5 +145,5 @@ func (f *format) Reader(s *registry.Schema, load codec.Load) (codec.Decoder, err
 	}, nil
 }
 
-// deepest bounds the references between schemas.
+// deepest bounds the references between schemas, and pointers to pointers.
 const deepest = 32

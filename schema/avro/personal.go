@@ -105,7 +105,7 @@ func inFull(name, namespace string) string {
 // mark marks the fields of a type that are personal in the Go type. A Go type without
 // fields, such as a map[string]any, has no marks.
 func (m *marker) mark(v any, namespace string, t reflect.Type) {
-	for t.Kind() == reflect.Pointer {
+	for i := 0; i < deepest && t.Kind() == reflect.Pointer; i++ { // bounded, for type P *P
 		t = t.Elem()
 	}
 	switch v := v.(type) {

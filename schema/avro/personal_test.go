@@ -85,3 +85,19 @@ func TestPersonal(t *testing.T) {
 		t.Errorf("the catalogue has %s", named.SchemaText())
 	}
 }
+
+// endless is a type of pointers that end nowhere.
+type endless *endless
+
+// TestEndlessType: the search for personal fields ends even if a type doesn't.
+func TestEndlessType(t *testing.T) {
+	t.Parallel()
+	type odd struct {
+		ID  string  `avro:"id" data:"personal"`
+		Odd endless `avro:"odd"`
+	}
+	codec := avro.Codec[odd](nil, registry.None, `{"type":"record","name":"Odd","fields":[{"name":"id","type":"string"},{"name":"odd","type":["null",{"type":"map","values":"string"}]}]}`)
+	if text := codec.(eventbus.SchemaCodec).SchemaText(); strings.Count(text, "x-eventbus-personal") != 1 {
+		t.Error(text)
+	}
+}
