@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -38,8 +39,9 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	dir := filepath.Dir(to)
 	// An object that was altered would be refused by every reader: it is replaced.
 	if holds(to, digest, len(data)) {
-		// It is used once more, so Sweep must count from now.
-		if err := os.Chtimes(to, now, now); err == nil {
+		// It is used once more, so Sweep must count from now. One that has taken the name
+		// away meanwhile may not have seen the new time.
+		if os.Chtimes(to, now, now) == nil && exists(to) {
 			// Who put it first may have yet to make its name durable.
 			return reference, syncFolders(dir, filepath.Dir(dir), f.path)
 		}
@@ -67,6 +69,11 @@ func (f *Folder) Put(_ context.Context, digest [sha256.Size]byte, data []byte) (
 	// Make the names durable too: the event that is published next refers to one. Those of the
 	// folders may also be new.
 	return reference, syncFolders(dir, filepath.Dir(dir), f.path)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // holds reports whether a file has size bytes of a digest.
@@ -116,7 +123,15 @@ func (f *Folder) Get(_ context.Context, reference string, most int) ([]byte, err
 	if !referenceForm.MatchString(reference) {
 		return nil, fmt.Errorf("%w: the reference is not one of a folder", ErrMissing)
 	}
-	file, err := os.Open(filepath.Join(f.path, filepath.FromSlash(reference)))
+	name := filepath.Join(f.path, filepath.FromSlash(reference))
+	var file *os.File
+	var err error
+	// Sweep takes an object's name away, and may give it back.
+	for _, at := range []string{name, name + sweptSuffix, name} {
+		if file, err = os.Open(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		// Distinguish a missing object from a file system that is not mounted and may come
 		// back: its mount point exists and is empty meanwhile.
@@ -156,20 +171,55 @@ func (f *Folder) Sweep(ctx context.Context, age time.Duration) (removed int, err
 		if !entry.Type().IsRegular() {
 			return nil
 		}
-		// Check again right before removing: Put may just have renewed it.
-		info, err := os.Stat(path)
-		if err != nil || !info.ModTime().Before(before) {
-			return nil //nolint:nilerr // somebody else removed it
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		gone, err := sweep(path, before)
+		if err != nil {
 			failed = append(failed, err)
-			return nil
 		}
-		removed++
+		if gone {
+			removed++
+		}
 		return nil
 	})
 	if err = errors.Join(append(failed, err)...); err != nil {
 		err = fmt.Errorf("claimcheck: sweep: %w", err)
 	}
 	return removed, err
+}
+
+// sweptSuffix ends the name of an object that is about to be removed.
+const sweptSuffix = ".swept"
+
+// sweep removes an object that was put before a time, and reports whether it did. It takes
+// the name away before it looks again: a Put has then either renewed the object, which keeps
+// it, or does not find it and puts it once more.
+func sweep(path string, before time.Time) (removed bool, err error) {
+	name, swept := strings.CutSuffix(path, sweptSuffix) // by a sweep that did not end
+	if !swept {
+		if !putBefore(path, before) {
+			return false, nil
+		}
+		err = os.Rename(name, name+sweptSuffix)
+	}
+	if err == nil {
+		removed, err = finishSweep(name, before)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // another sweep was faster
+	}
+	return removed, err
+}
+
+// finishSweep removes an object whose name was taken away, or gives the name back.
+func finishSweep(name string, before time.Time) (removed bool, err error) {
+	if putBefore(name+sweptSuffix, before) {
+		err = os.Remove(name + sweptSuffix)
+		return err == nil, err
+	}
+	return false, os.Rename(name+sweptSuffix, name)
+}
+
+// putBefore reports whether an object was put before a time.
+func putBefore(name string, before time.Time) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.ModTime().Before(before)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // TestFolderThatCannotBeSynced: Put works where the file system can't sync folders.
@@ -84,5 +85,56 @@ func TestPutAgain(t *testing.T) {
 	put()
 	if entries, err := os.ReadDir(filepath.Dir(name)); err != nil || len(entries) != 2 {
 		t.Errorf("%d files, %v", len(entries), err)
+	}
+}
+
+// TestSweepAgainstPut: an object that is put again while a sweep is about to remove it stays,
+// and can be read all the time, also if that sweep never goes on.
+func TestSweepAgainstPut(t *testing.T) {
+	data := []byte("0123456789")
+	digest := sha256.Sum256(data)
+	before, past := time.Now().Add(-time.Hour), time.Now().Add(-2*time.Hour)
+	for name, put := range map[string]func(store *Folder, name string) error{
+		"before the name is taken": func(_ *Folder, name string) error {
+			// The Put has set the time of what it found, and the sweep has looked before.
+			return errors.Join(os.Chtimes(name, time.Now(), time.Now()), os.Rename(name, name+sweptSuffix))
+		},
+		"after the name is taken": func(store *Folder, name string) error {
+			err := os.Rename(name, name+sweptSuffix)
+			_, putErr := store.Put(t.Context(), digest, data)
+			return errors.Join(err, putErr)
+		},
+	} {
+		for _, ended := range []bool{true, false} {
+			store := Dir(t.TempDir())
+			reference, err := store.Put(t.Context(), digest, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(store.path, filepath.FromSlash(reference))
+			if err := errors.Join(os.Chtimes(file, past, past), put(store, file)); err != nil {
+				t.Fatal(err)
+			}
+			readable := func() {
+				t.Helper()
+				if got, err := store.Get(t.Context(), reference, 100); err != nil || string(got) != string(data) {
+					t.Errorf("put %s: it has %q, %v", name, got, err)
+				}
+			}
+			readable()
+			if ended {
+				if _, err := finishSweep(file, before); err != nil {
+					t.Error(err)
+				}
+				readable()
+			}
+			if _, err := store.Sweep(t.Context(), time.Hour); err != nil {
+				t.Error(err)
+			}
+			readable()
+			if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
+				t.Errorf("put %s: %d files are left, %v", name, len(entries), err)
+			}
+		}
 	}
 }
