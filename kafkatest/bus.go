@@ -70,30 +70,37 @@ func (c *Cluster) Start(t testing.TB, subscriptions ...eventbus.Subscription) *e
 }
 
 // Publish publishes events on a topic and waits until they are in the log. It uses
-// a bus of its own, which the first call makes.
+// a bus of its own, which the first call of a test or subtest makes.
 func Publish[T any](t testing.TB, c *Cluster, topic *eventbus.Topic[T], events ...T) {
 	t.Helper()
-	c.mu.Lock()
-	bus := c.publisher
-	c.mu.Unlock()
-	if bus == nil {
-		bus = c.Bus(t, func(config *eventbus.Config) { config.Service = "kafkatest" })
-		c.mu.Lock()
-		c.publisher = bus
-		c.mu.Unlock()
-		t.Cleanup(func() {
-			c.mu.Lock()
-			// The bus closes with t, which may be a subtest of the test that made the
-			// cluster.
-			c.publisher = nil
-			c.mu.Unlock()
-		})
-	}
+	bus := c.publisher(t)
 	ctx, cancel := context.WithTimeout(context.Background(), closing)
 	defer cancel()
 	if err := eventbus.NewPublisher(bus, topic).PublishBatch(ctx, events); err != nil {
 		t.Fatalf("kafkatest: %v", err)
 	}
+}
+
+// publisher returns the bus of Publish for a test. Subtests don't share one, since it closes
+// with its test, beside which others may publish.
+func (c *Cluster) publisher(t testing.TB) *eventbus.Bus {
+	t.Helper()
+	c.mu.Lock()
+	bus := c.publishers[t]
+	c.mu.Unlock()
+	if bus != nil {
+		return bus
+	}
+	bus = c.Bus(t, func(config *eventbus.Config) { config.Service = "kafkatest" })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.publishers[t] = bus
+	t.Cleanup(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.publishers, t)
+	})
+	return bus
 }
 
 // maxService bounds a service's name, in bytes: the name of a dead-letter topic

@@ -33,8 +33,8 @@ type Cluster struct {
 	// handled has the events that handlers handled, in the order in which they
 	// finished.
 	handled []handling
-	// publisher is the bus of Publish, nil while there is none.
-	publisher *eventbus.Bus
+	// publishers are the buses of Publish, which the first call of each test makes.
+	publishers map[testing.TB]*eventbus.Bus
 	// raw is the producer of Produce, nil before its first use.
 	raw transport.Producer
 	// returned has the dead letters that Redeliver has sent back.
@@ -69,6 +69,7 @@ func newCluster(t testing.TB, c *Cluster) *Cluster {
 	c.links.topics = make(map[string]struct{})
 	c.returned = make(map[transport.Position]bool)
 	c.changed = make(chan struct{})
+	c.publishers = make(map[testing.TB]*eventbus.Bus)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closing)
 		defer cancel()

@@ -215,3 +215,26 @@ func TestSettleWaitsForBatchesAndLimits(t *testing.T) {
 		})
 	}
 }
+
+// The end of a subtest that published does not fail what others are publishing.
+func TestPublishBesideASubtestThatEnds(t *testing.T) {
+	cluster := kafkatest.NewMemory(t)
+	published, encoding, ended, done := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	slow := eventbus.NewTopic(eventbus.TopicConfig[orderPlaced]{Domain: "shop", Name: "slow", Key: func(e orderPlaced) string {
+		close(encoding)
+		<-ended
+		return e.OrderID
+	}})
+	go func() {
+		defer close(done)
+		<-published
+		kafkatest.Publish(t, cluster, slow, orderPlaced{"b", 1})
+	}()
+	t.Run("one that ends", func(t *testing.T) {
+		t.Cleanup(func() { close(ended) }) // after all that Publish may have left to clean up
+		kafkatest.Publish(t, cluster, placed, orderPlaced{"a", 1})
+		close(published)
+		<-encoding
+	})
+	<-done
+}
