@@ -35,6 +35,9 @@ type Inbox interface {
 // An error of a batch fails the whole batch, even if it marks single events: what the inbox
 // rolled back must be handled again.
 func Idempotent(inbox Inbox) Middleware {
+	if inbox == nil {
+		return nil // which Use refuses
+	}
 	return func(next Handler) Handler {
 		return func(ctx context.Context, d *Delivery) error {
 			keys := make([]string, len(d.Events))

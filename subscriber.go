@@ -189,6 +189,9 @@ func Subscribe[T any](bus *Bus, topic *Topic[T], handler func(context.Context, T
 // Upcast turns a handler of new events into a handler of old ones: On(v1, Upcast(convert,
 // handleV2)). An event that can't be converted is dead-lettered.
 func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.Context, New) error) func(context.Context, Old) error {
+	if convert == nil || handler == nil {
+		return nil // which On refuses
+	}
 	return func(ctx context.Context, old Old) error {
 		event, err := convert(old)
 		if err != nil {
@@ -201,6 +204,9 @@ func Upcast[Old, New any](convert func(Old) (New, error), handler func(context.C
 // UpcastBatch is Upcast for OnBatch. Events that can't be converted are dead-lettered alone;
 // the handler gets the others.
 func UpcastBatch[Old, New any](convert func(Old) (New, error), handler func(context.Context, []New) error) func(context.Context, []Old) error {
+	if convert == nil || handler == nil {
+		return nil // which OnBatch refuses
+	}
 	return func(ctx context.Context, old []Old) error {
 		events := make([]New, 0, len(old))
 		return inPart(ctx, len(old), func(i int) error {

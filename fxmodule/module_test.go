@@ -117,6 +117,8 @@ func TestModuleFaults(t *testing.T) {
 			[]string{"fxmodule.Subscriptions takes functions", "func() (eventbus.Subscription, string) is not one"}},
 		{"a constructor that fails", []fx.Option{testConfig, on(cluster), fxmodule.Subscriptions(func() (eventbus.Subscription, error) { return eventbus.Subscription{}, errors.New("no mail server") })},
 			[]string{"no mail server"}},
+		{"no handler", []fx.Option{testConfig, on(cluster), fx.Supply(new(biller)), fxmodule.Subscribe(orders, (func(*biller, context.Context, order) error)(nil))},
+			[]string{"has no handler: it is nil"}},
 		{"no handler's service", []fx.Option{testConfig, on(cluster), fxmodule.Subscribe(orders, (*biller).Bill)}, []string{"missing type: *fxmodule_test.biller"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

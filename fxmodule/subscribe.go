@@ -18,8 +18,17 @@ const group = `group:"eventbus.subscriptions"`
 // first argument.
 func Subscribe[H, T any](topic *eventbus.Topic[T], handle func(H, context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
-		return eventbus.On(topic, func(ctx context.Context, event T) error { return handle(service, ctx, event) }, options...)
+		return eventbus.On(topic, bound(service, handle), options...)
 	})
+}
+
+// bound returns a handler that calls handle for a service, or nil, which the bus refuses,
+// if there is nothing to call.
+func bound[H, E any](service H, handle func(H, context.Context, E) error) func(context.Context, E) error {
+	if handle == nil {
+		return nil
+	}
+	return func(ctx context.Context, event E) error { return handle(service, ctx, event) }
 }
 
 // SubscribeFunc subscribes a function that needs nothing from the container.
@@ -38,7 +47,7 @@ func Topics(topics ...eventbus.AnyTopic) fx.Option {
 // none or two declare the type, the start fails with an error that names it.
 func Handle[H, T any](handle func(H, context.Context, T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
-		return eventbus.Handle(func(ctx context.Context, event T) error { return handle(service, ctx, event) }, options...)
+		return eventbus.Handle(bound(service, handle), options...)
 	})
 }
 
@@ -50,21 +59,21 @@ func HandleFunc[T any](handle func(context.Context, T) error, options ...eventbu
 // SubscribeBatch is Subscribe for a method that takes batches, like OnBatch.
 func SubscribeBatch[H, T any](topic *eventbus.Topic[T], handle func(H, context.Context, []T) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
-		return eventbus.OnBatch(topic, func(ctx context.Context, events []T) error { return handle(service, ctx, events) }, options...)
+		return eventbus.OnBatch(topic, bound(service, handle), options...)
 	})
 }
 
 // SubscribeAny is Subscribe for a method that takes all events of a topic, like OnAny.
 func SubscribeAny[H any](topic eventbus.AnyTopic, handle func(H, context.Context, *eventbus.Envelope) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
-		return eventbus.OnAny(topic, func(ctx context.Context, e *eventbus.Envelope) error { return handle(service, ctx, e) }, options...)
+		return eventbus.OnAny(topic, bound(service, handle), options...)
 	})
 }
 
 // SubscribeAnyBatch is SubscribeAny for a method that takes batches, like OnAnyBatch.
 func SubscribeAnyBatch[H any](topic eventbus.AnyTopic, handle func(H, context.Context, []*eventbus.Envelope) error, options ...eventbus.SubscribeOption) fx.Option {
 	return Subscriptions(func(service H) eventbus.Subscription {
-		return eventbus.OnAnyBatch(topic, func(ctx context.Context, events []*eventbus.Envelope) error { return handle(service, ctx, events) }, options...)
+		return eventbus.OnAnyBatch(topic, bound(service, handle), options...)
 	})
 }
 
