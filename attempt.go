@@ -74,7 +74,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attem
 	m := scratchFor(a, len(a.Records))
 	// A worker waiting for its next attempt must not keep fetched memory.
 	defer func() { clear(m.envelopes) }()
-	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, batch: h.kind == batched, derive: h.derive}
+	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, all: m.events, batch: h.kind == batched, derive: h.derive}
 	signals := g.signals.Topics[m.delivery.Topic]
 	var failed map[int]*attemptError
 	for i, r := range a.Records {
@@ -115,6 +115,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 			rest.Events, at = append(rest.Events, e), append(at, i)
 		}
 	}
+	rest.all = rest.Events
 	if len(rest.Events) > 0 {
 		s := newScope(ctx, &rest, late)
 		defer s.end()

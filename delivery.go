@@ -26,8 +26,9 @@ type Delivery struct {
 	Replay bool
 	Events []*Envelope
 
-	batch  bool    // for an OnBatch handler, even with a single event
-	derive deriver // from the option DerivedIDs; nil without it
+	all    []*Envelope // Events as the bus has set them
+	batch  bool        // for an OnBatch handler, even with a single event
+	derive deriver     // from the option DerivedIDs; nil without it
 }
 
 // Handler handles a delivery. Its error decides what happens next, as a typed handler's
@@ -35,7 +36,9 @@ type Delivery struct {
 type Handler func(context.Context, *Delivery) error
 
 // Middleware wraps a Handler. It runs once per attempt, within the attempt's timeout; its
-// panics are caught.
+// panics are caught. Where one passes on other events of a batch than it got, a [BatchError]
+// about these fails the whole batch, unless the middleware returns one with the indexes of
+// the batch instead.
 type Middleware func(Handler) Handler
 
 // chain wraps h so that the first middleware is the outermost.

@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,56 @@ func TestIdempotentHandlesOnceBySourceAndID(t *testing.T) {
 		}
 		closeBus(t, bus)
 	})
+}
+
+// TestMiddlewareThatLeavesEventsOut: the indexes in the error of a handler that does not get the
+// whole batch are never taken for those of the batch; a middleware may translate them.
+func TestMiddlewareThatLeavesEventsOut(t *testing.T) {
+	for _, does := range []string{"passes on a delivery of its own", "changes the delivery", "translates"} {
+		run(t, func(t *testing.T, cluster *memory.Cluster) {
+			bus, topic := newBus(t, cluster, config()), orders(t)
+			batches := 0
+			must(t, bus.Add(eventbus.OnBatch(topic, func(_ context.Context, events []order) error {
+				batches++
+				for i, o := range events {
+					if o.Seq == 2 {
+						return &eventbus.BatchError{Errors: map[int]error{i: eventbus.Permanent(errBoom)}}
+					}
+				}
+				return nil
+			}, eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
+				return func(ctx context.Context, d *eventbus.Delivery) error {
+					all, rest := d.Events, *d
+					passed := &rest
+					if does == "changes the delivery" {
+						passed = d
+					}
+					if first, _ := topic.Decode(all[0]); first.Seq == 0 {
+						passed.Events = all[1:]
+					}
+					if len(passed.Events) == 0 {
+						return nil
+					}
+					err := next(ctx, passed)
+					if marks := new(eventbus.BatchError); does == "translates" && errors.As(err, &marks) {
+						return &eventbus.BatchError{Errors: map[int]error{len(all) - 1: marks.Of(len(passed.Events) - 1)}}
+					}
+					return err
+				}
+			}))))
+			must(t, eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []order{{"a", 0}, {"a", 1}, {"a", 2}}))
+			start(t, bus)
+			pass(time.Minute)
+			letters := cluster.Records(orderLetters)
+			if len(letters) != 1 || !strings.Contains(string(letters[0].Value), "2") {
+				t.Errorf("%d dead letters: %+v", len(letters), letters)
+			}
+			if want := map[bool]int{false: 3, true: 1}[does == "translates"]; batches != want {
+				t.Errorf("a middleware that %s: handled in %d parts, want %d", does, batches, want)
+			}
+			closeBus(t, bus)
+		})
+	}
 }
 
 // TestIdempotentAndMarks: events that the inbox rolled back are handled again, and the mark

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/eventbus-go/eventbus/internal/declare"
+	"github.com/eventbus-go/eventbus/internal/errtree"
 	"github.com/eventbus-go/eventbus/internal/letter"
 )
 
@@ -227,10 +229,15 @@ func newSubscription[T any](topic *Topic[T], handlerless bool, k kind, options [
 // newSubscriptionOf returns the subscription of a declaration, nil if the topic was nil.
 func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, options []SubscribeOption, handle Handler) Subscription {
 	s := &subscription{decl: d, kind: k, options: options, handle: func(ctx context.Context, d *Delivery) error {
-		if s := scopeFrom(ctx); s != nil && s.delivery != d { // a middleware has replaced the delivery
+		s := scopeFrom(ctx)
+		if s != nil && s.delivery != d { // a middleware has replaced the delivery
 			defer s.passOn(d)()
 		}
-		return handle(ctx, d)
+		err := handle(ctx, d)
+		if err != nil && k == batched && s != nil && !slices.Equal(d.Events, s.delivery.all) && errtree.Contains[*BatchError](err) {
+			err = errors.Join(err, errOtherEvents)
+		}
+		return err
 	}}
 	if d == nil {
 		s.err = errors.New("the topic is nil: a subscription of " + of + " needs a Topic that NewTopic made")
@@ -241,6 +248,10 @@ func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, op
 	}
 	return Subscription{s}
 }
+
+// errOtherEvents joins an error that marks events by their indexes in what a middleware has
+// passed on: in the batch they are those of other events.
+var errOtherEvents = errors.New("the whole batch fails: a middleware has passed on other events than it got, so the indexes of a BatchError are not those of the batch")
 
 // undecodable marks an error that no retry can change, unless the codec has marked it
 // Unavailable.
@@ -272,7 +283,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	if err != nil {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
-	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, batch: s.s.kind == batched, derive: settings.derive}
+	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, all: events, batch: s.s.kind == batched, derive: settings.derive}
 	return call(newScope(ctx, d, nil), handler)
 }
 
