@@ -44,7 +44,38 @@ func parseJSON(content []byte) (map[string]any, error) {
 	case errors.As(err, &kind):
 		return nil, errNoObject
 	}
+	if err == nil {
+		if key := repeatedKey(stdjson.NewDecoder(bytes.NewReader(plainJSON(content))), ""); key != "" {
+			return nil, fmt.Errorf("%s is there twice: keep one of them", key)
+		}
+	}
 	return tree, err
+}
+
+// repeatedKey returns the first key that an object of a valid JSON value has twice, and ""
+// if there is none. Reading it would drop the first, with all that is in it.
+func repeatedKey(d *stdjson.Decoder, path string) string {
+	token, _ := d.Token()
+	if token != stdjson.Delim('{') && token != stdjson.Delim('[') {
+		return ""
+	}
+	seen := make(map[string]bool)
+	for d.More() {
+		at := path
+		if token == stdjson.Delim('{') {
+			key, _ := d.Token()
+			at = strings.TrimPrefix(path+":"+key.(string), ":")
+			if seen[at] {
+				return at
+			}
+			seen[at] = true
+		}
+		if key := repeatedKey(d, at); key != "" {
+			return key
+		}
+	}
+	_, _ = d.Token() // the end
+	return ""
 }
 
 // errNoObject refuses a file whose top level is a text, a number or a list.

@@ -70,10 +70,23 @@ func (r *reader) field(name string, to reflect.Value) {
 		if r.flag(name, &flag) {
 			to.SetBool(flag)
 		}
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var n int64
-		if count(r, name, &n) {
+		switch {
+		case !count(r, name, &n):
+		case to.OverflowInt(n):
+			r.wrongly(name, "too large a count")
+		default:
 			to.SetInt(n)
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		var n int64
+		switch {
+		case !count(r, name, &n):
+		case to.OverflowUint(uint64(n)): //nolint:gosec // a count is not negative
+			r.wrongly(name, "too large a count")
+		default:
+			to.SetUint(uint64(n)) //nolint:gosec // a count is not negative
 		}
 	case reflect.Struct:
 		r.fields(name+":", to)
