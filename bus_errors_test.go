@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -34,9 +35,12 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 	_, err := eventbus.New(memory.New(), eventbus.Config{
 		Service: "sales api", DrainTimeout: -time.Second, SessionTimeout: 3 * time.Second, HeartbeatInterval: 2 * time.Second, Source: "%zz",
 		FetchBytes: -1, Bounds: eventbus.Bounds{Records: -1, Bytes: -2, MinRecords: -3, ParkedKeys: -4}, AutoProvision: 3,
-		Topics: []eventbus.AnyTopic{(*eventbus.Topic[order])(nil)},
+		CommitInterval: 5, RebalanceTimeout: math.MaxInt64, HandlerGrace: 1, Topics: []eventbus.AnyTopic{(*eventbus.Topic[order])(nil)},
 	})
-	wantError(t, err, nil, "FetchBytes is -1", "Bounds.Records is -1", "Bounds.Bytes is -2", "Bounds.MinRecords is -3", "Bounds.ParkedKeys is -4", "AutoProvision is 3", "topic 1 of Topics is nil",
+	if strings.Contains(err.Error(), "HandlerGrace") {
+		t.Error(err)
+	}
+	wantError(t, err, nil, "CommitInterval is 5ns: use a millisecond or more; a number without a unit counts nanoseconds", "RebalanceTimeout is 2562047h47m16.854775807s: Kafka has at most 596h31m23.647s", "FetchBytes is -1", "Bounds.Records is -1", "Bounds.Bytes is -2", "Bounds.MinRecords is -3", "Bounds.ParkedKeys is -4", "AutoProvision is 3", "topic 1 of Topics is nil",
 		"eventbus: configure", `Service "sales api"`, "Environment is empty", `Source "%zz" is not a URI-reference (RFC 3986): write a URI such as "urn:sales-api"`, "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
 }
 
@@ -137,7 +141,7 @@ func TestSubscriptionsThatCanNotBeHad(t *testing.T) {
 		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.StartAt(eventbus.Latest())))
 		wantError(t, eventbus.Subscribe(bus, topic, handler), nil, `group "sales-api-test" handles`, "Group(name)")
 		must(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("audit")))
-		wantError(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("zero"), eventbus.Concurrency(0), eventbus.BatchSize(-1), eventbus.WhenOutOfRange(3)), nil, "Concurrency(0)", "BatchSize(-1)", "WhenOutOfRange(3)")
+		wantError(t, eventbus.Subscribe(bus, topic, handler, eventbus.Group("zero"), eventbus.Concurrency(0), eventbus.BatchSize(-1), eventbus.WhenOutOfRange(3), eventbus.Timeout(30)), nil, "Timeout(30ns): use a millisecond or more", "Concurrency(0)", "BatchSize(-1)", "WhenOutOfRange(3)")
 		other := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Other"})
 		wantError(t, eventbus.Subscribe(bus, other, handler, eventbus.StartAt(eventbus.Earliest())), nil, "StartAt is latest", "earliest")
 		six := eventbus.NewTopic(eventbus.TopicConfig[order]{Domain: "sales", Name: "order", Plural: true, Type: "Six", Partitions: 6})

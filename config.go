@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -132,6 +133,9 @@ func (c Config) Validate() error {
 	return err
 }
 
+// maxOnTheWire is the longest duration of Kafka's protocol, which counts milliseconds in 32 bits.
+const maxOnTheWire = math.MaxInt32 * time.Millisecond
+
 // resolved is a configuration with its defaults filled in.
 type resolved struct {
 	Config
@@ -165,8 +169,13 @@ func (c Config) resolve() (resolved, error) {
 		"CommitInterval": c.CommitInterval, "DrainTimeout": c.DrainTimeout, "StuckAfter": c.StuckAfter, "HandlerGrace": c.HandlerGrace,
 		"Producer.DeliveryTimeout": c.Producer.DeliveryTimeout,
 	} {
-		if d < 0 {
+		switch {
+		case d < 0:
 			fault("%s is %v: use a positive duration, or zero for the default", name, d)
+		case d > 0 && d < time.Millisecond && name != "HandlerGrace": // which may be next to none
+			fault("%s is %v: use a millisecond or more; a number without a unit counts nanoseconds", name, d)
+		case d > maxOnTheWire && (name == "SessionTimeout" || name == "RebalanceTimeout"):
+			fault("%s is %v: Kafka has at most %v", name, d, maxOnTheWire)
 		}
 	}
 	if s, h := c.SessionTimeout, c.HeartbeatInterval; s > 0 && h > 0 && h > s/3 {

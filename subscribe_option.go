@@ -128,8 +128,8 @@ func Retry(policy resilience.Retry) SubscribeOption {
 // else. Default one minute; zero is no bound.
 func Timeout(d time.Duration) SubscribeOption {
 	return subscribeOption(func(s *subscribeSettings) {
-		if d < 0 {
-			s.fault("Timeout(%v): use a positive duration, or zero for none", d)
+		if d < 0 || d > 0 && d < time.Millisecond {
+			s.fault("Timeout(%v): use a millisecond or more, or zero for none; a number without a unit counts nanoseconds", d)
 			return
 		}
 		s.timeout = d

@@ -143,7 +143,7 @@ func TestNoConnectionString(t *testing.T) {
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"30s": 30 * time.Second, "1h2m": 62 * time.Minute, "00:00:30": 30 * time.Second, "1.02:03:04.5": 26*time.Hour + 3*time.Minute + 4500*time.Millisecond,
-		"0:00:00.0000001": 100 * time.Nanosecond, "23:59:59": 24*time.Hour - time.Second,
+		"0:00:00.0010001": 1000100 * time.Nanosecond, "23:59:59": 24*time.Hour - time.Second,
 		"24:00:00": 0, "00:60:00": 0, "00:00:60": 0, "00:30": 0, "30": 0, "00:00:00": 0, "0s": 0, "x": 0, "-00:00:01": 0, "99999.00:00:00": 99999 * 24 * time.Hour,
 	} {
 		got, err := load(t, "EventBus__DrainTimeout="+text)

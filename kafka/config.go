@@ -90,6 +90,11 @@ func (c Config) Validate() error {
 	if c.RequestTimeout < 0 {
 		wrong.Add("RequestTimeout is negative: write a positive duration, or 0 for 30 s")
 	}
+	for _, d := range []time.Duration{c.DialTimeout, c.RequestTimeout} {
+		if d > 0 && d < time.Millisecond {
+			wrong.Add("DialTimeout or RequestTimeout is %v: write a millisecond or more; a number without a unit counts nanoseconds", d)
+		}
+	}
 	return wrong.Err("kafka.Config")
 }
 

@@ -55,6 +55,7 @@ func TestConfigValidate(t *testing.T) {
 		{"token not wanted", Config{Brokers: brokers, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p"), Token: token}}, []string{"SASL.Token is for OAUTHBEARER"}},
 		{"two mechanisms", Config{Brokers: []string{"localhost:9092"}, SASL: SASL{Mechanism: "PLAIN", Username: "u", Password: secret.Text("p"), Custom: saslplain.Mechanism{}}},
 			[]string{"SASL.Custom brings its own credentials"}},
+		{"nanoseconds", Config{Brokers: brokers, RequestTimeout: 30}, []string{"RequestTimeout is 30ns: write a millisecond or more"}},
 		{"several", Config{Compression: "br", Balancer: "random", DialTimeout: -1, RequestTimeout: -1, SASL: SASL{SessionLifetime: -1}},
 			[]string{"Brokers is empty", `Compression "br" is unknown: write none, gzip, snappy, lz4, zstd`, `Balancer "random" is unknown: write cooperative-sticky, range, roundrobin`, "DialTimeout is negative", "RequestTimeout is negative", "SASL.SessionLifetime is negative"}},
 	} {
