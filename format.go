@@ -49,8 +49,8 @@ func formOf(f Format, typ string, wrong *declare.Faults) *wire.Form {
 	if f == nil {
 		return nil
 	}
-	if t := reflect.TypeOf(f); !t.Comparable() {
-		wrong.Add("Format", "is a %s, which can't be compared: use a pointer to it", t)
+	if v := reflect.ValueOf(f); !v.Comparable() { // its type may be, and what an interface in it holds not
+		wrong.Add("Format", "is a %s, which can't be compared: use a pointer to it", v.Type())
 		return nil
 	}
 	return &wire.Form{

@@ -89,7 +89,7 @@ func (f *Form) Decode(rec, first *transport.Record, ev *Event) error {
 	if ev.Source == "" {
 		ev.Source = "urn:kafka:" + first.Topic
 	}
-	if ev.Time.IsZero() {
+	if ev.Time.IsZero() && CheckTime(first.Time) == nil {
 		ev.Time = first.Time
 	}
 	if ev.Tombstone {
@@ -124,7 +124,8 @@ func PlaceID(rec *transport.Record) string {
 	b.WriteString(strconv.Itoa(int(rec.Partition)))
 	b.WriteByte('@')
 	b.WriteString(strconv.FormatInt(rec.Offset, 10))
-	if !rec.Time.IsZero() {
+	// A time that no header can hold is not there any more when the record comes back.
+	if !rec.Time.IsZero() && CheckTime(rec.Time) == nil {
 		b.WriteByte('-')
 		b.WriteString(strconv.FormatInt(rec.Time.UnixMilli(), 10))
 	}
