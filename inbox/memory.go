@@ -45,8 +45,10 @@ func (m *memory) Once(ctx context.Context, keys []string, do func(context.Contex
 	// attempt.
 	done := false
 	defer func() { end(done) }()
-	if err := do(ctx, fresh); err != nil {
-		return err
+	if len(fresh) > 0 {
+		if err := do(ctx, fresh); err != nil {
+			return err
+		}
 	}
 	done = true
 	return nil

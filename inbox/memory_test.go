@@ -13,7 +13,12 @@ func TestMemoryForgetsTheOldest(t *testing.T) {
 	remembered := inbox.Memory(2)
 	ran := 0
 	once := func(key string) {
-		if err := remembered.Once(t.Context(), []string{key}, func(_ context.Context, fresh []int) error { ran += len(fresh); return nil }); err != nil {
+		if err := remembered.Once(t.Context(), []string{key}, func(_ context.Context, fresh []int) error {
+			if ran += len(fresh); len(fresh) == 0 {
+				t.Errorf("it was called for %s, which is known", key)
+			}
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
