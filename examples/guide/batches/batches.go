@@ -4,6 +4,8 @@ package batches
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus"
@@ -19,7 +21,12 @@ type Store interface {
 
 // Subscription stores new customers in store, up to 500 with one statement.
 func Subscription(store Store) eventbus.Subscription {
-	return eventbus.OnBatch(sales.CustomerCreatedTopic, func(ctx context.Context, customers []sales.CustomerCreated) error {
+	return eventbus.OnBatch(sales.CustomerCreatedTopic, insert(store), eventbus.BatchSize(500), eventbus.Concurrency(4))
+}
+
+// insert returns a handler that stores its batch with one statement.
+func insert(store Store) func(context.Context, []sales.CustomerCreated) error {
+	return func(ctx context.Context, customers []sales.CustomerCreated) error {
 		refused, err := store.Insert(ctx, customers)
 		if err != nil {
 			return err // nothing was stored: all of them are tried again, one by one
@@ -28,19 +35,17 @@ func Subscription(store Store) eventbus.Subscription {
 			return &eventbus.BatchError{Errors: refused} // only these are tried again
 		}
 		return nil
-	}, eventbus.BatchSize(500), eventbus.Concurrency(4))
+	}
 }
 
 // Patient is Subscription for a slow topic: it waits for up to two seconds until a batch
 // is full, and asks no more of the store than 1,000 customers a second.
 func Patient(store Store) eventbus.Subscription {
-	return eventbus.OnBatch(sales.CustomerCreatedTopic, func(ctx context.Context, customers []sales.CustomerCreated) error {
-		_, err := store.Insert(ctx, customers)
-		return err
-	}, eventbus.BatchSize(500), eventbus.BatchWait(2*time.Second), eventbus.RateLimit(1000, 500))
+	return eventbus.OnBatch(sales.CustomerCreatedTopic, insert(store),
+		eventbus.BatchSize(500), eventbus.BatchWait(2*time.Second), eventbus.RateLimit(1000, 500))
 }
 
-// Import publishes customers and returns those that were not published.
+// Import publishes customers and returns those that were not published, in order.
 func Import(ctx context.Context, created *eventbus.Publisher[sales.CustomerCreated], customers []sales.CustomerCreated) ([]sales.CustomerCreated, error) {
 	err := created.PublishBatch(ctx, customers)
 	if err == nil {
@@ -51,7 +56,7 @@ func Import(ctx context.Context, created *eventbus.Publisher[sales.CustomerCreat
 		return customers, err // nothing was tried
 	}
 	var left []sales.CustomerCreated
-	for i := range failed.Errors {
+	for _, i := range slices.Sorted(maps.Keys(failed.Errors)) { // a customer's events stay in order
 		left = append(left, customers[i])
 	}
 	return left, err
