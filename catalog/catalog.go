@@ -144,7 +144,7 @@ func Of(topics ...eventbus.AnyTopic) (*Document, error) {
 	// gives its place in the list.
 	declarations := make([]*declare.Topic, 0, len(topics))
 	for i, t := range topics {
-		if t == nil {
+		if t == nil || t.Declaration() == nil {
 			return nil, &eventbus.Error{Op: "catalog", Err: fmt.Errorf("topic %d of %d is nil", i+1, len(topics))}
 		}
 		declarations = append(declarations, t.Declaration())

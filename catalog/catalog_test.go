@@ -101,6 +101,7 @@ func TestCatalogContradictions(t *testing.T) {
 		want   string
 	}{
 		"nil":        {[]eventbus.AnyTopic{lostTopic, nil}, "topic 2 of 2 is nil"},
+		"not set":    {[]eventbus.AnyTopic{lostTopic, (*eventbus.Topic[shipmentLost])(nil)}, "topic 2 of 2 is nil"},
 		"twice":      {[]eventbus.AnyTopic{lostTopic, declare(eventbus.TopicConfig[shipmentLost]{Type: "ShipmentLost"})}, "declared twice"},
 		"partitions": {[]eventbus.AnyTopic{sentTopic, lostTopic, declare(eventbus.TopicConfig[shipmentLost]{Type: "Found", Partitions: 3})}, "Partitions is 3 for Found and 6 for ShipmentSent"},
 		"owners":     {[]eventbus.AnyTopic{sentTopic, declare(eventbus.TopicConfig[shipmentLost]{Type: "Found", Owner: "claims"})}, `Owner is "claims" and, for ShipmentSent, "dispatch"`},

@@ -29,7 +29,7 @@ type avroComparison struct {
 // avro compares two Avro schemas of a type's data.
 func (c *comparison) avro(path string, old, now json.RawMessage) {
 	var a, b any
-	if json.Unmarshal(old, &a) != nil || json.Unmarshal(now, &b) != nil {
+	if decode(old, &a) != nil || decode(now, &b) != nil {
 		c.add(path, "schema-changed", Undecided, "", "", "one of the schemas is not JSON", "Allow it with a reason")
 		return
 	}
@@ -267,12 +267,12 @@ func (c *avroComparison) symbols(path string, a, b map[string]any) {
 		}
 	}
 	for _, s := range is {
-		if !slices.Contains(was, s) {
+		if !lists(was, s) {
 			lacks("enum-value-added", word(s), "", word(s), avroOld, a)
 		}
 	}
 	for _, s := range was {
-		if !slices.Contains(is, s) {
+		if !lists(is, s) {
 			lacks("enum-value-removed", word(s), word(s), "", avroNew, b)
 		}
 	}

@@ -18,6 +18,7 @@ const avroBase = `{"type":"record","name":"Paid","namespace":"shop","fields":[
 	{"name":"kind","type":{"type":"enum","name":"Kind","symbols":["CARD","CASH"]}},
 	{"name":"tags","type":{"type":"array","items":"string"}},{"name":"by","type":{"type":"map","values":"long"}},
 	{"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"ref","type":{"type":"fixed","name":"Ref","size":16}},
+	{"name":"big","type":"long","default":9007199254740993},
 	{"name":"zone","type":"string","x-eventbus-personal":true,"default":"UTC","aliases":["area"]}]}`
 
 const protobufBase = `{"message":"shop.Paid","files":[{"name":"money.proto","package":"shop","syntax":"proto3","messageType":[{"name":"Money","field":[{"name":"cents","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"cents"}]}]},
@@ -66,6 +67,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 		{"avro", `["CARD","CASH"]`, `["CARD"],"default":"CARD"`, "#/fields/kind", "enum-value-removed", catalog.Dangerous},
 		{"avro", `"logicalType":"timestamp-millis"`, `"logicalType":"timestamp-micros"`, "#/fields/at/logicalType", "format-changed", catalog.Breaking},
 		{"avro", `"size":16`, `"size":8`, "#/fields/ref/size", "format-changed", catalog.Breaking},
+		{"avro", `9007199254740993`, `9007199254740992`, "#/fields/big", "default-changed", catalog.Dangerous},
 		{"avro", `"default":"UTC"`, `"default":"CET"`, "#/fields/zone", "default-changed", catalog.Dangerous},
 		{"avro", `,"default":"UTC"`, ``, "#/fields/zone", "default-removed", catalog.Breaking},
 		{"avro", `"name":"Paid"`, `"name":"Bought"`, "#", "record-renamed", catalog.Breaking},
@@ -93,6 +95,7 @@ func TestCompareNativeSchemas(t *testing.T) {
 		{"protobuf", `{"name":"CASH"`, `{"name":"COIN"`, "#/kind", "enum-value-renamed", catalog.Dangerous},
 		{"protobuf", `"message":"shop.Paid"`, `"message":"shop.Other"`, "", "message-renamed", catalog.Dangerous},
 		{"protobuf", `"package":"shop","syntax":"proto3","messageType":[{"name":"Money"`, `"package":"shop","syntax":"proto2","messageType":[{"name":"Money"`, "", "syntax-changed", catalog.Undecided},
+		{"protobuf", `"syntax":"proto3","messageType":[{"name":"Money"`, `"syntax":"proto3","options":{"features":{"fieldPresence":"IMPLICIT"}},"messageType":[{"name":"Money"`, "", "syntax-changed", catalog.Undecided},
 		{"protobuf", `"jsonName":"id"`, `"jsonName":"id","options":{"deprecated":true}`, "#/id", "keyword-changed", catalog.Undecided},
 		{"protobuf", `"name":"Money"`, `"name":"Cash"`, "#/amount", "schema-changed", catalog.Undecided},
 	} {

@@ -1,9 +1,12 @@
 package catalog
 
 import (
+	"encoding/json"
 	"maps"
+	"math/big"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/eventbus-go/eventbus/internal/jsonschema"
 )
@@ -21,8 +24,8 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 		// and for allowances.
 		place := path + "/properties/" + name
 		x, _ := was[name].(map[string]any)
-		y, still := is[name].(map[string]any)
-		if !still {
+		y, _ := is[name].(map[string]any)
+		if is[name] == nil {
 			if to := successor(was, is, name, mustWas, mustIs, renamed); to != "" {
 				renamed[to] = true
 				s.add(place, "field-renamed", Breaking, name, to, readerOld+" finds no "+name+" any more, and the new one none in the old events", newField)
@@ -38,7 +41,11 @@ func (s *schemaComparison) properties(path string, a, b map[string]any) {
 			s.add(place, "required-set", Breaking, "optional", "required", readerNew+" meets events without it", "Leave it optional")
 		}
 		// Fields are compared further, whether or not they are required.
-		s.compare(place, x, y)
+		if x != nil && y != nil {
+			s.compare(place, x, y)
+		} else if !reflect.DeepEqual(was[name], is[name]) { // true takes any value, false none
+			s.add(place, "type-unknown", Undecided, word(was[name]), word(is[name]), "one of the schemas is not an object", "Allow it with a reason")
+		}
 	}
 	// A schema may require a field without describing it.
 	for _, name := range slices.Sorted(maps.Keys(merged(mustWas, mustIs))) {
@@ -78,6 +85,70 @@ func successor(was, is map[string]any, name string, mustWas, mustIs map[string]b
 		}
 	}
 	return ""
+}
+
+// differ reports whether a keyword that is not understood has two values, or one that refers to
+// something that has changed.
+func (s *schemaComparison) differ(keyword string, a, b map[string]any) bool {
+	return !reflect.DeepEqual(a[keyword], b[keyword]) || s.refersToChange(map[string]any{keyword: a[keyword]}, make(map[string]bool))
+}
+
+// refersToChange reports whether a reference anywhere in a part of a schema, or in what that
+// refers to, leads to a definition that has changed. met has the references that were seen. Those
+// to the whole schema don't count, which is compared by itself.
+func (s *schemaComparison) refersToChange(part any, met map[string]bool) bool {
+	switch part := part.(type) {
+	case []any:
+		return slices.ContainsFunc(part, func(v any) bool { return s.refersToChange(v, met) })
+	case map[string]any:
+		if name, _ := part["$ref"].(string); strings.HasPrefix(name, "#") && name != "#" && !met[name] {
+			met[name] = true
+			was, known := s.old.target(name)
+			is, still := s.now.target(name)
+			// One that can't be followed here may lead to what has changed.
+			if !known || !still || !reflect.DeepEqual(was, is) || s.refersToChange(was, met) {
+				return true
+			}
+		}
+		for _, v := range part {
+			if s.refersToChange(v, met) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// bounds compares limits. A narrower one excludes old events; a wider one allows
+// values that old readers may refuse.
+func (s *schemaComparison) bounds(path string, a, b map[string]any) {
+	for _, keyword := range []string{"minimum", "minLength", "minItems", "maximum", "maxLength", "maxItems"} {
+		x, hasX := numeric(a[keyword])
+		y, hasY := numeric(b[keyword])
+		if hasX == hasY && x.Cmp(y) == 0 {
+			continue
+		}
+		lower := strings.HasPrefix(keyword, "min")
+		// A lower bound is narrower if it is larger, an upper one if it is smaller.
+		// Adding a bound narrows, and removing one widens.
+		narrower := hasY && (!hasX || lower == (y.Cmp(x) > 0))
+		if narrower {
+			s.add(path+"/"+keyword, "bound-narrowed", Breaking, word(a[keyword]), word(b[keyword]), readerNew+" meets values beyond it", newField)
+		} else {
+			s.add(path+"/"+keyword, "bound-widened", Dangerous, word(a[keyword]), word(b[keyword]), readerOld+" may refuse values beyond the old bound", "Keep values within the old bound until all readers know the new one")
+		}
+	}
+}
+
+// numeric returns a number of a schema, with more digits than a float64 has; zero and false
+// if it is none.
+func numeric(v any) (*big.Float, bool) {
+	n, _ := v.(json.Number)
+	f, _, err := big.ParseFloat(n.String(), 10, 512, big.ToNearestEven)
+	if err != nil {
+		return new(big.Float), false
+	}
+	return f, true
 }
 
 // names returns the strings in a list as a set.

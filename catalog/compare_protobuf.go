@@ -29,6 +29,9 @@ type protobufFile struct {
 	Edition     string            `json:"edition"`
 	MessageType []protobufMessage `json:"messageType"`
 	EnumType    []protobufEnum    `json:"enumType"`
+	Options     struct {
+		Features json.RawMessage `json:"features"` // of an edition
+	} `json:"options"`
 }
 
 // protobufMessage is DescriptorProto. Nested types are in the scope of their message.
@@ -119,7 +122,7 @@ func (c *comparison) protobuf(path string, old, now json.RawMessage) {
 	// Files are compared by their place in the list. A file that moved may be reported
 	// needlessly.
 	for i := range min(len(a.Files), len(b.Files)) {
-		if x, y := &a.Files[i], &b.Files[i]; x.Syntax != y.Syntax || x.Edition != y.Edition {
+		if x, y := &a.Files[i], &b.Files[i]; x.Syntax != y.Syntax || x.Edition != y.Edition || string(x.Options.Features) != string(y.Options.Features) {
 			c.add(path, "syntax-changed", Undecided, x.Syntax+x.Edition, y.Syntax+y.Edition, "presence and defaults of fields may differ", "Allow it with a reason")
 		}
 	}

@@ -3,7 +3,6 @@ package catalog
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -46,7 +45,7 @@ func (c *comparison) schemas(path string, old, now *Event) {
 		return
 	}
 	was, is := new(schemaDocument), new(schemaDocument)
-	if json.Unmarshal(old.Schema, &was.root) != nil || json.Unmarshal(now.Schema, &is.root) != nil || !was.understood() || was.root["$schema"] != is.root["$schema"] {
+	if decode(old.Schema, &was.root) != nil || decode(now.Schema, &is.root) != nil || !was.understood() || !reflect.DeepEqual(was.root["$schema"], is.root["$schema"]) {
 		// Different drafts can't be compared: a keyword may mean different things in
 		// them.
 		c.add(path, "schema-changed", Undecided, "", "", "the schema is of a language that is not understood here", "Let the schema registry check it (eventbus schemas check), and allow it with a reason")
@@ -92,6 +91,9 @@ func (d *schemaDocument) target(name string) (map[string]any, bool) {
 	return nil, false
 }
 
+// deepestReference bounds how many references are followed one after another.
+const deepestReference = 32
+
 // definitions are the keywords for definitions in draft 2020-12 and in draft-07.
 var definitions = []string{"$defs", "definitions"}
 
@@ -106,11 +108,23 @@ func definition(reference string) (name string, inside bool) {
 	return "", false
 }
 
-// resolve follows a reference within the document. Keywords beside the reference,
-// which draft 2020-12 allows, override those of its target. name is the reference with
-// those keywords, or "" if there is no reference. Callers must not change the result:
-// it may share the document's memory.
+// resolve follows a reference within the document, also to another reference. Keywords
+// beside one, which draft 2020-12 allows, override those of its target. name is the
+// references with those keywords, or "" if there is none. Callers must not change the
+// result: it may share the document's memory.
 func (d *schemaDocument) resolve(s map[string]any) (resolved map[string]any, name string) {
+	for range deepestReference {
+		next, at := d.follow(s)
+		if at == "" {
+			break
+		}
+		s, name = next, name+at
+	}
+	return s, name
+}
+
+// follow is resolve for one reference.
+func (d *schemaDocument) follow(s map[string]any) (resolved map[string]any, name string) {
 	name, ok := s["$ref"].(string)
 	if !ok {
 		return s, ""
@@ -256,12 +270,12 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	s.format(path, a, b)
 	s.bounds(path, a, b)
 	s.values(path, a, b)
-	if a["description"] != b["description"] {
+	if !reflect.DeepEqual(a["description"], b["description"]) {
 		s.add(path, "doc-changed", Safe, textOf(a["description"]), textOf(b["description"]), "for people only", "")
 	}
 	// The mark is this project's own keyword. Registries and other validators ignore
 	// it.
-	if a[jsonschema.Personal] != b[jsonschema.Personal] {
+	if !reflect.DeepEqual(a[jsonschema.Personal], b[jsonschema.Personal]) {
 		if b[jsonschema.Personal] == true {
 			s.add(path, "personal-data-added", Dangerous, "", "personal", personalAdded, "Tell the readers")
 		} else {
@@ -274,7 +288,7 @@ func (s *schemaComparison) keywords(path string, a, b map[string]any) {
 	// anyOf is understood only in the form that nullable handles; any other difference
 	// in it is undecided.
 	for _, keyword := range slices.Sorted(maps.Keys(merged(a, b))) {
-		if !slices.Contains(understood, keyword) && !reflect.DeepEqual(a[keyword], b[keyword]) || keyword == "anyOf" && !reflect.DeepEqual(a[keyword], b[keyword]) {
+		if (keyword == "anyOf" || !slices.Contains(understood, keyword)) && s.differ(keyword, a, b) {
 			fix := "Allow it with a reason"
 			if keyword == "propertyNames" && a[keyword] == nil {
 				fix = "Where an earlier version left it out, write the catalogue again before the declarations change; or allow it with a reason"
@@ -302,7 +316,7 @@ var widths = map[string]int{"int8": 8, "int16": 16, "int32": 32, "int64": 64, "i
 // text. A wider integer hurts old readers only when a large number is sent.
 func (s *schemaComparison) format(path string, a, b map[string]any) {
 	from, to := a["format"], b["format"]
-	if from != to {
+	if !reflect.DeepEqual(from, to) {
 		// The width is 0 without a format, or if it is not a number's.
 		x, y := widths[word(from)], widths[word(to)]
 		switch {
@@ -320,29 +334,8 @@ func (s *schemaComparison) format(path string, a, b map[string]any) {
 			s.add(path, "format-changed", Breaking, word(from), word(to), readerOld+" expects the old format", newField)
 		}
 	}
-	if a["contentEncoding"] != b["contentEncoding"] {
+	if !reflect.DeepEqual(a["contentEncoding"], b["contentEncoding"]) {
 		s.add(path, "encoding-changed", Breaking, word(a["contentEncoding"]), word(b["contentEncoding"]), readerOld+" decodes the text in another way", newField)
-	}
-}
-
-// bounds compares limits. A narrower one excludes old events; a wider one allows
-// values that old readers may refuse.
-func (s *schemaComparison) bounds(path string, a, b map[string]any) {
-	for _, keyword := range []string{"minimum", "minLength", "minItems", "maximum", "maxLength", "maxItems"} {
-		x, hasX := a[keyword].(float64)
-		y, hasY := b[keyword].(float64)
-		if hasX == hasY && x == y {
-			continue
-		}
-		lower := strings.HasPrefix(keyword, "min")
-		// A lower bound is narrower if it is larger, an upper one if it is smaller.
-		// Adding a bound narrows, and removing one widens.
-		narrower := hasY && (!hasX || lower == (y > x))
-		if narrower {
-			s.add(path+"/"+keyword, "bound-narrowed", Breaking, word(a[keyword]), word(b[keyword]), readerNew+" meets values beyond it", newField)
-		} else {
-			s.add(path+"/"+keyword, "bound-widened", Dangerous, word(a[keyword]), word(b[keyword]), readerOld+" may refuse values beyond the old bound", "Keep values within the old bound until all readers know the new one")
-		}
 	}
 }
 
@@ -387,9 +380,9 @@ func (s *schemaComparison) inner(path, keyword string, a, b map[string]any) {
 	// The keywords may also be booleans, which allow anything or nothing.
 	case isX && isY:
 		s.compare(path+"/"+keyword, x, y)
-	case !reflect.DeepEqual(a[keyword], b[keyword]) && keyword == "additionalProperties" && b[keyword] == false:
+	case keyword == "additionalProperties" && b[keyword] == false && a[keyword] != false:
 		s.add(path, "closed", Breaking, "open", "closed", readerNew+" refuses fields that it does not know, and every added field is a break from now on", "Leave it open")
-	case !reflect.DeepEqual(a[keyword], b[keyword]):
+	case s.differ(keyword, a, b):
 		s.add(path+"/"+keyword, "keyword-changed", Undecided, word(a[keyword]), word(b[keyword]), "one of the schemas takes any value here", "Allow it with a reason")
 	}
 }

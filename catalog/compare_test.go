@@ -36,13 +36,17 @@ func event(typ, schema string) catalog.Event {
 
 type edit = func(*catalog.Topic)
 
-func schema(from, to string) edit {
+// schema replaces parts of the schema, one pair after another.
+func schema(pairs ...string) edit {
 	return func(t *catalog.Topic) {
 		s := string(t.Events[0].Schema)
-		if !strings.Contains(s, from) {
-			panic(from + " is not in the schema")
+		for left := pairs; len(left) > 0; left = left[2:] {
+			if !strings.Contains(s, left[0]) {
+				panic(left[0] + " is not in the schema")
+			}
+			s = strings.Replace(s, left[0], left[1], 1)
 		}
-		t.Events[0].Schema = json.RawMessage(strings.Replace(s, from, to, 1))
+		t.Events[0].Schema = json.RawMessage(s)
 	}
 }
 
@@ -160,6 +164,18 @@ var changes = []struct {
 	{"a field of a type that holds itself or null", holdsItself, schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "field-retyped", catalog.Breaking},
 	{"personal data beside a type that is used twice", second(`,"x-eventbus-personal":true`), schema(`Addr","x-eventbus-personal":true`, `Addr"`), "personal-data-removed", catalog.Undecided},
 	{"personal data beside a choice that is used twice", both(holdsItself, schema(`"addr":{"$ref":"#/$defs/Addr"}`, `"addr":{"$ref":"#/$defs/Addr"},"home":{"anyOf":[{"$ref":"#/$defs/Addr"},{"type":"null"}],"x-eventbus-personal":true}`)), schema(`],"x-eventbus-personal":true`, `]`), "personal-data-removed", catalog.Undecided},
+	{"a number of many digits", schema(`{"const":"a"}`, `{"enum":[9007199254740993]}`), schema(`9007199254740993`, `9007199254740992`), "enum-value-added", catalog.Breaking},
+	{"a bound of many digits", schema(`"maximum":9`, `"maximum":9007199254740993`), schema(`9007199254740993`, `9007199254740992`), "bound-narrowed", catalog.Breaking},
+	{"a bound beyond all numbers", schema(`"maximum":9`, `"maximum":1e999999999`), schema(`1e999999999`, `8`), "bound-narrowed", catalog.Breaking},
+	{"what a reference to a reference leads to", schema(`{"$ref":"#/$defs/Addr"}}`, `{"$ref":"#/$defs/Via"}}`, `"$defs":{`, `"$defs":{"Via":{"$ref":"#/$defs/Addr"},`), schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "field-retyped", catalog.Breaking},
+	{"what alternatives refer to", schema(`"addr":{"$ref":"#/$defs/Addr"}`, `"addr":{"oneOf":[{"$ref":"#/$defs/Addr"}]}`), schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "keyword-changed", catalog.Undecided},
+	{"what parts of parts refer to", schema(`"addr":{"$ref":"#/$defs/Addr"}`, `"addr":{"patternProperties":{"^a":{"allOf":[{"$ref":"#/$defs/Via"}]}}}`, `"$defs":{`, `"$defs":{"Via":{"items":{"$ref":"#/$defs/Addr"}},`),
+		schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "keyword-changed", catalog.Undecided},
+	{"what a tuple refers to", schema(`"items":{"type":"string"}`, `"items":[{"$ref":"#/$defs/Addr"}]`, `,"addr":{"$ref":"#/$defs/Addr"}`, ``), schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "keyword-changed", catalog.Undecided},
+	{"what a reference by another path leads to", schema(`"addr":{"$ref":"#/$defs/Addr"}`, `"addr":{"$ref":"#/$defs/Addr/properties/zip"}`), schema(`"zip":{"type":"string"}`, `"zip":{"type":"integer"}`), "keyword-changed", catalog.Undecided},
+	{"a field that takes any value", schema(`"any":{}`, `"any":true`), schema(`"any":true`, `"any":false`), "type-unknown", catalog.Undecided},
+	{"a field beside one that takes any value", schema(`"any":{}`, `"any":true`), schema(`"age":`, `"new":{"type":"boolean"},"age":`), "field-added", catalog.Safe},
+	{"keywords of no sense", schema(`"any":{}`, `"any":{"description":[],"format":[],"contentEncoding":{},"x-eventbus-personal":[]}`), schema(`"age":`, `"new":{"type":"boolean"},"age":`), "field-added", catalog.Safe},
 	{"alternatives", nil, schema(`"any":{}`, `"any":{"anyOf":[{"type":"string"},{"type":"integer"}]}`), "keyword-changed", catalog.Undecided},
 }
 

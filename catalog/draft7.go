@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
@@ -21,7 +20,7 @@ func (a *asyncAPI) payload(k string, e *Event) object {
 		}
 	}
 	d := new(schemaDocument)
-	if json.Unmarshal(e.Schema, &d.root) != nil {
+	if decode(e.Schema, &d.root) != nil {
 		return nil
 	}
 	// A schema with references to other registered schemas is incomplete, and tools

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -17,10 +18,18 @@ import (
 // of old.
 func leftOut(old, now json.RawMessage) bool {
 	var was, is any
-	if json.Unmarshal(old, &was) != nil || json.Unmarshal(now, &is) != nil {
+	if decode(old, &was) != nil || decode(now, &is) != nil {
 		return false
 	}
 	return leaveOut(is) && reflect.DeepEqual(was, is)
+}
+
+// decode decodes JSON with its numbers as they are written: two that differ beyond the 53 bits
+// of a float64 are not equal.
+func decode(text json.RawMessage, to any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode(to)
 }
 
 // leaveOut removes from a decoded schema what earlier versions left out, and reports

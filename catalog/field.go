@@ -39,7 +39,7 @@ func (e *Event) Fields() iter.Seq[Field] {
 		switch {
 		case e.ContentType == protobufMedia:
 			protobufFields(e.Schema, yield)
-		case json.Unmarshal(e.Schema, &d.root) != nil:
+		case decode(e.Schema, &d.root) != nil:
 		case e.ContentType == avroMedia:
 			avroFields(d.root, yield)
 		default:
