@@ -14,10 +14,10 @@ import (
 //
 // hook is called once per assignment of a group, with the partitions, sorted, of all topics
 // whose subscriptions have this same option value (such as one of Config.Handling). It owns
-// the slice. Calls of one option come in order and never overlap; hooks of other options run
-// beside them. Its context ends after five seconds; after that a warning is logged and the
-// events are handled without it. A panic is logged and stops nothing. A replay assigns no
-// partitions.
+// the slice. Within a group, calls of one option come in order and never overlap; hooks of
+// other options and groups run beside them. Its context ends after five seconds; after that
+// a warning is logged and the events are handled without it. A panic is logged and stops
+// nothing. A replay assigns no partitions.
 func OnAssigned(hook func(ctx context.Context, partitions []transport.Partition)) SubscribeOption {
 	return hooked("OnAssigned", hook == nil, &callback.Moves{
 		Name: "OnAssigned", Assigned: true,
@@ -71,8 +71,8 @@ var _ = DeadLetter(callback.Letter{})
 // letters are queued while it runs; further ones are not reported. Closing the bus waits up
 // to five seconds, within its context, for the queue, and drops the rest. Dropped letters are
 // logged, and counted in the metric eventbus.hooks.missed; a crash drops the queue too. The
-// letters themselves are in the dead-letter topic regardless. Calls come one after another,
-// each in a context that ends after five seconds; a panic is logged.
+// letters themselves are in the dead-letter topic regardless. Calls of a group come one after
+// another, each in a context that ends after five seconds; a panic is logged.
 func OnDeadLetter(hook func(ctx context.Context, l DeadLetter)) SubscribeOption {
 	return hooked("OnDeadLetter", hook == nil, &callback.Letters{
 		Name: "OnDeadLetter",

@@ -12,7 +12,8 @@
 // Strings in fields tagged data:"personal" are encrypted wherever they are in the event: in
 // nested structs, pointers, slices and maps. They stay strings, so schemas and foreign readers
 // still work. A field of another type can't be encrypted in place, since that would break its
-// schema, and is an error; Config.Whole encrypts the data as a whole instead.
+// schema, and is an error; Config.Whole encrypts the data as a whole instead. What a field of an
+// interface type holds is not searched, since a reader would not know its type: it stays readable.
 //
 // The subject is the event's key unless Config.Subject says otherwise. If the subject's key was
 // deleted, the event is handled with those fields empty, and Envelope.Shredded is set.
