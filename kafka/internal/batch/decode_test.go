@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -240,6 +241,17 @@ func TestDecodeErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFaultEndsAtNewFormat: an operator passes over a fault as a whole, so the fault of a record
+// in an old format does not include the batch behind it, which can be read.
+func TestFaultEndsAtNewFormat(t *testing.T) {
+	old := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, 9), 34)
+	old = append(old, make([]byte, 34)...)
+	_, err := FindSpan(slices.Concat(old, plain(t, 10, 3)), 9)
+	if fault, ok := errors.AsType[*Fault](err); !ok || fault.From != 9 || fault.Next != 10 {
+		t.Errorf("%v, want a fault of offset 9 alone", err)
 	}
 }
 

@@ -89,23 +89,24 @@ func (f *Fault) Error() string {
 // Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// faultOf returns the fault of the batch at the start of data, whose records from an offset on
+// faultOf returns the fault of the batch at the start of data, whose records from offset from on
 // can't be read. If the batch does not plausibly say where it ends, the fault has one offset.
 func faultOf(data []byte, from int64, err error) *Fault {
 	f := &Fault{From: from, Next: from + 1, Err: err}
-	for len(data) > MagicOffset {
-		first, length := int64(binary.BigEndian.Uint64(data)), int32(binary.BigEndian.Uint32(data[8:]))
+	for first := true; len(data) > MagicOffset; first = false {
+		offset, length := int64(binary.BigEndian.Uint64(data)), int32(binary.BigEndian.Uint32(data[8:]))
 		switch magic := data[MagicOffset]; {
 		case magic <= 1:
 			// An entry of the old formats has the offset of its last record. Following entries
 			// can't be read either.
-			f.Next = max(f.Next, first+1)
+			f.Next = max(f.Next, offset+1)
 			if length < 0 || int(length) > len(data)-PrefixSize {
 				return f
 			}
 			data = data[PrefixSize+int(length):]
 		default:
-			if f.Next == from+1 && len(data) >= HeaderSize {
+			// A batch behind old entries can be read, so it is no part of their fault.
+			if first && len(data) >= HeaderSize {
 				if h, err := readBatchHeader(data); err == nil {
 					f.Next = max(f.Next, h.next)
 				}
