@@ -193,7 +193,7 @@ func TestGroupExpelled(t *testing.T) {
 	}
 }
 
-// TestCommitInLost: a commit of lost partitions in Lost fails, and is fenced.
+// TestCommitInLost: a commit of lost partitions, tried in Lost, is fenced.
 func TestCommitInLost(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())
