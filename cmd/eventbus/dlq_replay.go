@@ -108,6 +108,10 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 		}
 		return a.printTally(would, "would be ")
 	}
+	// There is nothing to ask if all of them are left alone.
+	if would.Sum() == 0 {
+		return a.printTally(would, "")
+	}
 	// Anyone who writes to the dead-letter topic can name a topic, and with --yes nobody
 	// reads the question.
 	if others := slices.DeleteFunc(slices.Clone(plan.Through), func(name string) bool { return slices.Contains(agreed, name) }); a.yes && len(others) > 0 {
