@@ -185,7 +185,7 @@ func (e *leftError) Unwrap() error { return e.cause }
 
 // told adds what to do to the error of a dead-letter topic in which another job is being run.
 func (a *app) told(err error) error {
-	// The error names who runs that job. What to do are commands of this program.
+	// The error is the console's too, so it names no commands.
 	if held, ok := errors.AsType[*redrive.HeldError](err); ok {
 		return fmt.Errorf("%w: eventbus dlq stop %s, or --take-over", err, held.Job.ID)
 	}
