@@ -124,7 +124,7 @@ func TestSuspectsAreLeftAlone(t *testing.T) {
 }
 
 // TestSuspectInABatch: a poisonous key fails its whole batch, which says nothing about the
-// other keys. Those run again alone, and the breaker stays closed.
+// other keys. Those run again alone, and the breaker does not open.
 func TestSuspectInABatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newSick(2)

@@ -114,7 +114,7 @@ type Outgoing struct {
 	span trace.Span
 	// start is zero if the duration is not needed.
 	start time.Time
-	// size is the record's size in bytes while the event counts as pending, else 0.
+	// size is the record's size in bytes, 0 unless Carry counted the event as pending.
 	size int64
 	// part reports whether the event belongs to a batch, which has its own span and
 	// duration.
