@@ -12,14 +12,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/transport"
-	franzerr "github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestRecreatedUnmarked: an owner of the old topic that did not know of the new one
