@@ -18,9 +18,9 @@ import (
 )
 
 // scratch is memory that the attempts of one worker use in turn, so that an attempt allocates
-// no envelopes. A handler's context may outlive its attempt, so a scope is used only once, and
-// keeping one keeps all that were allocated with it. Access to the delivery ends with the
-// attempt.
+// no envelopes. A handler may keep its context, which is a scope, so each scope is used only
+// once; one that is kept keeps all that were allocated with it in memory. Access to the delivery
+// ends with the attempt.
 type scratch struct {
 	delivery  Delivery
 	envelopes []Envelope
@@ -68,8 +68,9 @@ type handling struct {
 	derive  deriver
 }
 
-// handle decodes the records of an attempt and calls the handler. In a batch,
-// records that are not events fail alone; the others are still handled.
+// handle decodes the records of an attempt and calls the handler; it is Subscription.Handle of
+// the engine. In a batch, records that are not events fail alone, and the others are handled.
+// Its errors are *attemptError, which judgeAttempt reads.
 func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attempt) error {
 	m := scratchFor(a, len(a.Records))
 	// A worker waiting for its next attempt must not keep fetched memory.
@@ -146,14 +147,14 @@ func observed(signals *telemetry.ProcessSignals, s *scope, h *handling) *attempt
 	}
 	returned := false
 	defer func() {
-		if !returned { // the handler called runtime.Goexit, which is under way
+		if !returned { // the handler called runtime.Goexit
 			err := engine.NewGoexit()
 			t.End(err, letter.ReasonPanic, err.Stack)
 		}
 	}()
 	cause := call(s, h.handler)
 	err := h.policy.of(cause, len(s.delivery.Events), h.kind, s.delivery.Attempt)
-	if err != nil && err.verdict.Kind == engine.Discard { // by OnError, which call doesn't see
+	if err != nil && err.verdict.Kind == engine.Discard { // perhaps by OnError, which call doesn't see
 		if failed := s.waitReceipts(); failed != nil {
 			err = h.policy.of(&unpublished{cause, failed}, len(s.delivery.Events), h.kind, s.delivery.Attempt)
 		}

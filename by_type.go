@@ -13,8 +13,8 @@ import (
 // typeTable has the topics of Config.Topics by the Go types of their events. It never changes.
 type typeTable map[reflect.Type]AnyTopic
 
-// newTypeTable returns the table of topics. If two of them declare the same type, events of
-// that type have no single topic, which is an error.
+// newTypeTable returns the table of topics. It is an error if two of them declare the same type,
+// since an event's type must choose one topic.
 func newTypeTable(topics []AnyTopic) (typeTable, error) {
 	table := make(typeTable, len(topics))
 	var wrong []error
@@ -38,7 +38,8 @@ func newTypeTable(topics []AnyTopic) (typeTable, error) {
 // subjectOf returns a declaration's topic and type, for errors.
 func subjectOf(d *declare.Topic) string { return d.Suffix + " " + d.Typ }
 
-// of returns the topic of a Go type.
+// of returns the topic of a Go type. If there is none, the error names types that were perhaps
+// meant: those of the same name, and those that differ by a pointer.
 func (t typeTable) of(goType reflect.Type) (AnyTopic, error) {
 	if goType == nil {
 		return nil, errors.New("the event is nil")
@@ -62,9 +63,11 @@ func (t typeTable) of(goType reflect.Type) (AnyTopic, error) {
 	return nil, fmt.Errorf("no topic of Config.Topics declares %s%s: declare one, or use a Publisher and On", goType, text)
 }
 
-// Publish publishes an event to the topic that [Config].Topics declares for its Go type, or, if
-// it is a pointer, for the type it points to. Otherwise it is Publisher.PublishWith. A service
-// that publishes one type should use a Publisher, which rejects other types at compile time.
+// Publish publishes an event to the topic that [Config].Topics declares for its Go type or, if
+// it is a pointer, for the type to which it points. Without such a topic it returns an error and
+// publishes nothing. Otherwise it is like Publisher.PublishWith. It is safe for concurrent use. A
+// service that publishes one type should use a Publisher, which rejects other types at compile
+// time.
 func Publish(ctx context.Context, bus *Bus, event any, options ...PublishOption) error {
 	if bus == nil {
 		return &Error{Op: "publish", Err: errors.New("the bus is nil")}
@@ -82,13 +85,14 @@ func Publish(ctx context.Context, bus *Bus, event any, options ...PublishOption)
 	return topic.publish(ctx, bus, event, options)
 }
 
-// publish implements AnyTopic: the event is a T.
+// publish implements AnyTopic. The event must be a T.
 func (t *Topic[T]) publish(ctx context.Context, bus *Bus, event any, options []PublishOption) error {
 	return NewPublisher(bus, t).PublishWith(ctx, event.(T), options...)
 }
 
-// Handle subscribes a handler to the topic that the bus's [Config].Topics declares for T; On
-// names the topic instead. If no topic declares T, Bus.Add returns an error.
+// Handle returns a subscription of a handler to the topic that the bus's [Config].Topics declares
+// for T. With On the caller names the topic instead. If no topic declares T, Bus.Add returns an
+// error.
 func Handle[T any](handler func(context.Context, T) error, options ...SubscribeOption) Subscription {
 	s := &subscription{options: options}
 	s.resolve = func(table typeTable) error {
@@ -103,8 +107,8 @@ func Handle[T any](handler func(context.Context, T) error, options ...SubscribeO
 	return Subscription{s}
 }
 
-// complete finds the topic of a subscription that has none yet, and returns why a subscription
-// can't be added, or nil.
+// complete finds the topic of a subscription made by Handle. For any subscription it returns the
+// reason why it can't be added, or nil.
 func (b *Bus) complete(s *subscription) error {
 	if s.resolve != nil {
 		if err := s.resolve(b.byType); err != nil {
@@ -114,5 +118,5 @@ func (b *Bus) complete(s *subscription) error {
 	return s.err
 }
 
-// errUnresolved is the error of a subscription whose bus is not known yet.
+// errUnresolved is the error of Subscription.Handle before the subscription has a bus.
 var errUnresolved = errors.New("a subscription made by Handle has no topic before it is added to a bus: use On")

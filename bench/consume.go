@@ -12,19 +12,20 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// runConsume handles all events of a filled topic. The rate counts from the
-// first event to the last, without the time to join the group, which is spent
-// once and differs between clients. The CPU time and the memory of joining are
-// included.
+// runConsume measures how a client handles all events of a topic that was filled
+// before. The rate counts from the first event to the last, without the time to
+// join the group, which is spent once and differs between clients. The CPU time and
+// the memory of joining are included. It is an error if ctx ends before all events
+// are handled, or if any was lost or handled twice.
 func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
 	// Handlers run concurrently, so everything that they share is atomic or a channel.
 	var (
 		handled, sum atomic.Int64
-		first        atomic.Int64 // when, in nanoseconds since begin
+		first        atomic.Int64 // when the first was handled, in nanoseconds since begin
 		last         = make(chan time.Duration, 1)
 		begin        = time.Now()
 	)
-	// The consumer begins to handle before NewConsumer returns.
+	// Started first, since the consumer handles events before NewConsumer returns.
 	m := meter.Start()
 	c, err := p.NewConsumer(ctx, t.Settings, func(o *event.Order) {
 		// Only the first handler sets it; the check saves the others a write.
@@ -37,7 +38,7 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 		// Sum the numbers instead of keeping them, which would add memory to the measurement.
 		sum.Add(o.Number)
 		if handled.Add(1) == int64(w.events) {
-			// It has room for one, so the handler does not wait here.
+			// The channel has room for one, so the handler does not wait.
 			last <- time.Since(begin)
 		}
 	})
@@ -49,7 +50,7 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	select {
 	case end := <-last:
 		elapsed = end - time.Duration(first.Load())
-	// The number of events that arrived says more than the timeout.
+	// The error has the number of events, which says more than the timeout.
 	case <-ctx.Done():
 		err = fmt.Errorf("%d of %d events within %v: %w", handled.Load(), w.events, time.Since(begin).Round(time.Second), ctx.Err())
 	}
@@ -65,10 +66,11 @@ func runConsume(ctx context.Context, t task, w workload, p peer.Peer) (measureme
 	return t.per(w.events, max(elapsed, 1), usage), errors.Join(err, c.Close(ending))
 }
 
-// runEndToEnd publishes at an even rate, whatever happens to the events, and
-// measures how long each takes to reach its handler in the same process.
+// runEndToEnd publishes at a constant rate, even if handlers fall behind, and
+// measures how long each event takes to its handler in the same process. It is an
+// error if ctx ends before all events have arrived.
 func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurement, error) {
-	// Bound the time: at a high rate fewer seconds bring enough events.
+	// At a high rate, fewer seconds bring enough events.
 	events := w.rate * 20
 	switch {
 	case t.Quick:
@@ -86,7 +88,7 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 		// Events of the warm-up have negative numbers.
 		if o.Number < 0 {
 			select {
-			// If the channel is full drop it: the handler must not wait for the publisher.
+			// If the channel is full, drop the event: the handler must not wait for the publisher.
 			case warmed <- struct{}{}:
 			default:
 			}
@@ -128,13 +130,16 @@ func runEndToEnd(ctx context.Context, t task, w workload, p peer.Peer) (measurem
 	return result, errors.Join(err, publisher.Close(ending), c.Close(ending))
 }
 
-// warmUp publishes until the handler has received events of every partition.
+// warmEvents is how many events of the warm-up must arrive. So many make it likely
+// that every partition has delivered one.
+const warmEvents = 50
+
+// warmUp publishes until the handler has received warmEvents events.
 func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed <-chan struct{}) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	arrived := 0
-	// Fifty arrived events make it likely that every partition has delivered one.
-	for number := 0; arrived < 50; number++ {
+	for number := 0; arrived < warmEvents; number++ {
 		o := source.At(number)
 		// The negative number marks the warm-up for the handler.
 		o.Number = -1
@@ -147,15 +152,15 @@ func warmUp(ctx context.Context, p peer.Publisher, source *event.Source, warmed 
 			arrived++
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("no event arrived: %w", ctx.Err())
+			return fmt.Errorf("%d of %d events of the warm-up arrived: %w", arrived, warmEvents, ctx.Err())
 		}
 	}
 	return p.Flush(ctx)
 }
 
-// pace publishes one event after another at even times. An event that is late
-// because the publish before it took long is measured from the time at which it
-// was due; one that is late because the system woke this goroutine late is not.
+// pace publishes events one after another, rate per second. The latency of an event
+// counts from when it was due if the publish before it took too long, and from when
+// it was sent if the system woke this goroutine late.
 func pace(ctx context.Context, p peer.Publisher, source *event.Source, events, rate int) error {
 	begin := time.Now()
 	for number := range events {

@@ -13,33 +13,33 @@
 //
 // # What is in the container
 //
-// Module provides the transport.Transport and the *eventbus.Bus on it, from a
+// Module provides a transport.Transport and the *eventbus.Bus on it. It needs a
 // kafka.Config and an eventbus.Config, which FromEnvironment provides or the program
 // supplies. A program that replaces the transport.Transport by fx.Decorate, as
 // kafkatest's Module does, needs no kafka.Config.
 //
-// If the container has them, the bus uses: a *zap.Logger, else a *slog.Logger; a
+// If the container has them, the bus uses a *zap.Logger, else a *slog.Logger; and a
 // trace.TracerProvider, a metric.MeterProvider and a propagation.TextMapPropagator.
-// What eventbus.Config sets takes precedence. What only code can set, such as
-// PublishMiddleware and further defaults of Handling, is set by fx.Decorate of
-// eventbus.Config, or by fx.Invoke of Bus.Use.
+// Values in the eventbus.Config take precedence. To set what only code can set, such
+// as PublishMiddleware and further defaults of Handling, decorate the eventbus.Config
+// by fx.Decorate, or call Bus.Use by fx.Invoke.
 //
-// The bus logs from the configured level on, which AdminServer's /log-level changes.
-// It also changes a zap.AtomicLevel in the container, which may be the level of the
-// program's own logger.
+// The bus logs at the configured level and above. AdminServer's /log-level changes
+// the level, and with it a zap.AtomicLevel in the container, which may be the level
+// of the program's own logger.
 //
 // Package fxconsole adds pages for browsers to AdminServer.
 //
 // # Start and stop
 //
-// The bus never depends on subscriptions, so handlers may publish. It starts after
-// everything that handlers use has started, and drains before any of that stops:
+// Making the bus needs no subscription, so handlers may publish. The bus starts after
+// everything that handlers use, and drains before any of that stops:
 //
 //	start: the handlers' services · the health and admin servers · Bus.Start
 //	stop:  Bus.Drain · the admin and health servers · the handlers' services · Bus.Close
 //
-// fx runs no hook once the context of Start or Stop has ended, so the bus leaves a
-// quarter of the time to the hooks after it: fx.StopTimeout, 15 seconds by default,
-// bounds the whole stop, and eventbus.Config's DrainTimeout bounds the drain within
-// it.
+// fx runs no hook once the context of Start or Stop has ended, so each hook of the bus
+// leaves a quarter of the remaining time to the hooks after it. fx.StopTimeout, 15
+// seconds by default, bounds the whole stop. The DrainTimeout of eventbus.Config bounds
+// the drain within it.
 package fxmodule

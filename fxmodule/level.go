@@ -12,12 +12,13 @@ import (
 	"github.com/eventbus-go/eventbus/config"
 )
 
-// logLevel is the least level that the bus logs at, by zap's levels. It can be
-// changed while the program runs: it is the handler of /log-level.
+// logLevel is the lowest level at which the bus logs, one of zap's. It serves
+// /log-level, by which it can be changed while the program runs. It is safe for
+// concurrent use.
 type logLevel struct {
 	own zap.AtomicLevel
-	// whole is the container's, by which the program's own logger goes, if it has
-	// one. Changing the level changes both.
+	// whole is the container's level, or zero. The program's own logger may use it.
+	// Changing the level changes both.
 	whole zap.AtomicLevel
 }
 
@@ -28,11 +29,11 @@ type levelParams struct {
 	Config config.Config   `optional:"true"`
 }
 
-// unsaid is not a level of zap's, and can't be asked for.
+// unsaid is no level of zap's, so no request can ask for it.
 const unsaid zapcore.Level = math.MinInt8
 
-// newLogLevel begins with what is configured. Where nothing is, what the
-// container's logger logs counts alone.
+// newLogLevel returns the configured level. Without one it is zap's lowest, so that
+// the level of the container's logger alone decides.
 func newLogLevel(p levelParams) *logLevel {
 	l := &logLevel{own: zap.NewAtomicLevelAt(zap.DebugLevel), whole: p.Whole}
 	if p.Config.LogLevel != nil {
@@ -44,14 +45,16 @@ func newLogLevel(p levelParams) *logLevel {
 // Level implements slog.Leveler.
 func (l *logLevel) Level() slog.Level { return 4 * slog.Level(l.own.Level()) }
 
-// fromSlog is zap's level for one of slog's, between whose names are four steps.
-// The bus logs nothing beyond zap's.
+// fromSlog returns the lowest of zap's levels that is not below level. slog's named
+// levels are four apart, zap's one. Above all of zap's it returns one at which nothing
+// is logged.
 func fromSlog(level slog.Level) zapcore.Level {
 	steps := math.Ceil(float64(level) / 4)
 	return zapcore.Level(min(max(steps, float64(zap.DebugLevel)), float64(zapcore.InvalidLevel)))
 }
 
-// ServeHTTP is zap.AtomicLevel's.
+// ServeHTTP serves the level as zap.AtomicLevel does: GET returns it, PUT changes it.
+// If the container has a level, GET returns that one.
 func (l *logLevel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	shown := l.own
 	if l.whole != (zap.AtomicLevel{}) {
@@ -61,10 +64,11 @@ func (l *logLevel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		shown.ServeHTTP(w, r)
 		return
 	}
-	// A level that nobody uses reads the request: one that is refused changes nothing.
+	// Let a level of its own read the request and answer it: a request that is refused
+	// leaves it as it was.
 	asked := zap.NewAtomicLevelAt(unsaid)
 	asked.ServeHTTP(w, r)
-	if asked.Level() == unsaid { // refused
+	if asked.Level() == unsaid {
 		return
 	}
 	l.own.SetLevel(asked.Level())

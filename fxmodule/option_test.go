@@ -23,7 +23,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport/memory"
 )
 
-// counter is a service that handles orders, and notes when it was called with what.
+// counter is a service that handles orders, and records each call with its time.
 type counter struct {
 	begun time.Time
 	err   func(order) error // nil handles everything
@@ -50,7 +50,7 @@ func (c *counter) TakeAll(_ context.Context, all []order) error {
 	return c.err(all[0])
 }
 
-// expect compares the calls since the last time, whatever their order at one time.
+// expect compares the calls since it was called last, sorted as strings, with want.
 func (c *counter) expect(t *testing.T, want ...string) {
 	t.Helper()
 	c.mu.Lock()
@@ -62,8 +62,8 @@ func (c *counter) expect(t *testing.T, want ...string) {
 	c.calls = nil
 }
 
-// service is an application in a bubble on a cluster of its own, with a counter in its
-// container. It is stopped when the test ends.
+// service is an application on its own cluster in memory, with a counter in its
+// container.
 type service struct {
 	*counter
 	bus     *eventbus.Bus
@@ -71,6 +71,7 @@ type service struct {
 	cluster *memory.Cluster
 }
 
+// serve starts a service in the test's bubble. It is stopped when the test ends.
 func serve(t *testing.T, options ...fx.Option) *service {
 	t.Helper()
 	s := &service{counter: newCounter(), cluster: newCluster(t)}
@@ -89,7 +90,7 @@ func (s *service) publish(t *testing.T, ids ...string) {
 	synctest.Wait()
 }
 
-// wait lets time pass in the bubble.
+// wait advances the bubble's clock by d, and waits until all goroutines are blocked.
 func wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -97,7 +98,7 @@ func wait(d time.Duration) {
 
 var errBusy, errTrifle = errors.New("busy"), errors.New("trifle")
 
-// TestWaitsWithFx: the forms of RetryWait.
+// TestWaitsWithFx: RetryWait takes constant, stepped and computed waits.
 func TestWaitsWithFx(t *testing.T) {
 	for name, test := range map[string]struct {
 		wait func(int, error) time.Duration
@@ -128,7 +129,7 @@ func TestWaitsWithFx(t *testing.T) {
 	}
 }
 
-// TestErrorsWithFx: a policy by error, of one subscription and of all of them.
+// TestErrorsWithFx: OnError applies to one subscription, or by the configuration to all.
 func TestErrorsWithFx(t *testing.T) {
 	policy := eventbus.OnError(func(err error) error {
 		if errors.Is(err, errTrifle) {
@@ -157,7 +158,8 @@ func TestErrorsWithFx(t *testing.T) {
 	}
 }
 
-// TestPaceWithFx: batches by time and by size, and a limit of the rate.
+// TestPaceWithFx: BatchWait and BatchSize decide when a batch is handled, and RateLimit
+// when an event is.
 func TestPaceWithFx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, testConfig, fxmodule.SubscribeBatch(orders, (*counter).TakeAll,
@@ -177,7 +179,8 @@ func TestPaceWithFx(t *testing.T) {
 	})
 }
 
-// TestConfiguredWithFx: what is configurable is so by a file, and by variables over it.
+// TestConfiguredWithFx: handling is configured by a file. Environment variables override
+// it, and options of a subscription override both.
 func TestConfiguredWithFx(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "appsettings.json"), []byte(`{"EventBus": {
@@ -194,12 +197,12 @@ func TestConfiguredWithFx(t *testing.T) {
 		err     error
 		want    []string
 	}{
-		"batch, file":        {fx.Options(configured(), batch), nil, []string{"a 5s"}},
-		"batch, variable":    {fx.Options(configured("EventBus__Handling__BatchWait=7s"), batch), nil, []string{"a 7s"}},
-		"waits, file":        {fx.Options(configured(), single), errBusy, []string{"a 0s", "a 1s", "a 5s"}},
-		"waits, variable":    {fx.Options(configured("EventBus__Handling__Retry__Wait=2s"), single), errBusy, []string{"a 0s", "a 2s", "a 4s"}},
-		"limit, variable":    {fx.Options(configured("EventBus__Handling__RateLimit__PerSecond=0.1"), single), errBusy, []string{"a 0s", "a 10s", "a 20s"}},
-		"the subscription's": {fx.Options(configured(), fxmodule.SubscribeBatch(orders, (*counter).TakeAll, eventbus.BatchWait(time.Second))), nil, []string{"a 1s"}},
+		"batch, file":     {fx.Options(configured(), batch), nil, []string{"a 5s"}},
+		"batch, variable": {fx.Options(configured("EventBus__Handling__BatchWait=7s"), batch), nil, []string{"a 7s"}},
+		"waits, file":     {fx.Options(configured(), single), errBusy, []string{"a 0s", "a 1s", "a 5s"}},
+		"waits, variable": {fx.Options(configured("EventBus__Handling__Retry__Wait=2s"), single), errBusy, []string{"a 0s", "a 2s", "a 4s"}},
+		"limit, variable": {fx.Options(configured("EventBus__Handling__RateLimit__PerSecond=0.1"), single), errBusy, []string{"a 0s", "a 10s", "a 20s"}},
+		"batch, option":   {fx.Options(configured(), fxmodule.SubscribeBatch(orders, (*counter).TakeAll, eventbus.BatchWait(time.Second))), nil, []string{"a 1s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -213,7 +216,7 @@ func TestConfiguredWithFx(t *testing.T) {
 	}
 }
 
-// tenants is a service that publish middleware uses.
+// tenants is a service whose method is publish middleware.
 type tenants struct{ name string }
 
 func (n *tenants) mark(_ context.Context, e *eventbus.Envelope) error {
@@ -224,8 +227,8 @@ func (n *tenants) mark(_ context.Context, e *eventbus.Envelope) error {
 	return nil
 }
 
-// TestPublishMiddlewareWithFx: middleware of a service in the container sees what any
-// publisher makes, and may refuse it.
+// TestPublishMiddlewareWithFx: publish middleware of a service in the container sees the
+// events of all publishers, and may refuse them.
 func TestPublishMiddlewareWithFx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []string
@@ -252,7 +255,7 @@ func TestPublishMiddlewareWithFx(t *testing.T) {
 	})
 }
 
-// cashier publishes an invoice for each order, and fails the first time.
+// cashier publishes an invoice for each order. Its first attempt fails after that.
 type cashier struct {
 	biller
 	failed map[string]bool
@@ -271,7 +274,7 @@ func (c *cashier) Charge(ctx context.Context, o order) error {
 }
 
 func (c *cashier) Step(ctx context.Context, o order) error {
-	// The attempts differ, and it is one event.
+	// The attempts publish different data, and yet one event, because of the step.
 	o.N = len(c.failed)
 	return errors.Join(c.invoices.PublishWith(ctx, invoice{o.ID, o.N}, eventbus.WithStep("bill")), c.fail("step"))
 }
@@ -286,8 +289,8 @@ func (c *cashier) ChargeAll(ctx context.Context, all []order) error {
 	return c.fail("batch")
 }
 
-// TestDerivedIDsWithFx: attempts publish under one id, derived or by a step, also in a
-// batch.
+// TestDerivedIDsWithFx: all attempts publish under the same ID if it is derived or
+// belongs to a step, also in a batch.
 func TestDerivedIDsWithFx(t *testing.T) {
 	for name, subscribed := range map[string]fx.Option{
 		"derived": fxmodule.Subscribe(orders, (*cashier).Charge, eventbus.DerivedIDs()),
@@ -322,7 +325,7 @@ func first(m map[string]int) string {
 	return ""
 }
 
-// oldOrder is what orders were once.
+// oldOrder is an earlier form of order.
 type oldOrder struct {
 	Number string `json:"number" eventbus:"key"`
 }
@@ -331,8 +334,8 @@ var oldOrders = eventbus.NewTopic(eventbus.TopicConfig[oldOrder]{Domain: "sales"
 
 func renumbered(o oldOrder) (order, error) { return order{ID: o.Number}, nil }
 
-// TestUpcastWithFx: a service's method takes events of an old type too, one by one and in
-// batches.
+// TestUpcastWithFx: the method of a service also handles events of an old type, one by
+// one and in batches.
 func TestUpcastWithFx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var old *eventbus.Publisher[oldOrder]
@@ -353,8 +356,8 @@ func TestUpcastWithFx(t *testing.T) {
 	})
 }
 
-// TestBytesWithFx: events that are bytes, without a key on purpose, of which nobody is
-// warned.
+// TestBytesWithFx: events may be bytes. A topic whose events have no key causes a
+// warning, unless it is declared Unkeyed.
 func TestBytesWithFx(t *testing.T) {
 	for _, unkeyed := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -379,8 +382,8 @@ func TestBytesWithFx(t *testing.T) {
 	}
 }
 
-// TestTopicsWithFx: the sets of several contracts packages are one, and a handler
-// publishes by type.
+// TestTopicsWithFx: the topics of several contracts packages add up, and a handler
+// publishes by Go type.
 func TestTopicsWithFx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var billed []invoice

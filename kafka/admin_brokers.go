@@ -66,7 +66,7 @@ func probe(ctx context.Context, c *cluster.Client, b transport.Broker) BrokerPro
 			resp, err = w.ApiVersions(0, deadline)
 		}
 		if err != nil {
-			return fmt.Errorf("asking for the versions that the broker speaks: %w", err)
+			return fmt.Errorf("asking for the versions that the broker supports: %w", err)
 		}
 		probe.Took = time.Since(asked)
 		probe.Version = kversion.FromApiVersionsResponse(resp).VersionGuess()

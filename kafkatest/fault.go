@@ -14,7 +14,8 @@ type fault struct {
 	refuse func(*eventbus.Envelope) error
 }
 
-// faults are the faults of one kind that are in force, oldest first.
+// faults are the faults of one kind that are in force, oldest first: those of publishing,
+// in front of the producer, or those of handlers, in front of the handler.
 type faults []*fault
 
 // begin puts a fault into force until stop is called. stop may be called more than
@@ -31,15 +32,16 @@ func (c *Cluster) begin(kind *faults, f *fault) (stop func()) {
 	}
 }
 
-// inForce returns the faults of a kind. They are called without the lock, since they
-// run code of the test, which may begin or stop faults.
+// inForce returns the faults of a kind. The caller calls them without the lock, since
+// they run code of the test, which may begin or stop faults.
 func (c *Cluster) inForce(kind *faults) faults {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return *kind
 }
 
-// meets returns the first error of a fault for an event on the topic of that name.
+// meets returns the error of the first fault that refuses an event on the topic of that
+// name, or nil.
 func (fs faults) meets(name string, e *eventbus.Envelope) error {
 	for _, f := range fs {
 		if f.concerns(name) {
@@ -53,8 +55,8 @@ func (fs faults) meets(name string, e *eventbus.Envelope) error {
 
 // FailPublishes makes publishing fail for the events of a topic for which fail returns
 // an error: they are not written, and their publisher gets that error. fail is called
-// from several goroutines at once. The publishing circuit breaker does not count these
-// failures; it does count those that Disconnect causes.
+// from several goroutines at once, until stop is called. The publishing circuit breaker
+// does not count these failures; it does count those that Disconnect causes.
 func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.publishFaults, &fault{
 		concerns: func(name string) bool { return names(name, topic) },
@@ -64,7 +66,7 @@ func FailPublishes[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) err
 
 // FailDeadLetters makes writing dead letters fail for the events of a topic for which
 // fail returns an error: the keys of these events wait. fail is called from several
-// goroutines at once.
+// goroutines at once, until stop is called.
 func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.publishFaults, &fault{
 		concerns: func(name string) bool { return lettersOf(name, topic) },
@@ -75,7 +77,8 @@ func FailDeadLetters[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) e
 // FailHandlers makes attempts fail, in every group, for the events of a topic for
 // which fail returns an error: the handler does not run, and the error decides what
 // happens next, like one of the handler. fail is called at each attempt, from
-// several goroutines at once. In a batch, one failing event fails the whole batch.
+// several goroutines at once, until stop is called. In a batch, one failing event fails
+// the whole batch.
 // FailHandlers applies to the buses that Handled includes.
 func FailHandlers[T any](c *Cluster, topic *eventbus.Topic[T], fail func(T) error) (stop func()) {
 	return c.begin(&c.handlerFaults, &fault{

@@ -14,16 +14,16 @@ import (
 	"github.com/eventbus-go/eventbus/internal/redrive"
 )
 
-// orderFlags are the flags of all commands that give an order.
+// orderFlags are the flags of the commands that give an order about dead letters.
 type orderFlags struct {
 	who, why string
 	takeOver bool
 }
 
-// flags adds all of them. A command that resumes has no --why, since its job has one.
+// flags adds all of them to a command. Resuming a job takes no --why, since the job has one.
 func (o *orderFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.why, "why", "", "the `reason`, which is kept with the job")
-	c.Flags().StringVar(&o.who, "who", "", "`name` of the person that gives the order (default user@host)")
+	c.Flags().StringVar(&o.who, "who", "", "`name` of the person who gives the order (default user@host)")
 	o.takeOverFlag(c)
 }
 
@@ -35,15 +35,14 @@ func (o *orderFlags) takeOverFlag(c *cobra.Command) {
 // order fills in who gives an order, and why.
 func (o *orderFlags) order(order redrive.Order) redrive.Order {
 	order.Who, order.Why = o.who, o.why
-	// Filled in here rather than as the flag's default, which help would show with the
-	// name of its reader.
+	// Not the flag's default: the help would show its reader's name.
 	if order.Who == "" {
 		order.Who = operator()
 	}
 	return order
 }
 
-// newDLQReplayCommand returns the command that brings letters back.
+// newDLQReplayCommand returns eventbus dlq replay. Package redrive does the work.
 func newDLQReplayCommand(a *app) *cobra.Command {
 	var f letterFilter
 	var flags orderFlags
@@ -51,13 +50,13 @@ func newDLQReplayCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay TOPIC",
 		Short: "Bring open letters back to the group that failed, and to it alone",
-		Long: `Bring open letters back through the retry topic of their group, in each key's
-order. What was brought back is noted in the transaction that does it: a replay
-that is interrupted brings no event twice and leaves none out when it is resumed,
-by eventbus dlq resume, a console, or a service that watches. While another process
-changes letters of the topic, it is named, and --take-over stops it. Events that
-came back --max-redeliveries times go to quarantine. Where a name was chosen by
-RetryTopic, letters say theirs; the question shows it, and --yes needs it by --through.`,
+		Long: `Bring open letters back through the retry topic of their group, in order per
+key. One transaction brings letters back and records that, so an interrupted replay
+brings no event back twice and omits none once it is resumed: by eventbus dlq resume,
+by a console, or by a service that watches. If another process is changing letters of
+the topic, the error names it, and --take-over stops it. Events that already came back
+--max-redeliveries times go to quarantine. Letters name a retry topic that was chosen
+by RetryTopic. The question shows it; with --yes, --through must name it too.`,
 		Example: `  eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --dry-run
   eventbus dlq replay prod.sales.public.customers.v1.mailer-prod.dlq --cause 1c9a02b7 --rate 50 --why "mail server is back"`,
 		Args: cobra.ExactArgs(1), ValidArgsFunction: once(a.deadTopics),
@@ -65,9 +64,9 @@ RetryTopic, letters say theirs; the question shows it, and --yes needs it by --t
 			if err := f.parse(); err != nil {
 				return err
 			}
-			// redrive validates the whole order as well, but here the error names the flags.
+			// redrive checks the order too, but its errors don't name the flags.
 			if order.Rate < 0 || order.MaxRedeliveries < 1 {
-				return misuse("--rate is 0 or more, --max-redeliveries 1 or more")
+				return misuse("--rate must be 0 or more, and --max-redeliveries 1 or more")
 			}
 			if err := f.plain(ctx, a, args[0]); err != nil {
 				return err
@@ -80,13 +79,12 @@ RetryTopic, letters say theirs; the question shows it, and --yes needs it by --t
 	f.groupFlag(a, c)
 	flags.flags(c)
 	c.Flags().StringArrayVar(&order.Through, "through", nil, "with --yes: a retry `topic` that letters name and may come back through; may be repeated")
-	c.Flags().Float64Var(&order.Rate, "rate", 0, "at most so many events per second; 0: as fast as it goes")
-	c.Flags().IntVar(&order.MaxRedeliveries, "max-redeliveries", redrive.DefaultMaxRedeliveries, "events that came back so often go to quarantine")
+	c.Flags().Float64Var(&order.Rate, "rate", 0, "at most so many events per second; 0: no limit")
+	c.Flags().IntVar(&order.MaxRedeliveries, "max-redeliveries", redrive.DefaultMaxRedeliveries, "events that came back this many times go to quarantine")
 	return c
 }
 
-// replay counts the letters, asks, and brings them back. The count is a dry run, so that
-// the question can say how many events come back.
+// replay counts the letters by a dry run, asks whether to bring them back, and does so.
 func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags) error {
 	agreed := append(order.Through, naming.RetryOf(order.Topic))
 	plan, err := a.plan(ctx, order)
@@ -98,7 +96,7 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 	if len(plan.Alone) > 0 {
 		a.note("Letters that name %s are left alone: the topic does not exist, or has too few partitions.", strings.Join(plan.Alone, ", "))
 	}
-	// Compared as a whole: records that are left alone are worth printing too.
+	// The whole tally: records that are left alone are worth printing too.
 	if would == (redrive.Tally{}) {
 		return a.none(order.Topic)
 	}
@@ -107,6 +105,10 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 			a.note("They would come back through %s.", through)
 		}
 		return a.printTally(would, "would be ")
+	}
+	// There is nothing to ask if all of them are left alone.
+	if would.Sum() == 0 {
+		return a.printTally(would, "")
 	}
 	// Anyone who writes to the dead-letter topic can name a topic, and with --yes nobody
 	// reads the question.
@@ -129,14 +131,14 @@ func (a *app) replay(ctx context.Context, order redrive.Order, flags *orderFlags
 
 // plan returns what an order would do.
 func (a *app) plan(ctx context.Context, order redrive.Order) (redrive.Preview, error) {
-	// Opened first, for the remedy if the topic does not exist.
+	// First, since its error says what to do if the topic does not exist.
 	if _, err := a.box(ctx, order.Topic); err != nil {
 		return redrive.Preview{}, err
 	}
 	return a.dead.Plan(ctx, order, nil)
 }
 
-// give gives an order, runs it here until it ends, and prints what it did.
+// give gives an order, runs its job in this process until it ends, and prints what it did.
 func (a *app) give(ctx context.Context, order redrive.Order, flags *orderFlags) error {
 	return a.runJob(order.Expected, flags, func(how redrive.Run) (redrive.Job, error) {
 		return a.dead.Start(ctx, order, how)
@@ -150,7 +152,7 @@ func (a *app) runJob(expected int64, flags *orderFlags, run func(redrive.Run) (r
 	// Errors of the bar do not stop a job.
 	j, err := run(redrive.Run{TakeOver: flags.takeOver, Who: flags.who, Progress: func(j redrive.Job) { _ = bar.Set64(j.Done.Sum()) }})
 	_ = bar.Exit()
-	// Nothing was stored, so there is no job to report or resume.
+	// Without an ID no job was stored, so there is none to report or resume.
 	if j.ID == "" {
 		return a.told(err)
 	}
@@ -170,9 +172,9 @@ type leftError struct {
 	cause error
 }
 
-// remedy says how the job can go on.
+// remedy says how to continue the job.
 func (e *leftError) remedy() string {
-	return fmt.Sprintf("job %s stopped: eventbus dlq resume %s goes on with it, and no event is lost or brought back twice", e.job, e.job)
+	return fmt.Sprintf("job %s stopped: eventbus dlq resume %s continues it, and no event is lost or brought back twice", e.job, e.job)
 }
 
 // Error implements error.
@@ -181,10 +183,9 @@ func (e *leftError) Error() string { return e.remedy() + ": " + e.cause.Error() 
 // Unwrap returns why the job ended.
 func (e *leftError) Unwrap() error { return e.cause }
 
-// told adds a remedy to the error of a box that another process holds.
+// told adds what to do to the error of a dead-letter topic in which another job is being run.
 func (a *app) told(err error) error {
-	// The error names the process that holds the box; the remedies are commands of this
-	// program.
+	// The error is the console's too, so it names no commands.
 	if held, ok := errors.AsType[*redrive.HeldError](err); ok {
 		return fmt.Errorf("%w: eventbus dlq stop %s, or --take-over", err, held.Job.ID)
 	}
@@ -193,7 +194,7 @@ func (a *app) told(err error) error {
 
 // bar returns a progress bar on stderr, which is silent unless stderr is a terminal.
 func (a *app) bar(total int64) *progressbar.ProgressBar {
-	// The log of a pipeline would get a line for every update.
+	// A pipeline's log would get a line for every update.
 	if !terminal(a.stderr) {
 		return progressbar.DefaultSilent(total)
 	}
@@ -212,7 +213,7 @@ func (a *app) printTally(t redrive.Tally, would string) error {
 		what string
 	}{
 		{t.Replayed, "replayed"}, {t.Skipped, "skipped"}, {t.Quarantined, "put into quarantine"}, {t.Released, "released"},
-		{t.Foreign, "left alone: no letters of an event bus, or without a way back"},
+		{t.Foreign, "left alone: not dead letters, without their event, or with no retry topic that can be used"},
 	} {
 		if part.n > 0 {
 			if err := a.say("%s %s%s", counted(part.n, "letter"), would, part.what); err != nil {

@@ -207,6 +207,8 @@ func TestReplayThroughNamedTopics(t *testing.T) {
 			t.Errorf("it asks %q", r.err)
 		}
 		b.run(t, "dlq", "replay", box, "--yes", "--through", audit, "--through", again).ok("2 letters replayed")
+		b.Produce(t, transport.Record{Topic: box, Value: []byte("no letter")})
+		b.run(t, "dlq", "replay", box).ok("1 letter left alone") // and nothing is asked
 	})
 }
 

@@ -60,7 +60,7 @@ the replay in order. The service logs who gave the order and why.`,
 	flags.Int64Var(&f.most, "most", 10_000, "refuse a stretch with more events")
 	flags.BoolVar(&f.apply, "apply", false, "handle the events, rather than count them")
 	flags.StringVar(&f.flags.why, "why", "", "the `reason`, which the service logs; --apply needs it")
-	flags.StringVar(&f.flags.who, "who", "", "`name` of the person that gives the order (default user@host)")
+	flags.StringVar(&f.flags.who, "who", "", "`name` of the person who gives the order (default user@host)")
 	complete(c, "group", a.groupNames)
 	return c
 }

@@ -9,6 +9,7 @@ import (
 
 var errRemoved = errors.New("retention removed it")
 
+// skips counts the skipped offsets by reason.
 type skips struct {
 	NoObserver
 	n map[string]int64
@@ -39,8 +40,8 @@ func TestSkippedOffsetsMoveTheWatermark(t *testing.T) {
 	})
 }
 
-// Skipped may be called while a batch before the gap is being delivered: its records are
-// not skipped.
+// TestSkippedDoesNotOvertakeABatch: Skipped may be called while a batch before the gap is
+// being delivered. The records of that batch are not skipped.
 func TestSkippedDoesNotOvertakeABatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -60,7 +61,7 @@ func TestSkippedDoesNotOvertakeABatch(t *testing.T) {
 	})
 }
 
-// A gap without a call of Skipped is counted, never silent.
+// TestUndeliveredOffsetsAreCounted: a gap without a call of Skipped is counted too.
 func TestUndeliveredOffsetsAreCounted(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -77,8 +78,8 @@ func TestUndeliveredOffsetsAreCounted(t *testing.T) {
 	})
 }
 
-// The topic was created again: its offsets mean other records, and the old ones have no
-// effect.
+// TestLogThatStartsOver: the topic was created again, so its offsets mean other records.
+// Records of the old topic have no effect any more.
 func TestLogThatStartsOver(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -91,11 +92,11 @@ func TestLogThatStartsOver(t *testing.T) {
 		c.end(t, 90, nil)
 		s.engine.Skipped(p0, 100, 0, errors.New("the topic was created again"))
 		if s.isPaused(p0) {
-			t.Error("the pause of the old log lasts")
+			t.Error("still paused because of the old log")
 		}
 		tick()
 		wantCommit(t, s, 0) // though nothing of the new log was read
-		s.fetch(95, "f")    // of the old one, polled before
+		s.fetch(95, "f")    // of the old log, polled before
 		wantRunning(t, c, 91, 92, 93, 94)
 		c.end(t, 91, nil)
 		tick()
@@ -114,9 +115,9 @@ func TestLogThatStartsOver(t *testing.T) {
 	})
 }
 
-// A member that is assigned a recreated topic gets Skipped for it after Assigned: that
-// changes nothing.
-func TestStoryOfAnEarlierAssignment(t *testing.T) {
+// TestSkippedOfTheAssignedTopic: a member that is assigned a topic that was created again
+// is told so by Skipped, after Assigned. That changes nothing.
+func TestSkippedOfTheAssignedTopic(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
 		s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
@@ -133,7 +134,8 @@ func TestStoryOfAnEarlierAssignment(t *testing.T) {
 	})
 }
 
-// Compaction gaps, control records and skipped types pass.
+// TestGapsWithinBatches: offsets of a batch that have no record, as compaction and control
+// records leave them, count as finished.
 func TestGapsWithinBatches(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -162,7 +164,8 @@ func TestGapsWithinBatches(t *testing.T) {
 	})
 }
 
-// revokeWhile revokes while an attempt runs, which ends well.
+// revokeWhile revokes the partition while the attempt at offset runs, and then ends the
+// attempt without an error.
 func (s *script) revokeWhile(t *testing.T, c *calls, offset int64) {
 	t.Helper()
 	done := make(chan struct{})
@@ -174,7 +177,7 @@ func (s *script) revokeWhile(t *testing.T, c *calls, offset int64) {
 	<-done
 }
 
-// What was delivered before is not taken in twice.
+// TestOverlappingBatches: a record that was delivered before is not taken in again.
 func TestOverlappingBatches(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

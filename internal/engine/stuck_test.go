@@ -8,8 +8,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// A handler that ignores its timeout keeps its key and nothing else, is
-// reported, and when it comes back its key goes on.
+// TestHandlerThatIgnoresItsTimeout: a handler that ignores its timeout is reported
+// and holds up only its key. Once it returns, its key continues.
 func TestHandlerThatIgnoresItsTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -40,7 +40,8 @@ func TestHandlerThatIgnoresItsTimeout(t *testing.T) {
 	})
 }
 
-// One that gets stuck while a drain waits for it is not waited for until the drain's end.
+// TestHandlerGetsStuckInADrain: a drain stops waiting for a handler that gets stuck
+// meanwhile, long before the drain's own time is over.
 func TestHandlerGetsStuckInADrain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -67,8 +68,9 @@ func TestHandlerGetsStuckInADrain(t *testing.T) {
 	})
 }
 
-// A handler that is known to be stuck counts as abandoned when a drain starts, and
-// delays neither a rebalance nor a stop; what it returns in time still counts.
+// TestStuckHandlerDoesNotDelayADrain: a handler that is known to be stuck counts as
+// abandoned when a drain starts, and delays neither a rebalance nor a stop. If it
+// returns before, its result counts.
 func TestStuckHandlerDoesNotDelayADrain(t *testing.T) {
 	for _, returns := range []bool{false, true} {
 		inBubble(t, func(t *testing.T) {
@@ -105,8 +107,8 @@ func TestStuckHandlerDoesNotDelayADrain(t *testing.T) {
 	}
 }
 
-// One hung handler of a subscription of one worker starves nothing as long as it is
-// replaced; a handler without timeout does.
+// TestStarved: a handler that hangs in a subscription with one worker starves the other
+// events, unless it has a timeout and is therefore replaced.
 func TestStarved(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 0} {
 		inBubble(t, func(t *testing.T) {
@@ -139,8 +141,8 @@ func TestStarved(t *testing.T) {
 	}
 }
 
-// What a lost partition's handlers do not give back is replaced as well, also
-// where there is no timeout.
+// TestZombiesOfLostPartitionsAreReplaced: workers that handlers of a lost partition
+// occupy are replaced, even without a timeout.
 func TestZombiesOfLostPartitionsAreReplaced(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -160,7 +162,8 @@ func TestZombiesOfLostPartitionsAreReplaced(t *testing.T) {
 	})
 }
 
-// A probe whose handler never comes back does not keep the breaker half open.
+// TestStuckProbeEnds: a probe whose handler is stuck does not keep the breaker half
+// open.
 func TestStuckProbeEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -184,7 +187,7 @@ func TestStuckProbeEnds(t *testing.T) {
 		if len(probe) != 1 {
 			t.Fatalf("%v probe", probe)
 		}
-		for range 100 { // it ignores its timeout; the other key probes
+		for range 100 { // until the other key probes, since this one ignores its timeout
 			if len(c.list()) == 2 {
 				break
 			}
@@ -204,7 +207,8 @@ func TestStuckProbeEnds(t *testing.T) {
 	})
 }
 
-// Nothing is dispatched while the group may not count the member in.
+// TestNothingIsDispatchedWhileNotAlive: no handler is called while the group may have
+// expelled the member.
 func TestNothingIsDispatchedWhileNotAlive(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -231,7 +235,7 @@ func TestNothingIsDispatchedWhileNotAlive(t *testing.T) {
 	})
 }
 
-// An operator's hold keeps a subscription's records waiting.
+// TestHold: while an operator holds a subscription, its records wait.
 func TestHold(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -245,7 +249,7 @@ func TestHold(t *testing.T) {
 		wantRunning(t, c, 0, 1, 2)
 		sub.Hold(true)
 		if !s.engine.Snapshot().Subscriptions[0].Held {
-			t.Error("the snapshot does not say so")
+			t.Error("the snapshot does not show the hold")
 		}
 		for o := range int64(3) {
 			c.end(t, o, nil)
@@ -255,6 +259,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
+// TestOrders: the order of a subscription decides which records run at once.
 func TestOrders(t *testing.T) {
 	for _, c := range []struct {
 		order   Order
@@ -281,7 +286,8 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// A nil key is not a key and has no order; an empty one is a key.
+// TestNilAndEmptyKeys: records with a nil key have no key, and so no order. An empty key
+// is a key.
 func TestNilAndEmptyKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -298,6 +304,7 @@ func TestNilAndEmptyKeys(t *testing.T) {
 	})
 }
 
+// TestAttemptTellsItsEpoch: an attempt has the epoch of its partition's assignment.
 func TestAttemptTellsItsEpoch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		var epochs []uint64

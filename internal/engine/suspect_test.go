@@ -13,11 +13,11 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// sick is a topic where keys of one kind fail at first, and all keys do while what
-// they need is down.
+// sick has a subscription whose poisonous keys fail while poison is set, and whose keys
+// all fail while down is set, as if a dependency were down.
 type sick struct {
 	poison, down atomic.Bool
-	takes        time.Duration // for what works
+	takes        time.Duration // of an attempt that succeeds
 	box          letterBox
 	breaker      *resilience.Breaker
 	sub          *Subscription
@@ -49,7 +49,7 @@ func (d *sick) handle(_ context.Context, a *Attempt) error {
 
 func (d *sick) isPoison(r *transport.Record) bool { return d.poison.Load() && r.Key[0] == 'p' }
 
-// sickKeys are n healthy keys, and poisonous ones among them, one in four.
+// sickKeys returns n healthy keys, with a poisonous one after every fourth.
 func sickKeys(n int) (keys []string) {
 	for i := range n {
 		keys = append(keys, fmt.Sprint("h", i))
@@ -60,8 +60,8 @@ func sickKeys(n int) (keys []string) {
 	return keys
 }
 
-// An outage costs a suspect no more than anybody else: nothing dies of it, though
-// what they need has been down for an hour.
+// TestOutageSparesSuspects: suspects outlast an outage like all other keys: even one of
+// an hour makes no dead letter.
 func TestOutageSparesSuspects(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newSick(1)
@@ -72,13 +72,13 @@ func TestOutageSparesSuspects(t *testing.T) {
 		if len(d.box.letters) != 10 || d.breaker.State() != resilience.Closed {
 			t.Fatalf("%d dead letters, the breaker is %v", len(d.box.letters), d.breaker.State())
 		}
-		d.poison.Store(false) // the suspects would work, if the rest did
+		d.poison.Store(false) // the suspects would succeed but for the outage
 		d.down.Store(true)
 		s.fetch(50, many(20)...)
 		s.fetch(70, sickKeys(40)...)
 		pass(time.Hour)
 		if len(d.box.letters) != 10 {
-			t.Fatalf("%d died of the outage", len(d.box.letters)-10)
+			t.Fatalf("the outage made %d dead letters", len(d.box.letters)-10)
 		}
 		d.down.Store(false)
 		pass(time.Minute)
@@ -90,12 +90,12 @@ func TestOutageSparesSuspects(t *testing.T) {
 	})
 }
 
-// When those whose word counts have gone to another member, suspects do not wait
-// without end before a breaker that nobody else will close.
+// TestSuspectsAreLeftAlone: when all keys that could close an open breaker have moved to
+// another member, the suspects that are left do not wait without end.
 func TestSuspectsAreLeftAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newSick(1)
-		// Others work after the first poisonous keys have failed, which makes suspects of these.
+		// So others succeed after the first poisonous keys have failed, which makes those suspects.
 		d.takes = 2 * time.Millisecond
 		s := newScript(t, options{subs: []*Subscription{d.sub}, deadLetter: d.box.write})
 		s.assign(0, "")
@@ -123,15 +123,15 @@ func TestSuspectsAreLeftAlone(t *testing.T) {
 	})
 }
 
-// A poisonous key in a batch fails the whole of it, and says nothing of the others:
-// those run again alone, and the breaker stays as it is.
+// TestSuspectInABatch: a poisonous key fails its whole batch, which says nothing about the
+// other keys. Those run again alone, and the breaker does not open.
 func TestSuspectInABatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d := newSick(2)
 		s := newScript(t, options{subs: []*Subscription{d.sub}, deadLetter: d.box.write})
 		s.assign(0, "")
 		s.fetch(0, sickKeys(40)...)
-		pass(10 * time.Minute) // these the breaker may take for an outage at first
+		pass(10 * time.Minute) // the breaker may take these for an outage at first
 		if len(d.box.letters) != 10 {
 			t.Fatalf("%d dead letters", len(d.box.letters))
 		}
@@ -143,7 +143,7 @@ func TestSuspectInABatch(t *testing.T) {
 		s.fetch(50, pairs...)
 		pass(time.Minute)
 		if d.breaker.OpenFor() != opened || len(d.box.letters) != 20 {
-			t.Errorf("the breaker was open for %v, %d dead letters", d.breaker.OpenFor()-opened, len(d.box.letters))
+			t.Errorf("the breaker was open for another %v, %d dead letters", d.breaker.OpenFor()-opened, len(d.box.letters))
 		}
 		s.drain()
 		wantCommit(t, s, 70)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// model is the tracker as one would write it without care for speed.
+// model is a simple and slow tracker to compare with.
 type model struct {
 	base, end int64
 	open      map[int64]bool
@@ -18,6 +18,7 @@ func (m *model) watermark() int64 {
 	return m.base
 }
 
+// TestTrackerAgainstModel compares the tracker with the model over random operations.
 func TestTrackerAgainstModel(t *testing.T) {
 	const operations = 2_000_000
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -42,7 +43,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 			tr.extend(next)
 			m.end = next
 		default:
-			// Mostly the old ones, so that the watermark moves.
+			// Mostly old offsets, so that the watermark moves.
 			i := rng.IntN(len(waiting))
 			if rng.IntN(4) > 0 {
 				i = rng.IntN(min(len(waiting), 20))
@@ -71,6 +72,7 @@ func TestTrackerAgainstModel(t *testing.T) {
 	}
 }
 
+// checkRuns compares the tracker's runs with the model.
 func checkRuns(t *testing.T, tr *tracker, m *model) {
 	t.Helper()
 	o, done := tr.base, false
@@ -80,14 +82,14 @@ func checkRuns(t *testing.T, tr *tracker, m *model) {
 		}
 		for range n {
 			if m.open[o] == done {
-				t.Fatalf("runs say finished=%v of %d", done, o)
+				t.Fatalf("by the runs, finished(%d) = %v", o, done)
 			}
 			o++
 		}
 		done = !done
 	}
 	if done {
-		t.Fatal("the last run is an unfinished one")
+		t.Fatal("the last run is unfinished")
 	}
 	for ; o < m.end; o++ {
 		if !m.open[o] {
@@ -96,14 +98,14 @@ func checkRuns(t *testing.T, tr *tracker, m *model) {
 	}
 }
 
-// A hole in the log and a record that never ends cost no memory, however many
-// offsets pass.
+// TestTrackerMemoryFollowsWhatIsOpen: the tracker's memory does not grow with the number
+// of offsets, neither for a gap in the log nor behind a record that never ends.
 func TestTrackerMemoryFollowsWhatIsOpen(t *testing.T) {
 	var tr tracker
 	tr.start(0)
 	tr.extend(1 << 50)
 	if tr.base != 1<<50 || cap(tr.words) != 0 {
-		t.Fatalf("base %d, %d words after a hole", tr.base, cap(tr.words))
+		t.Fatalf("base %d, %d words after a gap", tr.base, cap(tr.words))
 	}
 	pinned := tr.end
 	tr.open(pinned)

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestSkipUnreadable: an operator passes over what can't be read. A note in the
-// dead-letter topic comes first; without it nothing is passed over.
+// TestSkipUnreadable: Skip passes over records that can't be read, once a note about them
+// is in the dead-letter topic. If that can't be written, nothing is passed over.
 func TestSkipUnreadable(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -32,10 +32,10 @@ func TestSkipUnreadable(t *testing.T) {
 			t.Errorf("the log ends at %d", lag)
 		}
 		if _, err := s.engine.Skip(p0, 5); !errors.Is(err, ErrNotFound) {
-			t.Errorf("behind it: %v", err)
+			t.Errorf("skipping the offset behind: %v", err)
 		}
 		if _, err := s.engine.Skip(p0, 2); !errors.Is(err, refuse) || s.unreadable == nil {
-			t.Errorf("without a note: %v", err)
+			t.Errorf("skipping without a note: %v", err)
 		}
 		refuse = nil
 		f, err := s.engine.Skip(p0, 2)

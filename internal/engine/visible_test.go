@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// Failed events that the commit has no room for are counted, decisions come before
-// the time used, and what is left out is left out whole.
+// TestUncarriedBudgets: failed events whose budgets don't fit into the commit are counted.
+// Decisions come before used times, and a budget that does not fit is left out whole.
 func TestUncarriedBudgets(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		const failing = maxSpent + 7
@@ -52,11 +52,12 @@ func TestUncarriedBudgets(t *testing.T) {
 		}
 	}
 	if decided != 10 || len(got.spent)-used != p.uncarried() {
-		t.Errorf("%d of 10 decisions and %d times used came through, %d are counted as left out", decided, used, p.uncarried())
+		t.Errorf("%d of 10 decisions and %d used times came through, %d count as left out", decided, used, p.uncarried())
 	}
 }
 
-// How long ready events have found no handler is known from the first look on.
+// TestStarvedIsMeasured: it is measured how long ready events have found no worker, from
+// the first check that saw it.
 func TestStarvedIsMeasured(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()

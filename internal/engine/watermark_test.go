@@ -33,7 +33,7 @@ func wantCommit(t *testing.T, s *script, want int64) transport.Commit {
 	return c
 }
 
-// pass lets time pass, until everything rests again.
+// pass advances the bubble's clock by d, and waits until all goroutines are blocked.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -41,8 +41,8 @@ func pass(d time.Duration) {
 
 func tick() { pass(time.Second) }
 
-// What is finished beyond the watermark travels in the metadata, and the next
-// owner runs the rest alone.
+// TestFinishedBeyondTheWatermarkIsNotRepeated: the metadata has what is finished
+// beyond the watermark, and the next owner runs only the rest.
 func TestFinishedBeyondTheWatermarkIsNotRepeated(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -86,8 +86,8 @@ func TestFinishedBeyondTheWatermarkIsNotRepeated(t *testing.T) {
 	})
 }
 
-// An owner that goes before it has fetched what the one before had finished
-// hands it on.
+// TestInheritedProgressIsHandedOn: an owner that is revoked before it has fetched
+// what the previous owner had finished passes that progress on.
 func TestInheritedProgressIsHandedOn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -125,8 +125,8 @@ func TestInheritedProgressIsHandedOn(t *testing.T) {
 	})
 }
 
-// Attempts and the time since the first failure survive a handover, also of a
-// record that is not parked when its partition goes.
+// TestBudgetsSurviveHandover: attempts and the time since the first failure survive a
+// handover, even of a record that is not parked when its partition is revoked.
 func TestBudgetsSurviveHandover(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCalls()
@@ -142,11 +142,11 @@ func TestBudgetsSurviveHandover(t *testing.T) {
 		first := time.Now()
 		c.end(t, 0, errors.New("1"))
 		wantRunning(t, c, 1)
-		tick() // offset 0 is ready again, and waits for the one worker
+		tick() // offset 0 is ready again, and waits for the only worker
 		c.end(t, 1, nil)
 		wantRunning(t, c, 0)
 		go s.revoke()
-		c.end(t, 0, errors.New("2")) // counts, though the partition goes
+		c.end(t, 0, errors.New("2")) // counts, although the partition is being revoked
 		s.assign(0, s.lastCommit().Metadata)
 		s.fetch(0, "a", "b")
 		wantRunning(t, c, 0)
@@ -163,6 +163,8 @@ func TestBudgetsSurviveHandover(t *testing.T) {
 	})
 }
 
+// TestForeignProgressIsDropped: progress counts only if it is of this cluster, topic,
+// leader epoch and offset. What was this library's and is dropped counts as a failed commit.
 func TestForeignProgressIsDropped(t *testing.T) {
 	done := &progress{cluster: "c", base: 10, epoch: -1, runs: []int64{1, 2}}
 	ours, _ := done.encode(maxMetadata)
@@ -187,7 +189,7 @@ func TestForeignProgressIsDropped(t *testing.T) {
 		{"none", "", 10, []int64{10, 11, 12}, 0},
 		{"another framework's", "parallel-consumer:AAAA", 10, []int64{10, 11, 12}, 0},
 		{"another cluster's", mirrored, 10, []int64{10, 11, 12}, 1},
-		{"of the topic before", other, 10, []int64{10, 11, 12}, 1},
+		{"of the previous topic", other, 10, []int64{10, 11, 12}, 1},
 		{"of another leader epoch", unclean, 10, []int64{10, 11, 12}, 1},
 		{"the offset was reset", ours, 9, []int64{9, 10, 11}, 1},
 		{"damaged", string(damaged), 10, []int64{10, 11, 12}, 1},

@@ -56,7 +56,7 @@ func (g *GroupSignals) EventOf(r *transport.Record) *wire.Event {
 // Watch adds the engine to the metrics that are read at each collection.
 func (g *GroupSignals) Watch(e *engine.Engine) {
 	g.engine = e
-	// A counter that is there from the start, at zero, shows its first step.
+	// A counter must exist at zero for its first increase to be seen.
 	ctx := context.Background()
 	g.metrics.abandoned.Add(ctx, 0, g.base.add...)
 	g.metrics.lost.Add(ctx, 0, g.base.add...)

@@ -8,21 +8,21 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// TestLabelsAreBounded: a value too many counts as one of the others.
+// TestLabelsAreBounded: values beyond the bound share one set of labels.
 func TestLabelsAreBounded(t *testing.T) {
 	f := newFamily("key")
 	for i := range 100 {
 		f.of(string(rune('A' + i)))
 	}
 	if len(f.known) > maxFamily+1 {
-		t.Errorf("%d values are told apart, at most %d and the rest are to be", len(f.known), maxFamily)
+		t.Errorf("%d sets of labels, want at most %d and one for all other values", len(f.known), maxFamily)
 	}
 	if f.of("A") == f.of("one more") || f.of("one more") != f.of("yet another") {
-		t.Error("known values keep their labels, all others share one")
+		t.Error("a known value has the labels of others, or two others have different ones")
 	}
 }
 
-// TestTracingFollowsTheGlobalProvider: spans go nowhere until a global provider
+// TestTracingFollowsTheGlobalProvider: spans are not recorded until a global provider
 // is set, which may be after the bus was made.
 func TestTracingFollowsTheGlobalProvider(t *testing.T) {
 	tracing := newTracing(nil, nil)
@@ -34,11 +34,11 @@ func TestTracingFollowsTheGlobalProvider(t *testing.T) {
 		t.Error("off although the global provider is another one now")
 	}
 	if own := newTracing(noop.NewTracerProvider(), nil); own.on() {
-		t.Error("on with a provider that does nothing")
+		t.Error("on with a no-op provider")
 	}
 }
 
-// TestNamesSpan: the id is found where W3C's format has it, and nowhere else.
+// TestNamesSpan: the id is looked for only where W3C's format has it.
 func TestNamesSpan(t *testing.T) {
 	id := trace.SpanID{0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x1, 0x2}
 	const traceID, other = "0123456789abcdef0123456789abcdef", "0102030405060708"

@@ -15,13 +15,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// SendSignals reports on one topic that the bus publishes to. Everything that
-// all of its events share is built once, here.
+// SendSignals reports on one topic to which the bus publishes. What all of its
+// events share is built once, here. It is safe for concurrent use.
 type SendSignals struct {
 	*Signals
 	Topic        string
 	send, create spanKind
-	// sending and creating are the options that the spans of events start with.
+	// sending and creating are the options with which the spans of events start.
 	sending, creating []trace.SpanStartOption
 	outcomes          *family // by error
 	refusals          *family // by error
@@ -42,13 +42,13 @@ func (s *Signals) spanKind(operation, kind, destination string, more ...attribut
 	}
 }
 
-// pending counts the events handed to the producer whose outcome is not known
-// yet, and their bytes.
+// pending counts the events, and their bytes, that were handed to the producer and
+// whose outcome is not known yet.
 type pending struct{ events, bytes atomic.Int64 }
 
-// Refusals remembers, for health, the events of the last while that were refused for
-// no fault of theirs: the broker or the buffer did not take them. It is safe for
-// concurrent use.
+// Refusals counts, for health, the events that were lately refused through no fault
+// of their own: a circuit breaker was open or the buffer was full. The zero value is
+// ready, and safe for concurrent use.
 type Refusals struct {
 	mu    sync.Mutex
 	count int64
@@ -56,10 +56,10 @@ type Refusals struct {
 	kind  string
 }
 
-// refusalsCount is for how long a refusal counts.
-const refusalsCount = time.Minute
+// refusalAge is how long a refusal counts.
+const refusalAge = time.Minute
 
-// note counts a refusal, if it is one of these.
+// note counts a refusal if kind is that of an open circuit breaker or a full buffer.
 func (r *Refusals) note(kind string) {
 	if kind != classOpen && kind != classFull {
 		return
@@ -67,19 +67,20 @@ func (r *Refusals) note(kind string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if now.Sub(r.last) > refusalsCount {
+	if now.Sub(r.last) > refusalAge {
 		r.count = 0
 	}
 	r.count++
 	r.last, r.kind = now, kind
 }
 
-// Recent returns how many events were refused one after another, without a pause of a
-// minute, up to now, when the last one was, and its error.type.
+// Recent returns the number of refusals since there last was a minute without any,
+// whatever was published in between, and the time and the error.type of the latest.
+// The count is 0 if that was more than a minute ago.
 func (r *Refusals) Recent() (count int64, last time.Time, kind string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.last) > refusalsCount {
+	if time.Since(r.last) > refusalAge {
 		return 0, time.Time{}, ""
 	}
 	return r.count, r.last, r.kind
@@ -95,7 +96,7 @@ func newSendSignals(s *Signals, topic string) *SendSignals {
 		outcomes: newFamily(ErrorType, send.attributes...),
 		refusals: newFamily(ErrorType, s.attributes(Destination.String(topic))...),
 	}
-	// A counter that is there from the start, at zero, shows its first step.
+	// A counter must exist at zero for its first increase to be seen.
 	for _, kind := range []string{classOpen, classFull} {
 		s.metrics.refused.Add(context.Background(), 0, o.refusals.of(kind).add...)
 	}
@@ -103,24 +104,26 @@ func newSendSignals(s *Signals, topic string) *SendSignals {
 }
 
 // Outgoing reports the publishing of one event. It is embedded in the event's
-// completion rather than allocated, and must end before that is reused.
+// completion rather than allocated, and must end, by End or Refuse, before that is
+// reused.
 type Outgoing struct {
-	// Of and ID stay as they are made.
+	// Of and ID are set by the caller, and then do not change.
 	Of *SendSignals
 	ID string
 	// span is nil without tracing.
 	span trace.Span
-	// start is zero where nobody asks how long it took.
+	// start is zero if the duration is not needed.
 	start time.Time
-	// size is the record's, in bytes, while it is counted as pending.
+	// size is the record's size in bytes, 0 unless Carry counted the event as pending.
 	size int64
-	// part says that it belongs to a batch, which has a span and a duration of its
-	// own.
+	// part reports whether the event belongs to a batch, which has its own span and
+	// duration.
 	part bool
 }
 
-// Start begins the report of an event, and returns the trace that the event is
-// to carry, or nil. batch is nil for an event that is published alone.
+// Start begins the report of an event, and returns the trace that the event should
+// carry, or nil. The caller releases the trace. batch is nil for an event that is
+// published alone.
 func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatch) *TraceContext {
 	s := f.Of
 	f.part = batch != nil
@@ -149,13 +152,13 @@ func (f *Outgoing) Start(ctx context.Context, e *wire.Event, batch *OutgoingBatc
 	return s.Tracing.contextOf(ctx, e)
 }
 
-// start returns the options that a span of this kind starts with, which are made once.
-// They have no capacity to spare, so that what is appended does not share their memory.
+// start returns the options with which spans of this kind start. The slice has no spare
+// capacity, so that spans can share it and append to it.
 func (k *spanKind) start(kind trace.SpanKind, more ...attribute.KeyValue) []trace.SpanStartOption {
 	return []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(append(slices.Clip(k.attributes), more...)...)}
 }
 
-// Carry counts the event as pending until its report ends. Without a meter
+// Carry counts the event as pending until its report ends. With a no-op meter
 // provider nothing reads the count, so two contended additions are saved.
 func (f *Outgoing) Carry(r *transport.Record) {
 	if f.Of.metrics.off {
@@ -172,7 +175,7 @@ func (f *Outgoing) End(p transport.Position, err error) {
 	s.metrics.sent.Add(ctx, 1, s.outcomes.of(ErrorClass(err)).add...)
 	level, quiet := slog.LevelDebug, slog.Attr{}
 	if err != nil {
-		// A caller that does not wait may never look at the receipt.
+		// A warning, since a caller that does not wait may never look at the receipt.
 		level, quiet = s.failures.Next(slog.LevelWarn)
 	}
 	if s.log.Enabled(ctx, level) {
@@ -192,8 +195,8 @@ func (f *Outgoing) End(p transport.Position, err error) {
 	f.end(err)
 }
 
-// Refuse ends the report of an event that was never handed to the producer, and
-// returns err.
+// Refuse ends the report of an event that was not handed to the producer, because
+// of err, and returns err.
 func (f *Outgoing) Refuse(err error) error {
 	kind := ErrorClass(err)
 	f.Of.metrics.refused.Add(context.Background(), 1, f.Of.refusals.of(kind).add...)
@@ -205,8 +208,8 @@ func (f *Outgoing) Refuse(err error) error {
 	return err
 }
 
-// end reports the duration and ends the span, except of an event in a batch,
-// which has both for all its events.
+// end reports the duration and ends the span. For an event of a batch it does
+// neither: the batch reports one duration, and the event's span has ended.
 func (f *Outgoing) end(err error) {
 	s := f.Of
 	if f.size > 0 {
@@ -227,8 +230,8 @@ func (f *Outgoing) end(err error) {
 	f.span = nil
 }
 
-// fields returns the fields that identify the event in logs. The capacity leaves
-// room for those that callers append.
+// fields returns the log fields that identify the event. The capacity leaves room
+// for those that callers append.
 func (f *Outgoing) fields() []slog.Attr {
 	fields := append(make([]slog.Attr, 0, 12), slog.String(LogEvent, ClippedName(f.ID)), slog.String(LogTopic, f.Of.Topic))
 	if f.span != nil {
@@ -237,16 +240,16 @@ func (f *Outgoing) fields() []slog.Attr {
 	return fields
 }
 
-// OutgoingBatch reports a PublishBatch. Its span and duration cover all of its
-// events; each event has a span that made it, and an Outgoing.
+// OutgoingBatch reports the publishing of a batch. Its span and duration cover all
+// of its events. Each event also has an Outgoing, with a span for its creation.
 type OutgoingBatch struct {
 	of    *SendSignals
 	span  trace.Span
 	start time.Time
 }
 
-// StartBatch begins the report of a batch, whose span the spans of its events
-// are linked with.
+// StartBatch begins the report of a batch of events, whose span will be linked to
+// those of the events.
 func (s *SendSignals) StartBatch(ctx context.Context, events int) *OutgoingBatch {
 	b := &OutgoingBatch{of: s}
 	if s.metrics.operation.Enabled(ctx) {
@@ -266,8 +269,8 @@ func (b *OutgoingBatch) link(made trace.Span) {
 	}
 }
 
-// LinkEvent links the batch's span to the one in which an event was created, for
-// events that were made before they are sent.
+// LinkEvent links the batch's span to the span that an event carries, for events
+// that were created before they are sent.
 func (b *OutgoingBatch) LinkEvent(e *wire.Event) {
 	if b.span == nil {
 		return
@@ -277,8 +280,8 @@ func (b *OutgoingBatch) LinkEvent(e *wire.Event) {
 	}
 }
 
-// End ends the report with the error of the batch as a whole. Each event's own
-// outcome is reported by its Outgoing.
+// End ends the report with the error of the batch as a whole. The Outgoing of each
+// event reports that event's outcome.
 func (b *OutgoingBatch) End(err error) {
 	kind := ErrorClass(err)
 	if !b.start.IsZero() {

@@ -18,24 +18,24 @@ import (
 
 // tracing starts spans and reads and writes their context in events.
 type tracing struct {
-	// off says that tracer records nothing and never will.
+	// off reports whether tracer never records anything.
 	tracer trace.Tracer
 	off    bool
-	// placeholder is OpenTelemetry's own global provider, if that was all
-	// there was: spans go nowhere until another takes its place.
+	// placeholder is OpenTelemetry's default global provider if no other was set,
+	// else nil. Spans are not recorded until another takes its place.
 	placeholder trace.TracerProvider
 
 	propagator propagation.TextMapPropagator
 	// fields are the headers that the propagator reads and writes.
 	fields []string
-	// w3c says that W3C's are among them.
+	// w3c reports whether those of W3C Trace Context are among them.
 	w3c bool
-	// spansOnly says that the propagator carries nothing but a span.
+	// spansOnly reports whether the propagator carries nothing but a span.
 	spansOnly bool
 }
 
-// newTracing returns tracing by a provider and a propagator; nil means the global
-// ones.
+// newTracing returns the tracing of a provider and a propagator. Nil means the global
+// one of each.
 func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPropagator) tracing {
 	t := tracing{propagator: propagator}
 	if provider == nil {
@@ -47,7 +47,7 @@ func newTracing(provider trace.TracerProvider, propagator propagation.TextMapPro
 	t.off = isNoop(provider)
 	t.tracer = provider.Tracer(Scope, trace.WithSchemaURL(SchemaURL))
 	if t.propagator == nil {
-		// The global one has no fields as long as nobody has set it.
+		// The default global propagator has no fields.
 		if t.propagator = otel.GetTextMapPropagator(); len(t.propagator.Fields()) == 0 {
 			t.propagator = propagation.TraceContext{}
 		}
@@ -85,24 +85,25 @@ func (t *tracing) on() bool {
 
 // TraceContext is the trace that an event should carry. Telemetry does not
 // change events: the publisher writes the TraceContext into its event and then
-// releases it. One is reused after Release, so it allocates little.
+// releases it, so that its memory is reused.
 type TraceContext struct {
 	// Headers are plain headers for this hop, in the propagator's format. They
-	// take the place of headers of the same name.
+	// replace headers of the same name.
 	Headers []transport.Header
 	// Parent and State are CloudEvents' distributed tracing extension, which
-	// stays with an event. They are empty where the event has one already.
+	// stays with an event. They are empty if the event has one already, or if
+	// there is no span.
 	Parent, State string
 
-	// event is what the propagator may read; it does not change it.
+	// event is the event whose headers the propagator may read, but not change.
 	event *wire.Event
 }
 
 // traceContexts saves an allocation for each published event.
 var traceContexts = sync.Pool{New: func() any { return new(TraceContext) }}
 
-// Release gives up the TraceContext, which must not be used afterwards. A nil
-// TraceContext has nothing to give up.
+// Release lets the TraceContext be reused; it must not be used afterwards. Releasing
+// nil does nothing.
 func (c *TraceContext) Release() {
 	if c == nil {
 		return
@@ -136,8 +137,8 @@ func (c *TraceContext) Keys() []string {
 	return keys
 }
 
-// contextOf returns the trace of ctx for an event to carry, or nil if there is
-// nothing to carry.
+// contextOf returns the trace of ctx that an event should carry, or nil if there is
+// none.
 func (t *tracing) contextOf(ctx context.Context, e *wire.Event) *TraceContext {
 	traced := trace.SpanContextFromContext(ctx).IsValid()
 	if t.spansOnly && !traced {
@@ -164,7 +165,8 @@ const (
 	headerTraceState  = "tracestate"
 )
 
-// carried reports whether an event carries a trace.
+// carried reports whether an event carries a trace, or anything else that the
+// propagator reads.
 func (t *tracing) carried(e *wire.Event) bool {
 	if e.TraceParent != "" {
 		return true
@@ -177,9 +179,9 @@ func (t *tracing) carried(e *wire.Event) bool {
 	return false
 }
 
-// extract returns ctx with the trace that an event came with. The plain headers
-// of its last hop have priority. A producer that knows only CloudEvents sends
-// the extension alone, which has the trace of the event's creation.
+// extract returns ctx with the trace that an event carries. The plain headers of its
+// last hop take precedence. A producer that knows only CloudEvents sends just the
+// extension, which has the trace of the event's creation.
 func (t *tracing) extract(ctx context.Context, e *wire.Event) context.Context {
 	ctx = t.propagator.Extract(ctx, headerCarrier{e})
 	if trace.SpanContextFromContext(ctx).IsValid() {
@@ -188,8 +190,8 @@ func (t *tracing) extract(ctx context.Context, e *wire.Event) context.Context {
 	return created(ctx, e)
 }
 
-// Forward returns ctx with a trace: the one that ctx has, else the one that the
-// event carries, so that passing an event on continues its trace.
+// Forward returns ctx with the trace that the event carries, unless ctx has one, so
+// that passing an event on continues its trace.
 func (t *tracing) Forward(ctx context.Context, e *wire.Event) context.Context {
 	if trace.SpanContextFromContext(ctx).IsValid() || !t.carried(e) {
 		return ctx
@@ -197,14 +199,15 @@ func (t *tracing) Forward(ctx context.Context, e *wire.Event) context.Context {
 	return t.extract(ctx, e)
 }
 
-// created returns ctx with the trace that an event was created in, which is
-// always in W3C's format (CloudEvents, Distributed Tracing extension).
+// created returns ctx with the trace in which an event was created. It is always in
+// W3C's format (CloudEvents, Distributed Tracing extension).
 func created(ctx context.Context, e *wire.Event) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, extensionCarrier{headerCarrier{e}})
 }
 
-// namesSpan reports whether a W3C traceparent, if it is valid, names the span of that id.
-// A valid one has the id in one place: version-traceid-spanid-flags, in lower case.
+// namesSpan reports whether a valid W3C traceparent names the span with that id: it has
+// the form version-traceid-spanid-flags, in lower case. For an invalid one the result
+// means nothing.
 func namesSpan(parent string, id trace.SpanID) bool {
 	const at = len("00-") + 2*len(trace.TraceID{}) + len("-")
 	var text [2 * len(id)]byte
@@ -226,8 +229,9 @@ func (c extensionCarrier) Get(key string) string {
 // headerCarrier lets a propagator read the plain headers of an event.
 type headerCarrier struct{ e *wire.Event }
 
-// Get returns the value of the last header of that name. An event that was created by its
-// last hop carries the same traceparent twice, of which one is a text already.
+// Get returns the value of the last header of that name. If the last hop created the
+// event, its traceparent is also in the extension, as a string: returning that saves an
+// allocation.
 func (c headerCarrier) Get(key string) string {
 	for _, h := range slices.Backward(c.e.Headers) {
 		switch {

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// watched are the instruments that are read at each collection. Between
-// collections they cost nothing, and reading them sends no request to a broker.
+// watched has the instruments that are read at each collection. They cost nothing
+// between collections, and reading them sends no request to a broker.
 type watched struct {
 	all []metric.Observable
 
@@ -33,9 +33,10 @@ type watched struct {
 	parkedUse, heldUse, metadataUse     metric.Float64Observable
 }
 
-// count adds an instrument of whole numbers, and number one of others. They are not
-// inlined, as the methods of series are not: they are called two dozen times, and a
-// program would link 20 kB more.
+// count adds an instrument of integers and returns it.
+//
+// The methods of watched and series are called two dozen times. Inlined, they would
+// make a program 20 kB larger.
 //
 //go:noinline
 func (w *watched) count(i metric.Int64Observable) metric.Int64Observable {
@@ -43,7 +44,7 @@ func (w *watched) count(i metric.Int64Observable) metric.Int64Observable {
 	return i
 }
 
-// number is described with count.
+// number adds an instrument of floating-point numbers and returns it.
 //
 //go:noinline
 func (w *watched) number(i metric.Float64Observable) metric.Float64Observable {
@@ -51,23 +52,22 @@ func (w *watched) number(i metric.Float64Observable) metric.Float64Observable {
 	return i
 }
 
-// level adds an instrument of a level, and fraction one of a number with a fraction,
-// neither inlined.
+// level makes a metric an instrument by Metric.Level, adds it and returns it.
 //
 //go:noinline
 func (w *watched) level(m metric.Meter, of Metric) metric.Int64Observable {
 	return w.count(of.Level(m))
 }
 
-// fraction is described with level.
+// fraction makes a metric an instrument by Metric.Number, adds it and returns it.
 //
 //go:noinline
 func (w *watched) fraction(m metric.Meter, of Metric) metric.Float64Observable {
 	return w.number(of.Number(m))
 }
 
-// watch registers the watched instruments with one callback, so that one
-// collection reads one snapshot of each engine and its values fit together.
+// watch registers the watched instruments with one callback. A collection then
+// reads one snapshot of each engine, so that its values fit together.
 func (s *Signals) watch() {
 	m, w := s.metrics.meter, new(watched)
 	state := func(of Metric) metric.Int64Observable { return w.count(of.State(m)) }
@@ -97,25 +97,25 @@ type series struct {
 	of []metric.ObserveOption
 }
 
-// series returns what writes values with the bus's attributes and more.
+// series returns a series with the bus's attributes and more.
 func (s *Signals) series(o metric.Observer, more ...attribute.KeyValue) series {
 	return series{o, []metric.ObserveOption{metric.WithAttributeSet(attribute.NewSet(s.attributes(more...)...))}}
 }
 
-// count writes a whole number, and number another one.
+// count writes an integer.
 //
 //go:noinline
 func (s series) count(i metric.Int64Observable, value int64) { s.o.ObserveInt64(i, value, s.of...) }
 
-// number is described with count.
+// number writes a floating-point number.
 //
 //go:noinline
 func (s series) number(i metric.Float64Observable, value float64) {
 	s.o.ObserveFloat64(i, value, s.of...)
 }
 
-// observe reads the values of the bus. The lists are copied, because a snapshot
-// takes the engine's locks and must not wait for them under s.mu.
+// observe writes the values of the bus. It copies the lists, because a snapshot
+// takes the engine's locks, which must not be waited for under s.mu.
 func (s *Signals) observe(w *watched, o metric.Observer) {
 	bus := s.series(o)
 	bus.count(w.pendingEvents, s.pending.events.Load())
@@ -136,7 +136,7 @@ func (s *Signals) observe(w *watched, o metric.Observer) {
 	})
 }
 
-// observe reads the values of one group from a snapshot of its engine.
+// observe writes the values of one group, from a snapshot of its engine.
 func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot) {
 	group := ConsumerGroup.String(g.name)
 	all := g.series(o, group)
@@ -185,7 +185,7 @@ func (g *GroupSignals) observe(w *watched, o metric.Observer, s *engine.Snapshot
 	g.unstable.keep(fetched)
 }
 
-// oneIf returns 1 for true: metrics have no booleans.
+// oneIf returns 1 for true and 0 for false, since metrics have no booleans.
 func oneIf(b bool) int64 {
 	if b {
 		return 1
@@ -197,7 +197,7 @@ func oneIf(b bool) int64 {
 // broker.
 func PublishBreakerName(broker int32) string { return "publish " + strconv.Itoa(int(broker)) }
 
-// BreakerChanged counts a breaker's change of state.
+// BreakerChanged counts a change of a breaker's state to another one.
 func (s *Signals) BreakerChanged(name string, to resilience.State) {
 	s.metrics.transitions.Add(context.Background(), 1, metric.WithAttributeSet(attribute.NewSet(
 		s.attributes(BreakerName.String(name), BreakerState.String(to.String()))...)))

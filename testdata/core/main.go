@@ -1,5 +1,5 @@
-// Command core is the smallest service: a topic, a handler and Run. TestWeight holds
-// its size and the number of modules that it links.
+// Command core is the smallest service: a topic, a handler and Run. TestWeight builds
+// it, and bounds its size and the number of modules that it links. Nothing runs it.
 package main
 
 import (

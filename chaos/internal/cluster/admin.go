@@ -4,22 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Create creates a topic and waits until every partition has a leader.
-// A topic that exists stays as it is, with whatever number of partitions.
+// Create creates a topic and waits until it is Healthy. A topic that exists stays as it
+// is, whatever its number of partitions.
 func (c *Cluster) Create(ctx context.Context, name string, partitions int32, replication int16) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, replication
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics, request.TimeoutMillis = append(request.Topics, t), 30_000
-	// Creation may have succeeded although an earlier answer was lost, so it is fine if the topic
-	// exists.
+	// The topic may exist because the answer to an earlier try was lost, so that is no error.
 	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
 		return fmt.Errorf("creating topic %s: %w", name, err)
@@ -32,7 +30,7 @@ func (c *Cluster) Create(ctx context.Context, name string, partitions int32, rep
 	return c.Healthy(ctx, name)
 }
 
-// Remove deletes topics. A failure costs disk space and changes no verdict.
+// Remove deletes topics. It ignores failures, which cost disk space and change no verdict.
 func (c *Cluster) Remove(ctx context.Context, names ...string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	// The names are given in both forms: request versions up to 5 have TopicNames, later ones
@@ -46,8 +44,8 @@ func (c *Cluster) Remove(ctx context.Context, names ...string) {
 	_, _ = request.RequestWith(ctx, c.Client)
 }
 
-// Healthy waits until all partitions of the topics have a leader and all
-// replicas are in sync.
+// Healthy waits until all partitions of the topics have a leader and all replicas are in
+// sync. It returns an error only if ctx ends before.
 func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
@@ -57,15 +55,15 @@ func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 		}
 		select {
 		case <-ctx.Done():
-			// Both errors: the deadline says that it took too long, the last answer says why.
-			return fmt.Errorf("%d partitions of %v are not in order: %w", sick, topics, errors.Join(err, ctx.Err()))
+			// Both errors: ctx says that it took too long, the last answer says why.
+			return fmt.Errorf("waiting for %v to be healthy, with %d partitions known not to be: %w", topics, sick, errors.Join(err, ctx.Err()))
 		case <-time.After(100 * time.Millisecond): // nothing signals when the brokers are done
 		}
 	}
 }
 
-// sick returns how many partitions have no leader or a replica out of sync. A partition counts
-// once, whatever is wrong with it. With an error the number means nothing.
+// sick returns the number of partitions without a leader or with a replica out of sync. With an
+// error the number is 0, and means nothing.
 func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
@@ -93,10 +91,10 @@ func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 	return n, nil
 }
 
-// Set changes one configuration of a topic.
-// The brokers may act on it a moment later than this returns.
+// Set changes one configuration of a topic. The brokers may apply it a moment after Set has
+// returned.
 func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
-	// Incremental (KIP-339), so that the topic's other configurations stay.
+	// An incremental change (KIP-339) leaves the topic's other configurations alone.
 	config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	config.Name, config.Value = name, new(value)
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
@@ -106,7 +104,7 @@ func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
 	request.Resources = append(request.Resources, resource)
 	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
-		return err
+		return fmt.Errorf("setting %s of %s: %w", name, topic, err)
 	}
 	for _, r := range response.Resources {
 		if r.ErrorCode != 0 {
@@ -116,23 +114,23 @@ func (c *Cluster) Set(ctx context.Context, topic, name, value string) error {
 	return nil
 }
 
-// Ends returns the end offset of each partition.
-// It is the high watermark, without regard to transactions: the campaign has none.
+// Ends returns the end of each partition's log: its high watermark, since the campaign has no
+// transactions. It returns an error if any end is missing.
 func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	t := kmsg.NewListOffsetsRequestTopic()
 	t.Topic = topic
 	for p := range partitions {
 		of := kmsg.NewListOffsetsRequestTopicPartition()
-		// −1 is the end of the log (ListOffsets).
+		// The timestamp −1 asks for the end of the log.
 		of.Partition, of.Timestamp = p, -1
 		t.Partitions = append(t.Partitions, of)
 	}
 	request.Topics = append(request.Topics, t)
 	ends := make([]int64, partitions)
 	seen := 0
-	// One shard for each leader. A part that fails fails the whole: half the ends would make
-	// a check of losses pass.
+	// One shard for each leader. If one fails, so does Ends: with some of the ends missing, a
+	// check for losses could pass.
 	for _, shard := range c.Client.RequestSharded(ctx, request) {
 		if shard.Err != nil {
 			return nil, shard.Err
@@ -147,9 +145,9 @@ func (c *Cluster) Ends(ctx context.Context, topic string, partitions int32) ([]i
 			}
 		}
 	}
-	// A broker that did not answer for a partition would look like an empty one.
+	// A partition that the answers leave out would look empty.
 	if seen != int(partitions) {
-		return nil, errors.New("the ends of " + strconv.Itoa(int(partitions)-seen) + " partitions are missing")
+		return nil, fmt.Errorf("the ends of %d partitions of %s are missing", int(partitions)-seen, topic)
 	}
 	return ends, nil
 }

@@ -37,8 +37,8 @@ func withHeaders(delta int32, key, value string, n int) []byte {
 	return append(binary.AppendVarint(nil, int64(len(b))), b...)
 }
 
-// readPeak reads all of a batch in chunks, calls each with every record, and returns the
-// most memory that was in use meanwhile, in bytes, beyond that before.
+// readPeak reads a batch to its end in chunks, and calls each for every record. It returns the
+// peak of the memory in use, in bytes, beyond what was in use before.
 func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)) (peak uint64, err error) {
 	t.Helper()
 	r := readerOf(0, data)
@@ -67,7 +67,7 @@ func readPeak(t testing.TB, data []byte, bound int, each func(*transport.Record)
 	return peak, nil
 }
 
-// TestBoundMemory reads batches that brokers accept, and that would take unbounded
+// TestBoundMemory reads batches that brokers accept, but that would take unbounded
 // memory if they were decoded as a whole.
 func TestBoundMemory(t *testing.T) {
 	const fetchBytes, mib = 16 << 20, 1 << 20
@@ -93,7 +93,7 @@ func TestBoundMemory(t *testing.T) {
 			return string(r.Key) == "key" && string(r.Value) == "value" && len(r.Headers) == 64 &&
 				r.Excess != nil && r.Excess.Headers == 66_000_000 && !r.Excess.Value && strings.Contains(r.Excess.Error(), "66000000 headers")
 		}},
-		{"2 million headers, of which all are stored", []int16{0}, withHeaders(0, "key", "value", 2_000_000), 1, mib, func(r *transport.Record) bool {
+		{"2 million headers, uncompressed", []int16{0}, withHeaders(0, "key", "value", 2_000_000), 1, mib, func(r *transport.Record) bool {
 			return len(r.Headers) == 64 && r.Excess != nil && r.Excess.Headers == 2_000_000
 		}},
 		{"many headers within the bound", []int16{0, 4}, withHeaders(0, "key", "value", 300_000), 1, 2 * fetchBytes, func(r *transport.Record) bool {
@@ -131,8 +131,8 @@ func TestBoundMemory(t *testing.T) {
 	}
 }
 
-// TestBoundTinyRecords: a batch is read a chunk at a time, however many records it has,
-// and whatever number its header gives.
+// TestBoundTinyRecords: a batch is read a chunk at a time, however many records it has or
+// its header claims.
 func TestBoundTinyRecords(t *testing.T) {
 	const n = 400_000
 	var content []byte

@@ -35,7 +35,7 @@ type recordSpec struct {
 	headers    []kmsg.Header
 }
 
-// encode returns the encoded batch, by the protocol library's own encoder.
+// encode returns the batch as package kmsg encodes it.
 func (s batchSpec) encode(t testing.TB) []byte {
 	t.Helper()
 	var records []byte

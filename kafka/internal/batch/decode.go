@@ -160,7 +160,7 @@ func (r *Reader) openBatch(d *Decoded) (passed bool, err error) {
 				r.batch.content, err = openContent(h.codec(), batch[HeaderSize:], r.batch.left, r.bound()/2)
 			}
 			if c := &r.batch.content; err == nil && c.stream == nil && r.batch.left*minRecordSize > len(c.data) {
-				err = fmt.Errorf("a record batch says that it has %d records in %d bytes", r.batch.left, len(c.data))
+				err = fmt.Errorf("a record batch claims to have %d records in %d bytes", r.batch.left, len(c.data))
 			}
 			return false, err
 		}

@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func offsets(records []transport.Record) []int64 {
 	return got
 }
 
-// readAll reads in chunks of at most limit, and checks that they join without gaps.
+// readAll reads in chunks of about limit bytes, and checks that they join without gaps.
 func readAll(t *testing.T, r *Reader, limit int) (records []transport.Record, next int64) {
 	t.Helper()
 	next = r.Next
@@ -90,7 +91,7 @@ func TestDecodeLogAppendTime(t *testing.T) {
 	}
 }
 
-// A record without a timestamp has no time, not one in 1969.
+// TestDecodeNoTimestamp: a record without a timestamp has no time, rather than one in 1969.
 func TestDecodeNoTimestamp(t *testing.T) {
 	records, _ := readAll(t, readerOf(0, plain(t, 0, 1, func(s *batchSpec) { s.firstTime, s.maxTime = -1, -1 })), 1<<20)
 	if !records[0].Time.IsZero() {
@@ -98,7 +99,8 @@ func TestDecodeNoTimestamp(t *testing.T) {
 	}
 }
 
-// Spans cover the gaps that compaction, transactions and cut batches leave.
+// TestDecodeSpans: chunks and spans cover the offsets without a record that compaction and
+// transactions leave.
 func TestDecodeSpans(t *testing.T) {
 	gap := func(base int64, last int32, deltas ...int32) []byte {
 		s := batchSpec{base: base, lastDelta: last}
@@ -164,7 +166,8 @@ func TestDecodeSpans(t *testing.T) {
 	}
 }
 
-// A broker may cut its answer at any byte.
+// TestDecodePartialTail: a broker may cut its answer at any byte. A batch is complete only with
+// its last one.
 func TestDecodePartialTail(t *testing.T) {
 	first, second := plain(t, 0, 3), plain(t, 3, 4)
 	whole := slices.Concat(first, second)
@@ -183,7 +186,6 @@ func TestDecodePartialTail(t *testing.T) {
 				want.Need = len(second)
 			}
 		}
-		// A batch is only complete with its last byte.
 		if span != want {
 			t.Fatalf("cut at %d: %+v, want %+v", cut, span, want)
 		}
@@ -216,7 +218,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"unknown codec", "unknown compression 7", seal(change(good, 21, 0, 7))},
 		{"damaged gzip", "gzip", seal(change(gzipped, 61, 0))},
 		{"offsets that fall", "offset 7 after 8", batchSpec{base: 5, records: []recordSpec{{delta: 3}, {delta: 2}}, lastDelta: 4}.encode(t)},
-		{"no offset left", "offset 8 after 4 with 1 behind it", batchSpec{base: 5, records: []recordSpec{{delta: 3}, {delta: 2}}, lastDelta: 3}.encode(t)},
+		{"no offset left", "offset 8 after 4, with 1 more", batchSpec{base: 5, records: []recordSpec{{delta: 3}, {delta: 2}}, lastDelta: 3}.encode(t)},
 		{"offset past the batch", "offset", batchSpec{base: 5, records: []recordSpec{{delta: 3}}, lastDelta: 1}.encode(t)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -243,6 +245,17 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
+// TestFaultEndsAtNewFormat: an operator passes over a fault as a whole, so the fault of a record
+// in an old format does not include the batch behind it, which can be read.
+func TestFaultEndsAtNewFormat(t *testing.T) {
+	old := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, 9), 34)
+	old = append(old, make([]byte, 34)...)
+	_, err := FindSpan(slices.Concat(old, plain(t, 10, 3)), 9)
+	if fault, ok := errors.AsType[*Fault](err); !ok || fault.From != 9 || fault.Next != 10 {
+		t.Errorf("%v, want a fault of offset 9 alone", err)
+	}
+}
+
 func TestDecodeAllocations(t *testing.T) {
 	r := benchmarkReader(t, 500)
 	data := r.Data
@@ -252,14 +265,14 @@ func TestDecodeAllocations(t *testing.T) {
 			t.Fatal(err, len(d.Records))
 		}
 	})
-	// The records and their headers.
+	// Memory for the records, and for their headers.
 	if allocs > 3 {
 		t.Errorf("%v allocations for 500 records", allocs)
 	}
 }
 
-// benchmarkReader returns a reader of n records as the bus writes them: a key, 300
-// bytes, six headers.
+// benchmarkReader returns a reader of n records, a multiple of 100, with what most records of
+// the bus have: a key, a value of 300 bytes and six headers.
 func benchmarkReader(tb testing.TB, n int) *Reader {
 	var data [][]byte
 	for base := 0; base < n; base += 100 {

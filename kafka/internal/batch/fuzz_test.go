@@ -7,7 +7,7 @@ import (
 )
 
 // FuzzDecodeBatches reads arbitrary bytes as record batches: reading always ends, without a panic
-// and within its bounds of memory, and returns records in order. With seal set the checksums are
+// and within its bounds of memory, and returns records in order. With valid set the checksums are
 // corrected first, so that damage reaches the records.
 func FuzzDecodeBatches(f *testing.F) {
 	add := func(parts ...[]byte) {
@@ -21,7 +21,7 @@ func FuzzDecodeBatches(f *testing.F) {
 	add(plain(f, 0, 2, producedBy(1)), marker(f, 2, 1, false), plain(f, 3, 1, producedBy(1)), marker(f, 4, 1, true))
 	add(batchSpec{base: 0, lastDelta: 9, records: []recordSpec{{delta: 4}}}.encode(f))
 	add(batchSpec{base: 0, lastDelta: 9}.encode(f), plain(f, 10, 1))
-	// A record with a million headers, a window of 64 MiB, and a false count of records.
+	// A record with a million headers, and a false number of records.
 	add(stored(f, 4, 1, withHeaders(0, "k", "v", 1_000_000)))
 	add(stored(f, 2, 1, withHeaders(0, "k", "v", 1_000_000)))
 	add(stored(f, 4, 1<<30, make([]byte, 2<<20)))

@@ -24,7 +24,7 @@ import (
 const (
 	// HeaderSize is the size of the fixed part of a batch.
 	HeaderSize = 61
-	// PrefixSize is the size of the base offset and the length, which the length excludes.
+	// PrefixSize is the size of the base offset and the length. The length does not count them.
 	PrefixSize = 12
 	// MinLength is the length of a batch without records.
 	MinLength = HeaderSize - PrefixSize
@@ -41,7 +41,7 @@ const (
 // castagnoli is the table of CRC-32C.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// batchHeader is the part of a batch's fixed part that reading needs.
+// batchHeader has the fields of a batch's fixed part that reading needs.
 type batchHeader struct {
 	base, next    int64 // the offsets that it covers are [base, next)
 	leaderEpoch   int32
@@ -52,11 +52,12 @@ type batchHeader struct {
 	records       int32
 }
 
-// codec returns the number of the codec, an index of Compressions.
+// codec returns the number of the codec, an index of Compressions unless the codec is unknown.
 func (h *batchHeader) codec() int16 { return h.attributes & attributeCodec }
 
 // batchSize returns the size of the batch at the start of data. It may be more than len(data): a
-// broker cuts its answer at a number of bytes. It is 0 if data ends before the size is known.
+// broker cuts its answer at a number of bytes. It is 0 if data ends before the version of the
+// format, without which the rest can't be interpreted.
 func batchSize(data []byte) (int, error) {
 	if len(data) <= MagicOffset {
 		return 0, nil
@@ -64,21 +65,21 @@ func batchSize(data []byte) (int, error) {
 	// The version has the same position in all formats.
 	if magic := int8(data[MagicOffset]); magic != 2 {
 		if magic == 0 || magic == 1 {
-			return 0, fmt.Errorf("the log holds records of message format %d, from before Kafka 0.11, which is not read", magic)
+			return 0, fmt.Errorf("the log holds records of message format %d, from before Kafka 0.11, which this client does not read", magic)
 		}
 		return 0, fmt.Errorf("unknown message format %d", magic)
 	}
 	length := int32(binary.BigEndian.Uint32(data[8:]))
 	if length < MinLength {
-		return 0, fmt.Errorf("a record batch says that it is %d bytes long", length)
+		return 0, fmt.Errorf("a record batch claims to be %d bytes long", length)
 	}
 	return PrefixSize + int(length), nil
 }
 
-// Fault says which part of a log can't be read.
+// Fault is the error of a part of a log that can't be read. Next is greater than From.
 type Fault struct {
 	From, Next int64 // the offsets [From, Next)
-	Err        error
+	Err        error // the cause
 }
 
 // Error names the offsets and the cause.
@@ -89,23 +90,24 @@ func (f *Fault) Error() string {
 // Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// faultOf returns the fault of the batch at the start of data, whose records from an offset on
-// can't be read. If the batch does not plausibly say where it ends, the fault has one offset.
+// faultOf returns the fault of the batch at the start of data, whose records from offset from on
+// can't be read. If the batch does not plausibly say where it ends, the fault covers one offset.
 func faultOf(data []byte, from int64, err error) *Fault {
 	f := &Fault{From: from, Next: from + 1, Err: err}
-	for len(data) > MagicOffset {
-		first, length := int64(binary.BigEndian.Uint64(data)), int32(binary.BigEndian.Uint32(data[8:]))
+	for first := true; len(data) > MagicOffset; first = false {
+		offset, length := int64(binary.BigEndian.Uint64(data)), int32(binary.BigEndian.Uint32(data[8:]))
 		switch magic := data[MagicOffset]; {
 		case magic <= 1:
 			// An entry of the old formats has the offset of its last record. Following entries
 			// can't be read either.
-			f.Next = max(f.Next, first+1)
+			f.Next = max(f.Next, offset+1)
 			if length < 0 || int(length) > len(data)-PrefixSize {
 				return f
 			}
 			data = data[PrefixSize+int(length):]
 		default:
-			if f.Next == from+1 && len(data) >= HeaderSize {
+			// A batch behind old entries can be read, so it is no part of their fault.
+			if first && len(data) >= HeaderSize {
 				if h, err := readBatchHeader(data); err == nil {
 					f.Next = max(f.Next, h.next)
 				}
@@ -129,12 +131,12 @@ func readBatchHeader(batch []byte) (h batchHeader, err error) {
 	h.producer = int64(binary.BigEndian.Uint64(batch[43:]))
 	h.records = int32(binary.BigEndian.Uint32(batch[57:]))
 	if h.base < 0 || delta < 0 || h.next <= h.base || h.records < 0 || int64(h.records) > int64(delta)+1 {
-		return h, fmt.Errorf("a record batch says that it has %d records from offset %d to %d", h.records, h.base, h.next-1)
+		return h, fmt.Errorf("a record batch claims to have %d records from offset %d to %d", h.records, h.base, h.next-1)
 	}
 	return h, nil
 }
 
-// Check verifies the checksum of one complete batch.
+// Check verifies the checksum of one complete batch. The error wraps kerr.CorruptMessage.
 func Check(batch []byte) error {
 	if want, got := binary.BigEndian.Uint32(batch[17:]), crc32.Checksum(batch[21:], castagnoli); got != want {
 		return fmt.Errorf("the checksum of a record batch at offset %d is %08x, not %08x: %w",
@@ -146,15 +148,15 @@ func Check(batch []byte) error {
 // Span describes the complete batches at the start of a fetch response.
 type Span struct {
 	Size int   // bytes of complete batches
-	Next int64 // offset after the last batch; the wanted one if there is none
-	Need int   // size of the batch behind them that was cut off; 0 if there is none
+	Next int64 // offset after the last batch, at least the wanted one
+	Need int   // size of the batch behind them that was cut off; 0 if there is none, or its size is unknown
 	// LeaderEpoch is the last batch's; −1 if there is none.
 	LeaderEpoch int32
 }
 
 // FindSpan reads the headers of the batches in data, which was fetched at offset want. It
-// decodes no records. An error, a *Fault, concerns the batch behind the span; the span itself
-// can be read.
+// verifies no checksums and decodes no records. An error is a *Fault, and concerns the batch
+// behind the span that is returned with it.
 func FindSpan(data []byte, want int64) (Span, error) {
 	span := Span{Next: want, LeaderEpoch: -1}
 	for {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// keptHeaders is how many headers are kept of a record with too many.
+	// keptHeaders is how many headers are kept of a record that has too many.
 	keptHeaders = 64
 	// maxRecordBytes bounds the decompressed size of a record in its batch, in bytes. Brokers
 	// bound batches in compressed form, so a small one could demand any amount of memory. The
@@ -27,17 +27,18 @@ func (r *Reader) bound() int { return max(r.Bound, minBound) }
 
 // fields is the part of a record before its headers.
 type fields struct {
-	time, offset int64 // deltas from the batch's
+	time, offset int64 // deltas from the batch's base timestamp and base offset
 	key, value   []byte
 	headers      int // number of headers
 	at           int // where the headers begin
 }
 
 // readFields reads the fields of a record, b, which excludes its length. Key and value alias b. ok
-// is false if b ends before the headers; key may be set even then.
+// is false if b ends before the headers, or their number is impossible; the key may be set even
+// then.
 func readFields(b []byte) (f fields, ok bool) {
 	var at int
-	f.time, at = varint(b, 1) // after the attributes, which are unused
+	f.time, at = varint(b, 1) // after the attributes, which Kafka does not use
 	f.offset, at = varint(b, at)
 	f.key, at = varbytes(b, at)
 	if at > len(b) {
@@ -59,7 +60,7 @@ func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	if err != nil || offset < d.Next {
 		return err
 	}
-	if f.headers > (size-f.at)/2 {
+	if f.headers > (size-f.at)/2 { // a header takes at least two bytes
 		return errRecordCut
 	}
 	record := r.newRecord(d, offset, f)
@@ -67,8 +68,7 @@ func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	if r.exceeds(f.headers, size) {
 		record.Excess = &transport.Excess{Bytes: size, Headers: f.headers}
 	}
-	// Records has room for the record, so it is appended first and removed again if its headers
-	// are damaged.
+	// The record was appended to be filled in place. Remove it again if its headers are damaged.
 	if err := r.readHeaders(d, b, f, record); err != nil {
 		d.Records = d.Records[:len(d.Records)-1]
 		return err
@@ -83,20 +83,20 @@ func (r *Reader) add(d *Decoded, b []byte, f *fields, size int) error {
 	return nil
 }
 
-// passTo returns the offset of the next record, from its delta, and checks it. The records
-// behind it need offsets too: if it leaves them none, the batch would end before they are found
-// to be wrong, and they would be skipped.
+// passTo returns the offset of the next record, from its delta, and checks it. The offset must
+// leave enough of the batch's offsets for the records behind it: otherwise the batch would count
+// as read before those are found to be wrong, and they would be skipped.
 func (r *Reader) passTo(delta int64) (int64, error) {
 	b := &r.batch
 	offset := b.base + delta
 	if offset <= b.last || offset > b.next-int64(b.left) {
-		return 0, fmt.Errorf("a record says offset %d after %d with %d behind it in a batch up to %d", offset, b.last, b.left-1, b.next-1)
+		return 0, fmt.Errorf("a record has offset %d after %d, with %d more behind it in a batch up to %d", offset, b.last, b.left-1, b.next-1)
 	}
 	b.last = offset
 	return offset, nil
 }
 
-// newRecord appends a record without key, value and headers.
+// newRecord appends a record without key, value and headers to d, and returns it.
 func (r *Reader) newRecord(d *Decoded, offset int64, f *fields) *transport.Record {
 	b := &r.batch
 	d.Records = append(d.Records, transport.Record{Topic: r.Topic, Partition: r.Partition, Offset: offset, LeaderEpoch: b.leaderEpoch})
@@ -109,8 +109,8 @@ func (r *Reader) newRecord(d *Decoded, offset int64, f *fields) *transport.Recor
 	return record
 }
 
-// timeOf returns the time of a timestamp, zero for −1, which a record without one has and which
-// would otherwise be a time in 1969.
+// timeOf returns the time of a timestamp in milliseconds. A record without a timestamp has −1,
+// which would be a time in 1969; the result for it is the zero time.
 func timeOf(timestamp int64) time.Time {
 	if timestamp == -1 {
 		return time.Time{}
@@ -118,8 +118,8 @@ func timeOf(timestamp int64) time.Time {
 	return time.UnixMilli(timestamp)
 }
 
-// exceeds reports whether a record with that many headers would take more memory than the bound and
-// more than twice its own size.
+// exceeds reports whether a record of size bytes with that many headers would take more memory
+// than the bound, and more than twice its size.
 func (r *Reader) exceeds(headers, size int) bool {
 	if headers <= keptHeaders {
 		return false
@@ -152,8 +152,8 @@ func (r *Reader) readHeaders(d *Decoded, b []byte, f *fields, record *transport.
 	return nil
 }
 
-// readAcross reads a record that is not completely in memory. For one that exceeds the bounds,
-// no more is in memory at a time than is kept.
+// readAcross reads a record that is not completely in memory. If the record exceeds the bounds,
+// only its beginning is read into memory, and the rest is skipped.
 func (r *Reader) readAcross(d *Decoded) error {
 	c := &r.batch.content
 	// The length may span two pieces of the stream.
@@ -165,7 +165,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 		return errRecordCut
 	}
 	end, most := start+int(size), maxRecordBytes
-	// A larger record is read only as far as its key and value can be kept.
+	// A larger record is read only as far as its key and value may be kept.
 	if end > most {
 		most = r.bound()
 	}
@@ -185,7 +185,7 @@ func (r *Reader) readAcross(d *Decoded) error {
 		if have == end {
 			return errRecordCut
 		}
-		// The record is returned with what f has by now.
+		// Return the record with what f has by now.
 		if have >= most {
 			return r.addWithout(d, &f, ok, int(size), end)
 		}
@@ -198,18 +198,19 @@ func (r *Reader) readAcross(d *Decoded) error {
 	}
 }
 
-// nextSize returns how many bytes of a record to have in memory once have are, at most end. A
-// record's length is a claim: no memory is taken for it until part of the record has been seen.
+// nextSize returns how many bytes of a record to read into memory next, when have bytes are
+// there: at most end. A record's length is only a claim, so the memory is at most 16 times what
+// has been read.
 func nextSize(have, end int) int {
-	const faith = 16
-	if end <= faith*have {
+	const most = 16
+	if end <= most*have {
 		return end
 	}
-	return faith / 2 * have
+	return most / 2 * have
 }
 
-// addWithout appends a record that is too large to read, without its value, or, if value is set
-// because f has the whole value, without its headers.
+// addWithout appends a record that is too large to read. The record lacks its headers and, unless
+// value is set, its value. value reports whether f has the whole value.
 func (r *Reader) addWithout(d *Decoded, f *fields, value bool, size, end int) error {
 	offset, err := r.passTo(f.offset)
 	if err != nil {
@@ -229,7 +230,7 @@ func (r *Reader) addWithout(d *Decoded, f *fields, value bool, size, end int) er
 	return r.batch.content.skip(end)
 }
 
-// detach copies what a record refers to, which is a small part of what was read for it and
+// detach copies what a record refers to. It is a small part of what was read for the record, and
 // would keep all of that alive. Nil stays nil: a null key or value differs from an empty one.
 func detach(record *transport.Record) {
 	record.Key, record.Value = bytes.Clone(record.Key), bytes.Clone(record.Value)
@@ -240,8 +241,8 @@ func detach(record *transport.Record) {
 	record.Headers = headers
 }
 
-// skipHeaders returns the position in b after n headers that begin at a position, or one beyond
-// b if it ends before.
+// skipHeaders returns the position in b after the n headers that begin at position at, or a
+// position beyond b if b ends before.
 func skipHeaders(b []byte, at, n int) int {
 	for ; n > 0 && at <= len(b); n-- {
 		_, at = varbytes(b, at)
@@ -250,11 +251,11 @@ func skipHeaders(b []byte, at, n int) int {
 	return at
 }
 
-// cut is the position after data that ends too early: it is beyond all data, so that later
-// reads fail too, and one check at the end is enough.
+// cut is the position after a read that found too little data. It is beyond all data, so that
+// later reads fail too and one check at the end is enough.
 const cut = math.MaxInt / 2
 
-// varint reads a zigzag number at a position in b, and returns the position after it.
+// varint reads a zigzag number at position at of b, and returns it with the position after it.
 func varint(b []byte, at int) (int64, int) {
 	if uint(at) < uint(len(b)) {
 		if c := b[at]; c < 0x80 { // most take one byte
@@ -267,7 +268,8 @@ func varint(b []byte, at int) (int64, int) {
 	return 0, cut
 }
 
-// varbytes reads bytes preceded by their size, nil if that is −1.
+// varbytes reads bytes preceded by their size at position at of b, and returns them with the
+// position after them. A size of −1 means nil.
 func varbytes(b []byte, at int) ([]byte, int) {
 	// The common case, a size of one byte, is written out: this runs twice per header.
 	var size int64

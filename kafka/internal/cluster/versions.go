@@ -12,9 +12,10 @@ import (
 // versionRange is the range of versions of a request that a broker supports.
 type versionRange struct{ min, max int16 }
 
-// Highest returns the highest version of a request that this module supports. In later
-// versions, Fetch, OffsetCommit and OffsetFetch name topics by id alone (KIP-516, KIP-848). The
-// limits come from the hand-written encoders and from what callers rely on.
+// Highest returns the highest version of a request that this module supports. The limits come from
+// the hand-written encoders and from what callers rely on; a request that neither concerns has
+// none. In later versions, Fetch, OffsetCommit and OffsetFetch name topics by ID alone (KIP-516,
+// KIP-848).
 func Highest(key int16) int16 {
 	switch kmsg.Key(key) {
 	case kmsg.Produce:
@@ -35,9 +36,10 @@ func Highest(key int16) int16 {
 	return 1<<15 - 1
 }
 
-// Version returns the version to use for a request: the highest that both this connection's
-// broker and the caller support. Versions belong to the connection, not the broker, since a
-// broker may come back older or newer than it was.
+// Version returns the version to use for a request: the highest that this connection's broker
+// supports, but at most the caller's. It asks the broker once per connection, since a broker may
+// come back older or newer than it was. The error is kerr.UnsupportedVersion if they have none in
+// common, and otherwise that of asking.
 //
 // A broker hangs up on an unknown version, so nothing is sent before asking.
 func (w *Conn) Version(key, most int16, deadline time.Time) (int16, error) {
@@ -65,7 +67,7 @@ func (w *Conn) negotiate(deadline time.Time) error {
 		err = kerr.CodeError(resp.ErrorCode)
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the versions that the broker speaks: %w", err)
+		return fmt.Errorf("asking for the versions that the broker supports: %w", err)
 	}
 	versions := make(map[int16]versionRange, len(resp.ApiKeys))
 	for _, k := range resp.ApiKeys {

@@ -17,7 +17,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// leaderless makes lookups of where topic "other" starts fail, until mend is called.
+// leaderless makes lookups of where topic "other" starts fail until mend is called.
 func leaderless(b *bed.Bed) (mend func()) {
 	var mended atomic.Bool
 	b.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -40,6 +40,7 @@ func leaderless(b *bed.Bed) (mend func()) {
 	return func() { mended.Store(true) }
 }
 
+// withOther adds topic "other" to those of a reader.
 func withOther(cfg *transport.ConsumerConfig) {
 	cfg.Topics = append(cfg.Topics, transport.TopicStart{Topic: "other"})
 }
@@ -77,7 +78,7 @@ func TestTopicWithoutLeader(t *testing.T) {
 		mend()
 		r.await("the other topic", func() bool { return r.ownedOf("other") == 2 })
 		for s := r.Status(); s.LastError != nil || s.State != "stable"; s = r.Status() {
-			time.Sleep(10 * time.Millisecond) // until Assigned has returned, and nothing signals that
+			time.Sleep(10 * time.Millisecond) // until Assigned has returned, which nothing signals
 		}
 	})
 }
@@ -94,7 +95,7 @@ func TestHandOverWithoutLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		for first.Status().LastError == nil {
-			time.Sleep(100 * time.Millisecond) // until it was given the topic, and nothing signals that
+			time.Sleep(100 * time.Millisecond) // until it was assigned the topic, which nothing signals
 		}
 		second := startReader(b, l, withOther)
 		second.await("healthy partitions", func() bool { return second.ownedOf("events") > 0 })
@@ -102,8 +103,8 @@ func TestHandOverWithoutLeader(t *testing.T) {
 	})
 }
 
-// TestHandOverNotBegun: partitions that a member was assigned and has not begun belong to
-// another as soon as the group says so, even if nothing else moves.
+// TestHandOverNotBegun: partitions that a member was assigned but has not begun pass to another
+// member as soon as the group assigns them to it, even if nothing else moves.
 func TestHandOverNotBegun(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		mend := leaderless(b)
@@ -114,8 +115,8 @@ func TestHandOverNotBegun(t *testing.T) {
 		first := startReader(b, l, withOther)
 		first.await("the healthy topic", func() bool { return first.ownedOf("events") == 4 })
 		time.Sleep(10 * time.Second) // the clock is the bubble's
-		// It is random whether the broker moves the other topic to a member that reads nothing
-		// else. Either way the group is stable before the rebalance timeout.
+		// The broker may or may not move the other topic to a member that reads nothing else.
+		// Either way the group is stable before the rebalance timeout.
 		second := startReader(b, l, func(cfg *transport.ConsumerConfig) { cfg.Topics = []transport.TopicStart{{Topic: "other"}} })
 		time.Sleep(10 * time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -124,21 +125,21 @@ func TestHandOverNotBegun(t *testing.T) {
 			t.Fatalf("the group is %+v: %v", g, err)
 		}
 		mend()
-		time.Sleep(10 * time.Second) // one of the two, which is not known, begins it
+		time.Sleep(10 * time.Second) // either of the two begins it
 		owned := func(r *reader, topic string) int {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return r.ownedOf(topic)
 		}
 		if n := owned(first, "other") + owned(second, "other"); n != 2 || owned(first, "events") != 4 {
-			t.Errorf("%d partitions of the other topic are read, and %d of the first member's", n, owned(first, "events"))
+			t.Errorf("the members own %d partitions of the other topic, want 2, and the first owns %d of its own, want 4", n, owned(first, "events"))
 		}
 	})
 }
 
 // TestStartsAreAwaitedTogether: a member that waits for another to start several topics checks
-// all of them with one request, which names only their first partitions, and less and less
-// often. Otherwise many topics and members would overload the coordinator.
+// all of them with one request, which names only their first partitions. It does so less and less
+// often: otherwise many topics and members would overload the coordinator.
 func TestStartsAreAwaitedTogether(t *testing.T) {
 	bothProtocols(t, 4, func(t *testing.T, b *bed.Bed) {
 		var mended atomic.Bool
@@ -206,8 +207,9 @@ func TestStartsAreAwaitedTogether(t *testing.T) {
 	})
 }
 
-// TestTopicThatMayNotBeSeen: a coordinator omits the commits on a topic that the member may
-// not see. The topic must not start as if it had no commits, and must not hold up the others.
+// TestTopicThatMayNotBeSeen: a coordinator omits, or refuses to return, the commits on a topic
+// that the member may not see. The topic must not start as if it had no commits, and must not
+// hold up the others.
 func TestTopicThatMayNotBeSeen(t *testing.T) {
 	bothProtocols(t, 1, func(t *testing.T, b *bed.Bed) {
 		var granted atomic.Bool

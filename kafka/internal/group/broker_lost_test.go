@@ -14,7 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// kill makes a broker refuse connections, and ends those that it has.
+// kill makes a broker refuse connections, and closes those that it has.
 func kill(b *bed.Bed, broker int32) { b.Wires.SetDown(b.ListenAddrs()[broker], true) }
 
 // freeze makes a broker accept connections and requests without ever answering.
@@ -41,11 +41,13 @@ func depose(b *bed.Bed, broker int32) {
 	}
 }
 
-// fencing is how long the cluster takes to notice.
+// fencing is how long a cluster takes to notice that a broker is lost: the default of
+// broker.session.timeout.ms.
 const fencing = 9 * time.Second
 
 // TestBrokerLost: once the cluster has deposed a broker that was killed or is
-// frozen, its partitions are written and read within a second.
+// frozen, its partitions are written and read within a second, and committed
+// within two.
 func TestBrokerLost(t *testing.T) {
 	for name, lose := range map[string]func(*bed.Bed, int32){"killed": kill, "frozen": freeze} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +120,7 @@ func TestCoordinatorLostInJoin(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// shutGate refuses records to one broker.
+// shutGate is a Gate that refuses records for one broker.
 type shutGate struct{ broker atomic.Int32 }
 
 var errShut = errors.New("shut")
@@ -132,8 +134,8 @@ func (g *shutGate) Allow(broker int32) error {
 
 func (g *shutGate) Report(int32, error) {}
 
-// TestGateLooksElsewhere: while the gate refuses records to a broker, no response
-// from it can reveal a new leader. The leader is found nevertheless.
+// TestGateLooksElsewhere: while the gate refuses records for a broker, no response
+// from that broker can reveal a new leader. The leader is found nevertheless.
 func TestGateLooksElsewhere(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		gate := &shutGate{}
@@ -160,9 +162,9 @@ func TestGateLooksElsewhere(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestSilentFetch: if a broker that leads all partitions answers no fetch, the
-// consumer notices as soon as the cluster has deposed it, from nothing but the
-// silence.
+// TestSilentFetch: if the broker that leads all partitions answers no fetch, its
+// silence alone makes the consumer find the new leader as soon as the cluster has
+// deposed the broker.
 func TestSilentFetch(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -188,7 +190,7 @@ func TestSilentFetch(t *testing.T) {
 }
 
 // TestSilenceIsForgotten: once a broker answers again, leaders of idle partitions
-// are looked up no more often than before.
+// are looked up about as often as before.
 func TestSilenceIsForgotten(t *testing.T) {
 	bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
 		var asked atomic.Int64

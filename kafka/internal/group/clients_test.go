@@ -7,7 +7,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// membershipOf returns the membership options of a test, for it to change.
+// membershipOf returns the membership options of a test, which may change them.
 func membershipOf(b *bed.Bed) *Options {
 	return b.Shared("membership", func() any { return &Options{Balancer: "cooperative-sticky"} }).(*Options)
 }

@@ -18,12 +18,13 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// withCompanion reads topic "events" and its companion "again".
+// withCompanion adds topic "again" as the companion of "events".
 func withCompanion(cfg *transport.ConsumerConfig) {
 	cfg.Topics = append(cfg.Topics, transport.TopicStart{Topic: "again", CompanionOf: "events"})
 }
 
-// subscribing reads both topics as older members do, which don't know companions.
+// subscribing adds topic "again" as members of older versions do, which know no
+// companions: it subscribes to the topic.
 func subscribing(cfg *transport.ConsumerConfig) {
 	cfg.Topics = append(cfg.Topics, transport.TopicStart{Topic: "again"})
 }
@@ -39,7 +40,7 @@ func publishAgain(b *bed.Bed, p transport.Producer, partition int32, value strin
 }
 
 // together waits until each partition of "again" is owned by the reader that owns
-// the partition of "events" that it goes with, and by no other.
+// the corresponding partition of "events", and by no other.
 func together(t *testing.T, events, again int, readers ...*reader) {
 	t.Helper()
 	state := func() string {
@@ -71,7 +72,8 @@ func together(t *testing.T, events, again int, readers ...*reader) {
 }
 
 // TestCompanion: the partitions of a companion follow those of its topic, whatever
-// their number, and have no weight: members share the topic as if it were alone.
+// their number, and don't count in the balance: members share the topic as if it
+// were alone.
 func TestCompanion(t *testing.T) {
 	for _, partitions := range []int32{2, 4, 6} {
 		t.Run(fmt.Sprint(partitions, " of 4"), func(t *testing.T) {
@@ -98,7 +100,7 @@ func TestCompanion(t *testing.T) {
 				l.await(t, 2*int(partitions))
 				time.Sleep(time.Minute)
 				if n := l.records(); n != 2*int(partitions) {
-					t.Errorf("%d records were taken, want %d: none twice", n, 2*partitions)
+					t.Errorf("%d records were read, want each of %d once", n, 2*partitions)
 				}
 			})
 		})
@@ -167,14 +169,14 @@ func TestCompanionOfOlder(t *testing.T) {
 		l.await(t, 12)
 		time.Sleep(time.Minute)
 		if n := l.records(); n != 12 {
-			t.Errorf("%d records were taken, want 12: none twice", n)
+			t.Errorf("%d records were read, want each of 12 once", n)
 		}
 	})
 }
 
-// TestCompanionBesideForeign: a member of another library, which doesn't know
-// companions, gets only its half of the topic. The status counts the records that
-// it leaves unread.
+// TestCompanionBesideForeign: a member that uses another library knows no
+// companions, and reads only its half of the topic. The status counts the records
+// that stay unread in the companion.
 func TestCompanionBesideForeign(t *testing.T) {
 	bed.Bubble(t, 12, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("again", 12, nil); err != nil {
@@ -217,8 +219,8 @@ func TestCompanionBesideForeign(t *testing.T) {
 	})
 }
 
-// TestCompanionCommitsStay: the coordinator forgets old offsets of topics to which
-// nobody subscribes, so they are committed again while nothing happens.
+// TestCompanionCommitsStay: the coordinator deletes old offsets of topics to which
+// nobody subscribes, so a member commits them again even if it has read nothing.
 func TestCompanionCommitsStay(t *testing.T) {
 	bothProtocols(t, 2, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("again", 2, nil); err != nil {
@@ -246,7 +248,7 @@ func TestCompanionCommitsStay(t *testing.T) {
 	})
 }
 
-// TestCompanionOfNothing: a companion names a topic that the member subscribes to.
+// TestCompanionOfNothing: a companion must name a topic that the member subscribes to.
 func TestCompanionOfNothing(t *testing.T) {
 	for _, topics := range [][]transport.TopicStart{
 		{{Topic: "events"}, {Topic: "again", CompanionOf: "event"}},
@@ -260,7 +262,7 @@ func TestCompanionOfNothing(t *testing.T) {
 	}
 }
 
-// records counts the records of all partitions.
+// records returns how many records of all partitions were read.
 func (l *ledger) records() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -270,8 +272,8 @@ func (l *ledger) records() (n int) {
 	return n
 }
 
-// Once a companion's partition has begun, the member looks again whether it should have it: what it
-// found meanwhile concerned only those that it had.
+// TestLooksAgainOnceBegun: once a companion's partition has begun, the member checks whether it
+// should own it. A check before that covered only the partitions that it had.
 func TestLooksAgainOnceBegun(t *testing.T) {
 	for topic, want := range map[string]bool{"again": true, "events": false} {
 		var work sync.WaitGroup
@@ -284,13 +286,13 @@ func TestLooksAgainOnceBegun(t *testing.T) {
 		}
 		m.assign(t.Context(), []transport.Assignment{{Partition: transport.Partition{Topic: topic}}}, nil)
 		if got := m.takeCompanionsChanged(); got != want {
-			t.Errorf("after a partition of %q has begun the member looks again: %v", topic, got)
+			t.Errorf("after a partition of %q has begun the member checks again: %v, want %v", topic, got, want)
 		}
 	}
 }
 
-// A companion's partition that begins while the member looks for those that are missing is begun
-// once.
+// TestBegunMeanwhile: a companion's partition that begins while the member looks for missing ones
+// is begun only once.
 func TestBegunMeanwhile(t *testing.T) {
 	p := transport.Partition{Topic: "again"}
 	for range 10_000 {

@@ -25,21 +25,22 @@ type reader struct {
 	polled chan struct{} // closed when the loop that polls has ended
 
 	mu     sync.Mutex
-	change chan struct{}
-	heard  []string
+	change chan struct{} // closed and replaced at each change
+	heard  []string      // the calls of the Listener
 	owned  map[transport.Partition]*share
 	drain  func(ctx context.Context) // runs in Revoked, before the commit
 	onLost func()
-	idle   bool // it commits only partitions that it has read from, as the engine does
+	idle   bool // it commits no partition at offset 0: the engine commits only what it has read
 }
 
-// share is a partition that a reader owns.
+// share is the state of a partition that a reader owns.
 type share struct {
 	epoch uint64
 	next  int64
 }
 
-// ledger has what all readers of a test have read, by partition.
+// ledger has the values that all readers of a test have read, by the partition's
+// number, whatever the topic.
 type ledger struct {
 	mu     sync.Mutex
 	change chan struct{}
@@ -52,6 +53,7 @@ func startReader(b *bed.Bed, l *ledger, change ...func(*transport.ConsumerConfig
 	return readerOn(b, bedclient.Of(b), l, change...)
 }
 
+// readerOn is startReader on a client.
 func readerOn(b *bed.Bed, client *cluster.Client, l *ledger, change ...func(*transport.ConsumerConfig)) *reader {
 	b.T.Helper()
 	r := &reader{
@@ -62,7 +64,7 @@ func readerOn(b *bed.Bed, client *cluster.Client, l *ledger, change ...func(*tra
 	for _, f := range change {
 		f(&cfg)
 	}
-	r.mu.Lock() // held until consumer is there: the Listener may be called before
+	r.mu.Lock() // until r.Consumer is set: the Listener may be called before
 	c, err := NewConsumer(client, cfg, *membershipOf(b))
 	if err != nil {
 		b.T.Fatal(err)
@@ -74,7 +76,7 @@ func readerOn(b *bed.Bed, client *cluster.Client, l *ledger, change ...func(*tra
 	return r
 }
 
-// close leaves the group.
+// close closes the consumer, which leaves the group.
 func (r *reader) close() {
 	r.bed.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -99,7 +101,7 @@ func (r *reader) poll() {
 		}
 		if time.Since(committed) >= time.Second {
 			committed = time.Now()
-			// Fenced while a partition goes elsewhere; the rest is stored.
+			// A partition that is moving to another member is fenced. The others are stored.
 			_ = r.commit(context.Background(), func(transport.Partition) bool { return true })
 		}
 	}
@@ -122,7 +124,7 @@ func (r *reader) take(b *transport.Batch) {
 	r.ledger.add(b)
 }
 
-// commit commits what was read of some partitions.
+// commit commits the positions in the partitions that of selects.
 func (r *reader) commit(ctx context.Context, of func(transport.Partition) bool) error {
 	var commits []transport.Commit
 	r.mu.Lock()
@@ -135,7 +137,7 @@ func (r *reader) commit(ctx context.Context, of func(transport.Partition) bool) 
 	return r.Commit(ctx, commits...)
 }
 
-// changed wakes await. r.mu is held.
+// changed wakes await. The caller holds r.mu.
 func (r *reader) changed() {
 	close(r.change)
 	r.change = make(chan struct{})
@@ -196,7 +198,8 @@ func (r *reader) Skipped(p transport.Partition, from, to int64, reason error) {
 	r.changed()
 }
 
-// await waits until ok, which is called with r.mu held, for a minute.
+// await waits until ok returns true, for at most a minute. It calls ok with r.mu
+// held.
 func (r *reader) await(what string, ok func() bool) {
 	r.bed.T.Helper()
 	deadline := time.After(time.Minute)
@@ -221,7 +224,7 @@ func (r *reader) awaitOwned(n int) {
 	r.await(fmt.Sprint(n, " partitions"), func() bool { return len(r.owned) == n })
 }
 
-// awaitHeard waits until want are the Listener's last calls.
+// awaitHeard waits until the last calls of the Listener are want.
 func (r *reader) awaitHeard(want ...string) {
 	r.bed.T.Helper()
 	r.await(strings.Join(want, ", "), func() bool {
@@ -244,7 +247,7 @@ func (l *ledger) add(b *transport.Batch) {
 	l.change = make(chan struct{})
 }
 
-// await waits until n records were read, for a minute.
+// await waits until at least n records were read, for at most a minute.
 func (l *ledger) await(t testing.TB, n int) {
 	t.Helper()
 	deadline := time.After(time.Minute)
@@ -266,7 +269,7 @@ func (l *ledger) await(t testing.TB, n int) {
 	}
 }
 
-// equals compares what was read with the log: each record once, in order.
+// equals checks that each record in the log was read once, in order.
 func (l *ledger) equals(b *bed.Bed, partitions int32) {
 	b.T.Helper()
 	l.mu.Lock()

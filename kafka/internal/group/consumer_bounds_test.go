@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestFetchBound: if the caller does not poll, no more than the bound is fetched;
-// once it polls, it gets everything.
+// TestFetchBound: if the caller does not poll, little more than the bound is
+// fetched. Once it polls, it gets everything.
 func TestFetchBound(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		const bound, size, each = 1 << 20, 10_000, 200
@@ -95,8 +95,8 @@ func TestFetchPausedHoldsNothingUp(t *testing.T) {
 	})
 }
 
-// TestFetchAborted: records of aborted transactions are not returned, markers are
-// skipped, and an open transaction holds up reading.
+// TestFetchAborted: records of aborted transactions are returned only to a consumer
+// that reads uncommitted ones, and markers are skipped.
 func TestFetchAborted(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()

@@ -14,8 +14,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestCommitRetries: a commit survives a coordinator's temporary errors, and
-// returns permanent ones.
+// TestCommitRetries: a commit is repeated after a coordinator's temporary errors,
+// and returns permanent ones.
 func TestCommitRetries(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())
@@ -39,7 +39,7 @@ func TestCommitRetries(t *testing.T) {
 	})
 }
 
-// TestCommitSplits: a request stays below the size that the coordinator accepts.
+// TestCommitSplits: commits are split into requests that the coordinator accepts.
 func TestCommitSplits(t *testing.T) {
 	bed.Bubble(t, 200, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())

@@ -82,8 +82,8 @@ func TestFetchSurvives(t *testing.T) {
 	}
 }
 
-// TestFetchSilentBroker: partitions that move away from a broker that is frozen
-// are read from the next leader long before the request would time out.
+// TestFetchSilentBroker: partitions that move away from a frozen broker are read
+// from the next leader long before the request would time out.
 func TestFetchSilentBroker(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -259,7 +259,7 @@ func TestFetchDamaged(t *testing.T) {
 		l.await(t, 20)
 		l.equals(b, 1)
 		if damaged.Load() < 4 {
-			t.Errorf("damaged %d times", damaged.Load())
+			t.Errorf("the record was fetched %d times, of which the first 3 were damaged", damaged.Load())
 		}
 	})
 }
@@ -272,7 +272,7 @@ func TestFetchOldFormat(t *testing.T) {
 		b.Delivered(b.Publish(p, 0, "record"))
 		b.Wires.OnResponse(func(response []byte) bool {
 			if at := strings.Index(string(response), "record"); at >= 0 {
-				// Look back for the batch: its length is what follows to its end.
+				// Look back for the header of the batch: a format and a length that are possible.
 				for start := at - batch.HeaderSize; start >= 0; start-- {
 					size := int(binary.BigEndian.Uint32(response[start+8:]))
 					if response[start+batch.MagicOffset] == 2 && start+batch.PrefixSize+size <= len(response) && size > batch.MinLength {
@@ -296,7 +296,8 @@ func TestFetchOldFormat(t *testing.T) {
 	})
 }
 
-// TestFetchPausedLag: the end of a paused partition's log is asked for.
+// TestFetchPausedLag: the end of a paused partition's log is looked up, so that its
+// lag is known.
 func TestFetchPausedLag(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())

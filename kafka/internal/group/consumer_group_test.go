@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestGroupComesAndGoes: members come and go while records flow. Each record is
-// read once and in order, and no Listener is called for partitions that stay.
+// TestGroupComesAndGoes: while members join and leave, each record is read once and
+// in order.
 func TestGroupComesAndGoes(t *testing.T) {
 	bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -44,7 +44,8 @@ func TestGroupComesAndGoes(t *testing.T) {
 	}, bed.ThreeBrokers()...)
 }
 
-// TestGroupEager: members of the eager protocols release everything first.
+// TestGroupEager: members that use an eager protocol release all partitions before
+// they join again.
 func TestGroupEager(t *testing.T) {
 	for _, name := range []string{"range", "roundrobin"} {
 		t.Run(name, func(t *testing.T) {
@@ -144,8 +145,8 @@ func TestGroupSurvives(t *testing.T) {
 	}
 }
 
-// TestGroupNotAlive: a member whose heartbeats are not acknowledged for a session
-// is not alive, and is again when they are.
+// TestGroupNotAlive: a member is not alive if no heartbeat has been acknowledged for
+// a session, and is alive again once one is.
 func TestGroupNotAlive(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())
@@ -156,15 +157,15 @@ func TestGroupNotAlive(t *testing.T) {
 			t.Error("alive without a heartbeat for a session")
 		}
 		if r.Status().LastError == nil {
-			t.Error("no trouble in the status")
+			t.Error("no error in the status")
 		}
 		b.Wires.SetDown(b.ListenAddrs()[0], false)
-		r.await("an end", func() bool { return r.heard[len(r.heard)-1] == "assigned 0" && r.Alive() })
+		r.await("the member to be alive", func() bool { return r.heard[len(r.heard)-1] == "assigned 0" && r.Alive() })
 	})
 }
 
-// TestGroupExpelled: a member that the group has expelled loses everything,
-// commits nothing of it, and joins again with higher epochs.
+// TestGroupExpelled: a member that the group has expelled loses its partitions,
+// can't commit them, and joins again with higher epochs.
 func TestGroupExpelled(t *testing.T) {
 	for _, e := range []*franzerr.Error{franzerr.UnknownMemberID, franzerr.IllegalGeneration} {
 		t.Run(e.Message, func(t *testing.T) {
@@ -192,8 +193,7 @@ func TestGroupExpelled(t *testing.T) {
 	}
 }
 
-// TestCommitInLost: lost partitions can't be committed, and the attempt doesn't
-// wait.
+// TestCommitInLost: a commit of lost partitions, tried in Lost, is fenced.
 func TestCommitInLost(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		r := startReader(b, newLedger())
@@ -209,8 +209,8 @@ func TestCommitInLost(t *testing.T) {
 	})
 }
 
-// TestGroupFencedInstance: of two members with one instance id, the later one
-// stays.
+// TestGroupFencedInstance: of two members with the same instance ID, only the later
+// one stays in the group.
 func TestGroupFencedInstance(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
 		static := func(cfg *transport.ConsumerConfig) { cfg.InstanceID = "one" }
@@ -227,8 +227,8 @@ func TestGroupFencedInstance(t *testing.T) {
 	})
 }
 
-// TestCloseDuringRebalance: a member that is closed while it waits for the group
-// to rebalance, which another member holds up, commits what it has.
+// TestCloseDuringRebalance: a member that is closed during a rebalance which another
+// member holds up does not wait for it, and commits what it has read.
 func TestCloseDuringRebalance(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -267,7 +267,7 @@ func TestCloseDuringRebalance(t *testing.T) {
 	})
 }
 
-// awaitState waits for a state of the group.
+// awaitState waits until the group is in a state.
 func awaitState(b *bed.Bed, state string) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

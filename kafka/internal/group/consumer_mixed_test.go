@@ -13,7 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// foreign is a member of the group in another library, franz-go.
+// foreign is a member of the group that uses another library, franz-go.
 type foreign struct {
 	*kgo.Client
 	mu    sync.Mutex
@@ -21,8 +21,8 @@ type foreign struct {
 	ended chan struct{}
 }
 
-// startForeign joins the group with a member that records what it reads in the
-// ledger.
+// startForeign starts a foreign member, which records in the ledger what it reads. It
+// sends to change when its partitions change.
 func startForeign(b *bed.Bed, l *ledger, balancer kgo.GroupBalancer, change chan<- struct{}) *foreign {
 	b.T.Helper()
 	f := &foreign{owned: make(map[int32]bool), ended: make(chan struct{})}
@@ -30,7 +30,7 @@ func startForeign(b *bed.Bed, l *ledger, balancer kgo.GroupBalancer, change chan
 		return func(ctx context.Context, c *kgo.Client, partitions map[string][]int32) {
 			if !owns {
 				if err := c.CommitUncommittedOffsets(ctx); err != nil {
-					b.T.Errorf("the foreign member commits: %v", err)
+					b.T.Errorf("commit of the foreign member: %v", err)
 				}
 			}
 			f.mu.Lock()
@@ -72,8 +72,8 @@ func (f *foreign) close() {
 	<-f.ended
 }
 
-// TestMixedGroup: partitions move between members of this library and another,
-// whichever leads the group, and each record is read once.
+// TestMixedGroup: partitions move between members that use this library and another,
+// whichever of them leads the group, and each record is read once.
 func TestMixedGroup(t *testing.T) {
 	for name, balancer := range map[string]kgo.GroupBalancer{
 		"cooperative-sticky": kgo.CooperativeStickyBalancer(),

@@ -9,8 +9,8 @@ import (
 	"github.com/eventbus-go/eventbus/internal/grouptypes"
 )
 
-// TestDescribeAsKmsg compares how this package writes and reads the two requests
-// with package kmsg.
+// TestDescribeAsKmsg: this package writes the two requests, and reads their
+// responses, as package kmsg does.
 func TestDescribeAsKmsg(t *testing.T) {
 	classic := kmsg.NewPtrDescribeGroupsRequest()
 	epochs := kmsg.NewPtrConsumerGroupDescribeRequest()
@@ -70,7 +70,7 @@ func TestClientTypes(t *testing.T) {
 		types = append(types, grouptypes.ID(len(types)*99991))
 		id := clientID("sales.types-api", types)
 		if got := ClientTypes(id); !slices.Equal(got, types) || len(id) > 550 {
-			t.Fatalf("%q tells %v, want %v", id, got, types)
+			t.Fatalf("%q yields %v, want %v", id, got, types)
 		}
 	}
 	if id := clientID("sales", nil); id != "sales" {
@@ -78,7 +78,7 @@ func TestClientTypes(t *testing.T) {
 	}
 	for _, foreign := range []string{"", "sarama", ".types-", "a.types-?", "a.types-AAA", clientID("x", append(types, 1))} {
 		if got := ClientTypes(foreign); len(got) > 0 {
-			t.Errorf("%q tells %v", foreign, got)
+			t.Errorf("%q yields %v", foreign, got)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestCloseWhileJoining: a member that is closed while its first heartbeat is in
-// flight, or was not answered, does not stay in the group.
+// TestCloseWhileJoining: a member does not stay in the group if it is closed while
+// its first heartbeat is in flight, or after that was not answered.
 func TestCloseWhileJoining(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		t.Run("answered "+strconv.FormatBool(answered), func(t *testing.T) {
@@ -80,9 +80,9 @@ func TestCloseWhileJoining(t *testing.T) {
 	}
 }
 
-// TestSessionOfTheGroup: in the protocol of KIP-848 the session timeout is the
-// brokers', whatever the member's configuration says; without the right to ask it is
-// their default, unless the configuration has less.
+// TestSessionOfTheGroup: with KIP-848 the brokers set the session timeout, whatever
+// the member's configuration says. A member that may not ask for it assumes the
+// brokers' default, or its own configuration if that is shorter.
 func TestSessionOfTheGroup(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(b *bed.Bed)

@@ -16,16 +16,16 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// oddAssignment returns an assignment that no leader should make: with an impossible
-// partition, one that is named twice, and a topic that nobody subscribes to.
+// oddAssignment returns an assignment that no leader should make: it has an impossible
+// partition, one that is named twice, and a topic to which nobody subscribes.
 func oddAssignment() []transport.Partition {
 	return []transport.Partition{
 		{Topic: "events", Partition: -1}, {Topic: "events", Partition: 0}, {Topic: "events", Partition: 0}, {Topic: "other", Partition: 0},
 	}
 }
 
-// TestOddAssignment: whatever the group's leader assigns, a member reads what it subscribes
-// to, and nothing else makes it fail.
+// TestOddAssignment: a member reads what it subscribes to of an assignment, and the rest does
+// not make it fail.
 func TestOddAssignment(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		if err := b.CreateTopic("other", 1, nil); err != nil {
@@ -52,7 +52,7 @@ func TestOddAssignment(t *testing.T) {
 	})
 }
 
-// TestOddTarget is TestOddAssignment for what a coordinator of KIP-848 assigns.
+// TestOddTarget is TestOddAssignment for an assignment by a coordinator with KIP-848.
 func TestOddTarget(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		client := bedclient.Of(b)
@@ -103,8 +103,8 @@ func TestOddSubscription(t *testing.T) {
 		if got["good"] != 1 || got["names"] != 1 {
 			t.Errorf("shares %v, want one partition for each member that reads the topic", got)
 		}
-		// The leader waits out a temporary error: a plan without the topic would take it
-		// from all members.
+		// A temporary error fails the plan: one without the topic would take it from all
+		// members.
 		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "new", Err: franzerr.LeaderNotAvailable, Count: -1})
 		resp.Members[0].ProtocolMetadata = subscription("new")
 		if _, err := c.member.plan(t.Context(), resp, &req); err == nil {
@@ -113,9 +113,9 @@ func TestOddSubscription(t *testing.T) {
 	})
 }
 
-// TestJoinRefusedForever: if a coordinator refuses every join with an error after which a
-// member usually joins again at once, it is asked only a few times a second, and the member
-// joins when it may.
+// TestJoinRefusedForever: a coordinator may refuse every join with an error after which a
+// member usually joins again at once. The member then asks only a few times a second, and joins
+// once it may.
 func TestJoinRefusedForever(t *testing.T) {
 	for _, code := range []*franzerr.Error{franzerr.UnknownMemberID, franzerr.IllegalGeneration, franzerr.MemberIDRequired} {
 		t.Run(code.Message, func(t *testing.T) {

@@ -17,17 +17,17 @@ import (
 )
 
 // join joins the group, or takes part in its rebalance, and returns the assignment. If Close is
-// called meanwhile, join returns and the exchange continues: owned partitions are then released
-// while the group waits for others, and committed under the old generation or, once it is
-// there, the new one.
+// called meanwhile, join returns errClosing and the exchange continues: owned partitions are then
+// released while the group waits for others, and committed under the old generation or, once it
+// has begun, the new one.
 func (m *membership) join() ([]transport.Partition, error) {
 	type result struct {
 		assigned []transport.Partition
 		err      error
 	}
-	// Not the context of Close, which may end long before the group has answered.
+	// Independent of Close's context, which may end long before the group has answered.
 	ctx, cancel := context.WithCancel(m.ctx)
-	// The exchange continues if nobody receives the result.
+	// Buffered, so that the exchange can end when nobody receives its result.
 	done := make(chan result, 1)
 	m.setJoining(true)
 	m.work.Go(func() {
@@ -41,15 +41,15 @@ func (m *membership) join() ([]transport.Partition, error) {
 		return r.assigned, r.err
 	// run continues with end, and finish ends the exchange when the Listener is done.
 	case <-m.closing:
-		// finish calls this after owned partitions were released under the generation that join
-		// may still bring.
+		// finish calls this once owned partitions are released, perhaps under the generation that
+		// the exchange brings.
 		m.abandonJoin = func() {
 			m.mu.Lock()
 			unnamed := m.id == "" && m.cfg.InstanceID == ""
 			m.mu.Unlock()
 			if unnamed {
-				// The coordinator may have assigned a member ID that the group now waits for.
-				// It is in the answer on its way, and the member needs it to leave.
+				// The coordinator may have assigned a member ID, for which the group now waits.
+				// The member needs the ID to leave, and it is in the answer to come.
 				timer := time.NewTimer(joinAnswerPatience)
 				defer timer.Stop()
 				select {
@@ -66,12 +66,13 @@ func (m *membership) join() ([]transport.Partition, error) {
 	}
 }
 
-// joinAnswerPatience is how long a closing member waits for the id in the answer to its first
-// JoinGroup.
+// joinAnswerPatience is how long a closing member waits for a request in flight: for the first
+// JoinGroup, whose answer has the member's ID, and with KIP-848 for a heartbeat. There it is also
+// how long the member goes on leaving while it may still join.
 const joinAnswerPatience = 2 * time.Second
 
-// setJoining records whether JoinGroup or SyncGroup is in flight. Meanwhile what heartbeats say
-// about the generation doesn't count.
+// setJoining records whether JoinGroup or SyncGroup is in flight. While one is, answers to
+// heartbeats say nothing about the generation.
 func (m *membership) setJoining(joining bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,23 +86,22 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	if err != nil {
 		return nil, fmt.Errorf("joining group %q: %w", m.cfg.Group, err)
 	}
-	// The generation counts from here on, even for commits on what the member has kept.
+	// The new generation applies from here on, also to commits on partitions that the member kept.
 	m.entered(resp)
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Group, req.Generation, req.MemberID, req.InstanceID = m.cfg.Group, resp.Generation, resp.MemberID, m.instance()
 	// KIP-559: brokers check that both requests of a join name the same protocol.
 	protocolType := "consumer"
 	req.ProtocolType, req.Protocol = &protocolType, &m.balancer.Name
-	// Nil unless the member leads.
-	planned := map[string]int32(nil)
-	// Members other than the leader send an empty plan and wait for their share.
+	// Members other than the leader send no plan, and wait for their share.
+	var planned map[string]int32
 	if resp.LeaderID == resp.MemberID {
 		if planned, err = m.plan(ctx, resp, req); err != nil {
 			return nil, fmt.Errorf("spreading the partitions of group %q: %w", m.cfg.Group, err)
 		}
 	}
-	// The leader may take its time, which the coordinator bounds. Unlike JoinGroup, SyncGroup
-	// has no timeout in the request.
+	// The answer comes once the leader has planned, for which the coordinator allows the
+	// rebalance timeout. Unlike JoinGroup, SyncGroup has no timeout in the request.
 	within, cancel := context.WithTimeout(ctx, m.cfg.RebalanceTimeout+m.cfg.SessionTimeout)
 	defer cancel()
 	answer, err := m.ask(within, req)
@@ -113,17 +113,17 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	}
 	assigned, err := balance.DecodeAssignment(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
 	if err != nil {
-		return nil, fmt.Errorf("the assignment of group %q: %w", m.cfg.Group, err)
+		return nil, fmt.Errorf("reading the assignment of group %q: %w", m.cfg.Group, err)
 	}
 	assigned = m.readable(assigned)
 	unknown := m.types.applyAssignment(answer.(*kmsg.SyncGroupResponse).MemberAssignment)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if unknown {
-		// Directly and not through setState, as the member is not at rest: run checks it next.
+		// Not through setState, which locks mu and wakes run: run checks the state next.
 		m.state, m.reason = stateRejoin, kerr.RebalanceInProgress
 	}
-	// watchTopics compares with this, and makes the group rebalance when a topic has grown.
+	// watchTopics makes the group rebalance when a topic's partitions differ from the plan.
 	m.planned, m.leads = planned, planned != nil
 	m.lastAck, m.failure = time.Now(), nil
 	m.rebalances++
@@ -131,10 +131,10 @@ func (m *membership) joinAndSync(ctx context.Context) ([]transport.Partition, er
 	return assigned, nil
 }
 
-// readable returns the partitions of an assignment that the member can read, each once. Leaders
-// of other libraries assign what they like. A static member that comes back gets what it had
-// before, even of topics to which it no longer subscribes: their records are for members that
-// do.
+// readable returns the partitions of an assignment that the member can read, sorted and each
+// once. Leaders of other libraries assign what they like. A static member that comes back gets
+// what it had before, even partitions of topics to which it no longer subscribes: their records
+// are for members that do. readable overwrites assigned.
 func (m *membership) readable(assigned []transport.Partition) []transport.Partition {
 	refused := 0
 	var first transport.Partition
@@ -149,7 +149,7 @@ func (m *membership) readable(assigned []transport.Partition) []transport.Partit
 		return true
 	})
 	if refused > 0 {
-		m.logFailure(fmt.Errorf("group %q assigns %d partitions that this member does not subscribe to, such as %q", m.cfg.Group, refused, first))
+		m.logFailure(fmt.Errorf("group %q assigned this member %d partitions to which it does not subscribe, such as %q", m.cfg.Group, refused, first))
 	}
 	transport.SortPartitions(readable)
 	return slices.Compact(readable)
@@ -160,13 +160,13 @@ func (m *membership) readable(assigned []transport.Partition) []transport.Partit
 func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, error) {
 	// Partitions assigned but not begun before this rebalance are not claimed: anyone may get them.
 	owned := m.fetch.Owned()
-	// Once for both tries, which are one join.
+	// The same for both tries, which are one join.
 	types := m.types.subscription()
 	for named := false; ; {
 		req := kmsg.NewPtrJoinGroupRequest()
 		m.mu.Lock()
 		req.MemberID = m.id
-		// The generation in which the member owned what it claims; −1 after it was lost.
+		// The generation in which the member owned what it claims; −1 if it has lost everything.
 		generation := m.generation
 		m.mu.Unlock()
 		req.Group, req.InstanceID = m.cfg.Group, m.instance()
@@ -188,7 +188,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		case 0:
 			return resp, nil
 		case kerr.MemberIDRequired:
-			// A member that has an id can't act on this answer, and would get it again.
+			// The second try had the ID that was asked for: a third would fare no better.
 			if named {
 				return nil, code
 			}
@@ -196,7 +196,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 			m.mu.Lock()
 			m.id = resp.MemberID
 			m.mu.Unlock()
-			// finish leaves the group by this ID: a rebalance waits for its member (KIP-394).
+			// The group now waits for a member with this ID (KIP-394), so finish leaves by it.
 			if m.isClosing() {
 				return nil, errClosing
 			}
@@ -208,7 +208,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 	}
 }
 
-// instance returns the static member's name for requests, nil for a dynamic member.
+// instance returns the instance ID for requests, nil for a dynamic member.
 func (m *membership) instance() *string {
 	if m.cfg.InstanceID == "" {
 		return nil
@@ -227,22 +227,21 @@ func (m *membership) entered(resp *kmsg.JoinGroupResponse) {
 	m.changeLocked()
 }
 
-// plan spreads the partitions, as the group's leader, into req. It returns the number of
-// partitions of all members' topics.
+// plan assigns the partitions to the members, as the group's leader, and puts the assignments into
+// req. It returns the number of partitions of each topic to which a member subscribes.
 func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req *kmsg.SyncGroupRequest) (map[string]int32, error) {
 	var members []balance.Member
 	partitions := make(map[string]int32)
 	for i := range resp.Members {
 		member, err := balance.ReadMember(&resp.Members[i])
 		if err != nil {
-			// It gets nothing, but must not keep the others from getting theirs.
+			// That member gets nothing. It must not keep the others from getting their share.
 			m.logFailure(fmt.Errorf("the subscription of member %s of group %q can't be read: %w", resp.Members[i].MemberID, m.cfg.Group, err))
 			continue
 		}
 		members = append(members, member)
 		for _, topic := range member.Topics {
-			// Of all members, since the leader plans for everyone. A missing topic has no
-			// partitions, and is checked every second.
+			// A topic that does not exist stays at 0, and is then checked every second.
 			partitions[topic] = 0
 		}
 	}
@@ -263,9 +262,9 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 			return nil, err
 		}
 	}
-	// KIP-814. Return the topics all the same: the leader watches them.
+	// A static leader came back: the members keep what they had (KIP-814). The leader watches the
+	// topics all the same.
 	if resp.SkipAssignment {
-		// A static leader came back: the members keep what they had.
 		return partitions, nil
 	}
 	plan := m.balancer.Assign(members, partitions)
@@ -273,7 +272,8 @@ func (m *membership) plan(ctx context.Context, resp *kmsg.JoinGroupResponse, req
 	for i := range members {
 		share := kmsg.NewSyncGroupRequestGroupAssignment()
 		share.MemberID = members[i].ID
-		// Each member gets its own digest, so that one that handles something else now joins again.
+		// Each member gets the digest of the types that the leader knows of it. One that handles
+		// others by now joins again.
 		types.Known = balance.Digest(members[i].Types.Live)
 		share.MemberAssignment = balance.EncodeAssignment(plan[members[i].ID], &types)
 		req.GroupAssignment = append(req.GroupAssignment, share)

@@ -16,9 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestCommitsLeftOut: a partition of which the coordinator's answer says nothing, or that
-// the coordinator does not know, is not taken for one without commits: the group would
-// start again.
+// TestCommitsLeftOut: a partition that the coordinator's answer leaves out, or for which it
+// has an error, does not count as one without a commit: the group would start again there.
 func TestCommitsLeftOut(t *testing.T) {
 	for _, code := range []int16{0, franzerr.UnknownTopicOrPartition.Code, franzerr.UnstableOffsetCommit.Code} {
 		bothProtocols(t, 2, func(t *testing.T, b *bed.Bed) {
@@ -77,13 +76,13 @@ func TestCommitsLeftOut(t *testing.T) {
 	}
 }
 
-// TestStoredBy: what the response to a commit leaves out is not said to be stored.
+// TestStoredBy: a commit that the response leaves out does not count as stored.
 func TestStoredBy(t *testing.T) {
 	commits := []transport.Commit{{Partition: transport.Partition{Topic: "events"}}, {Partition: transport.Partition{Topic: "events", Partition: 1}}}
 	answer := &kmsg.OffsetCommitResponse{Topics: []kmsg.OffsetCommitResponseTopic{{Topic: "events", Partitions: []kmsg.OffsetCommitResponseTopicPartition{{Partition: 0}}}}}
 	stored := StoredBy(commits)
 	if err := stored(answer); err == nil || !strings.Contains(err.Error(), "events/1") {
-		t.Errorf("%v, want an error that names the second", err)
+		t.Errorf("%v, want an error that names the second partition", err)
 	}
 	answer.Topics[0].Partitions = append(answer.Topics[0].Partitions, kmsg.OffsetCommitResponseTopicPartition{Partition: 1})
 	if err := stored(answer); err != nil {
@@ -91,8 +90,8 @@ func TestStoredBy(t *testing.T) {
 	}
 }
 
-// TestCommitBeyondAnyLog: a commit on the highest offset that there is, which another tool
-// can store, is treated as any other that the log does not have.
+// TestCommitBeyondAnyLog: a commit of the highest possible offset, which another tool can
+// store, is treated like any other beyond the end of the log.
 func TestCommitBeyondAnyLog(t *testing.T) {
 	bothProtocols(t, 1, func(t *testing.T, b *bed.Bed) {
 		b.Delivered(b.Publish(startProducer(b, transport.ProducerConfig{}), 0, "record"))

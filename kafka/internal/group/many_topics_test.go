@@ -13,8 +13,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestManyTopics: what is to be known of many topics is asked for by few requests, when a
-// group begins on them and when a broker is lost.
+// TestManyTopics: a member looks up many topics with few requests, when the group begins on
+// them and when brokers are lost.
 func TestManyTopics(t *testing.T) {
 	const topics = 200
 	for _, epochs := range []bool{false, true} {

@@ -12,20 +12,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
 	"github.com/eventbus-go/eventbus/kafka/internal/fetch"
 	"github.com/eventbus-go/eventbus/transport"
-	franzerr "github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestRecreatedUnmarked: an owner of the old topic, which had not heard of the new
-// one, committed an offset over where the group began the new one. The next owner,
-// which has seen none but the new one, doesn't believe it. What ResetGroup commits,
-// it does believe.
+// TestRecreatedUnmarked: an owner of the old topic that did not know of the new one
+// has committed an offset, in place of the one at which the group began the new
+// topic. The next owner knows only the new topic, and does not start at that offset,
+// since the commit has no mark. At an offset that Reset has committed it does start.
 func TestRecreatedUnmarked(t *testing.T) {
 	bothProtocols(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l, r := readTwo(b, 2)
@@ -59,8 +60,8 @@ func TestRecreatedUnmarked(t *testing.T) {
 	})
 }
 
-// TestRecreatedByMistake: a broker that has not heard of the new topic names the
-// old one, while the partition is fetched from the new one. It goes on.
+// TestRecreatedByMistake: a member goes on fetching a topic if a broker that is behind
+// says that the name means another one.
 func TestRecreatedByMistake(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -73,19 +74,19 @@ func TestRecreatedByMistake(t *testing.T) {
 			answered.Store(true)
 			return metadataOf(b, req, transport.TopicID{1}), nil, true
 		})
-		// The fetch that is refused asks who leads the partition.
+		// After a fetch is refused, the member asks who leads the partition.
 		b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: franzerr.NotLeaderForPartition})
 		write(b, 2)
 		l.await(b.T, 4)
 		r.awaitHeard("assigned 0")
 		l.equals(b, 1)
 		if !answered.Load() {
-			b.T.Error("nobody asked for the topic")
+			b.T.Error("nobody looked the topic up")
 		}
 	})
 }
 
-// metadataOf answers for a broker to which "events" has another ID.
+// metadataOf returns the answer of a broker to which "events" has another ID.
 func metadataOf(b *bed.Bed, req kmsg.Request, id transport.TopicID) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	host, port, err := net.SplitHostPort(b.ListenAddrs()[0])
@@ -107,8 +108,8 @@ func metadataOf(b *bed.Bed, req kmsg.Request, id transport.TopicID) kmsg.Respons
 	return resp
 }
 
-// TestLateCommitInTime: the last commit of a partition has most of its time left,
-// also if nobody says which topic has the name now.
+// TestLateCommitInTime: the last commit of a partition spends at most a quarter of its
+// time, and at most 250 ms, on asking which topic has the name now.
 func TestLateCommitInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -134,8 +135,8 @@ func TestLateCommitInTime(t *testing.T) {
 	})
 }
 
-// TestMemoryEnds: a member that has nothing of a topic forgets the one before in
-// the end, or at once if it is another cluster's.
+// TestMemoryEnds: a member without partitions of a topic forgets the previous topic
+// of that name after a while, or at once if the new one is in another cluster.
 func TestMemoryEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, now, elsewhere := &cluster.TopicMeta{ID: transport.TopicID{1}}, &cluster.TopicMeta{ID: transport.TopicID{2}}, &cluster.TopicMeta{ID: transport.TopicID{3}, Cluster: "other"}
@@ -145,21 +146,21 @@ func TestMemoryEnds(t *testing.T) {
 		time.Sleep(remembersFor - time.Second)
 		m.notice(now)
 		if !m.tookOver(now) {
-			t.Error("forgot the topic before too early")
+			t.Error("forgot the previous topic too early")
 		}
 		m.notice(before) // a broker that is late
 		m.notice(now)
 		time.Sleep(remembersFor)
 		if !m.tookOver(now) {
-			t.Error("forgot the topic before unasked")
+			t.Error("forgot the previous topic before it saw the new one again")
 		}
 		m.notice(now)
 		if m.tookOver(now) {
-			t.Error("still remembers the topic before")
+			t.Error("still remembers the previous topic")
 		}
 		m.notice(before)
 		if m.tookOver(elsewhere) {
-			t.Error("another cluster's topic took the place of this one's")
+			t.Error("a topic of another cluster counts as the successor of this one's")
 		}
 		m.notice(elsewhere)
 		if got := m.seen[""]; got != (remembered{id: elsewhere.ID, cluster: "other"}) {
@@ -168,8 +169,8 @@ func TestMemoryEnds(t *testing.T) {
 	})
 }
 
-// TestRestKeepsNews: that a topic was created again is not forgotten because the
-// member has to join first.
+// TestRestKeepsNews: a member that has to join first does not forget that a topic was
+// created again.
 func TestRestKeepsNews(t *testing.T) {
 	m := &membership{ctx: t.Context(), state: stateRejoin, replaced: map[string]bool{"events": true}}
 	m.rest()
@@ -178,6 +179,7 @@ func TestRestKeepsNews(t *testing.T) {
 	}
 }
 
+// TestMarks: unmark returns what mark was given, and leaves any other metadata alone.
 func TestMarks(t *testing.T) {
 	id := transport.TopicID{15: 1}
 	marked := mark("bits", id)

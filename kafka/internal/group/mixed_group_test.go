@@ -11,8 +11,8 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 )
 
-// describedByBoth stands for a coordinator of a group whose members are by both protocols: it
-// describes the group by KIP-848 alone.
+// describedByBoth makes the coordinator answer as for a group whose members use both protocols:
+// it describes the group only in that of KIP-848.
 func describedByBoth(b *bed.Bed, members func() []kmsg.ConsumerGroupDescribeResponseGroupMember) {
 	b.ControlKey(int16(kmsg.DescribeGroups), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		b.KeepControl()
@@ -32,8 +32,8 @@ func describedByBoth(b *bed.Bed, members func() []kmsg.ConsumerGroupDescribeResp
 	})
 }
 
-// TestCompanionInMixedGroup: members by the classic protocol read their companions also
-// while others have gone over to KIP-848, when the coordinator calls the group dead in the
+// TestCompanionInMixedGroup: members that use the classic protocol read their companions even
+// after others have gone over to KIP-848, when the coordinator calls the group dead in the
 // classic protocol.
 func TestCompanionInMixedGroup(t *testing.T) {
 	bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {
@@ -48,9 +48,9 @@ func TestCompanionInMixedGroup(t *testing.T) {
 	})
 }
 
-// TestTypesInMixedGroup: a member by KIP-848 does not take a type for one that nobody
-// handles while a member by the classic protocol, whose types it can't see, is in the group.
-// A member by the classic protocol sees those of KIP-848.
+// TestTypesInMixedGroup: a member that uses KIP-848 can't see the types of a member that uses
+// the classic protocol. While there is one in the group, no type counts as one that nobody
+// handles. A member that uses the classic protocol sees the types of those that use KIP-848.
 func TestTypesInMixedGroup(t *testing.T) {
 	for _, epochs := range []bool{true, false} {
 		bed.Bubble(t, 2, func(t *testing.T, b *bed.Bed) {

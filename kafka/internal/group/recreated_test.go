@@ -20,8 +20,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// bothProtocols runs a test in a bubble in the classic group protocol, and in
-// that of KIP-848.
+// bothProtocols runs a test with the classic group protocol and with that of
+// KIP-848, each in a bubble.
 func bothProtocols(t *testing.T, partitions int32, f func(t *testing.T, b *bed.Bed)) {
 	t.Helper()
 	for name, byEpochs := range map[string]bool{"Classic": false, "ConsumerProtocol": true} {
@@ -61,7 +61,7 @@ func write(b *bed.Bed, n int) {
 	writeTo(b, 0, n)
 }
 
-// writeTo publishes n records to a partition through a separate Transport, so that the
+// writeTo publishes n records to a partition through a client of its own, so that the
 // members learn nothing about the topic from it.
 func writeTo(b *bed.Bed, partition int32, n int) {
 	b.T.Helper()
@@ -84,7 +84,7 @@ func remove(b *bed.Bed) {
 	}
 }
 
-// create creates the topic again, with a first few records.
+// create creates the topic again and writes records to its partition 0.
 func create(b *bed.Bed, partitions int32, records int) {
 	b.T.Helper()
 	if err := b.CreateTopic("events", partitions, nil); err != nil {
@@ -93,8 +93,8 @@ func create(b *bed.Bed, partitions int32, records int) {
 	write(b, records)
 }
 
-// endsWith compares what was read from partition 0, without the first before records,
-// with its log.
+// endsWith checks that the records read from partition 0, without the first before ones,
+// are those in its log.
 func (l *ledger) endsWith(b *bed.Bed, before int) {
 	b.T.Helper()
 	l.mu.Lock()
@@ -121,8 +121,8 @@ func TestRecreatedAfterRevoked(t *testing.T) {
 	})
 }
 
-// TestRecreatedForAnother: a member that saw the old topic, but never had the partition,
-// gets that of the new topic.
+// TestRecreatedForAnother: a member that saw the old topic, but never had its partition,
+// reads that of the new topic from its first record.
 func TestRecreatedForAnother(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -153,7 +153,7 @@ func readTwo(b *bed.Bed, partitions int) (*ledger, *reader) {
 	return l, r
 }
 
-// ownerOf returns which of two readers owns the partition.
+// ownerOf returns which of two readers owns a partition, and the other one.
 func ownerOf(first, second *reader) (owner, other *reader) {
 	first.mu.Lock()
 	defer first.mu.Unlock()
@@ -163,8 +163,8 @@ func ownerOf(first, second *reader) (owner, other *reader) {
 	return first, second
 }
 
-// TestRecreatedOnce: a member that knew the old topic continues in the new one where
-// another member stopped: the group starts over only once.
+// TestRecreatedOnce: the group starts over only once. A member that knew the old topic
+// continues in the new one where another member stopped.
 func TestRecreatedOnce(t *testing.T) {
 	bothProtocols(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -194,6 +194,7 @@ func TestRecreatedOnce(t *testing.T) {
 	})
 }
 
+// total returns how many records of partition 0 were read.
 func (l *ledger) total() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 )
 
-// levels keeps the levels of what is logged.
+// levels is a log handler that keeps the levels of the records.
 type levels struct {
 	slog.Handler
 	seen []slog.Level
@@ -27,8 +27,8 @@ func (l *levels) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestNewTopicIsNoWarning: what brokers say of a topic that not all of them know yet is a
-// warning if it lasts, and then once a minute; other errors are at once.
+// TestNewTopicIsNoWarning: an error that brokers return while not all of them know a topic is a
+// warning only if it lasts, and then once a minute. Any other error is a warning at once.
 func TestNewTopicIsNoWarning(t *testing.T) {
 	started := fmt.Errorf("finding the offsets: events/0: %w", kerr.NotLeaderOrFollower)
 	for name, c := range map[string]struct {
@@ -59,7 +59,7 @@ func TestNewTopicIsNoWarning(t *testing.T) {
 				if want = append(want, slog.LevelWarn); !slices.Equal(l.seen, want) {
 					t.Errorf("after a minute logged at %v, want %v", l.seen, want)
 				}
-				// Another topic's first moments, much later.
+				// Much later the same error is new again.
 				time.Sleep(2 * logAgain)
 				m.logFailure(c.err)
 				if want = append(want, c.first); !slices.Equal(l.seen, want) {

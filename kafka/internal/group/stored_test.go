@@ -15,7 +15,7 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// carrying returns a commit of the partition that carries types.
+// carrying returns a commit with metadata on the partition that carries types.
 func carrying(metadata string) *transport.Commit {
 	return &transport.Commit{Partition: transport.Partition{Topic: "events"}, Metadata: metadata}
 }
@@ -28,8 +28,8 @@ func carrier(live []grouptypes.ID, gone ...grouptypes.Gone) *groupTypes {
 	return h
 }
 
-// TestStoredBounds: types are stored between the metadata and a mark, in the space that
-// these leave of the broker's bound, and removing them leaves the metadata unchanged.
+// TestStoredBounds: types are stored between the metadata and a mark, in the room that
+// these leave within the brokers' bound. Removing them leaves the metadata unchanged.
 func TestStoredBounds(t *testing.T) {
 	var live []grouptypes.ID
 	for i := range 2 * typesSize {
@@ -68,7 +68,7 @@ func TestStoredBounds(t *testing.T) {
 }
 
 // TestStoredRecalled: of several commits that carry types, the one written last says
-// what was handled at the end. Types in an older one left when that one was written.
+// what was handled at the end. Types in an older one count as handled until it was written.
 func TestStoredRecalled(t *testing.T) {
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
 	commits := make(map[transport.Partition]transport.Commit)
@@ -203,17 +203,17 @@ func TestStoredUnread(t *testing.T) {
 		first.awaitOwned(1)
 		carried(b, 0, "Moved", true)
 		first.close()
-		var asked bool
+		var joined bool
 		down := b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "group", Err: franzerr.CoordinatorLoadInProgress, Count: -1})
 		r := startReader(b, newLedger(), handling("", "V2"))
 		for over := time.Now().Add(time.Minute); time.Now().Before(over); time.Sleep(time.Second) {
 			s := r.TypeState("events", "Moved")
-			asked = asked || r.Status().Joined
+			joined = joined || r.Status().Joined
 			if s != (transport.TypeState{}) {
-				t.Fatalf("known %+v before it could be read", s)
+				t.Fatalf("%+v before it could be read", s)
 			}
 		}
-		if !asked {
+		if !joined {
 			t.Error("the member has not joined")
 		}
 		down.Remove()

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestTroubleIsLoggedOncePerChange: a lasting error is logged once a minute.
+// TestTroubleIsLoggedOncePerChange: a lasting error is logged once a minute, and another one at
+// once.
 func TestTroubleIsLoggedOncePerChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -25,7 +26,7 @@ func TestTroubleIsLoggedOncePerChange(t *testing.T) {
 		}
 		m.reportFailure(errors.New("another reason"))
 		if n := lines(); n != 3 {
-			t.Errorf("a change made %d lines, want 3", n)
+			t.Errorf("%d lines after another error, want 3", n)
 		}
 	})
 }

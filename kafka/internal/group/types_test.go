@@ -10,14 +10,15 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// handling makes a member handle types, as a static one if it has an instance.
+// handling makes a member handle types. It is a static member unless instance is empty.
 func handling(instance string, types ...string) func(*transport.ConsumerConfig) {
 	return func(cfg *transport.ConsumerConfig) {
 		cfg.InstanceID, cfg.Types = instance, map[string][]string{"events": types}
 	}
 }
 
-// awaitLive waits until the reader knows whether a type is handled.
+// awaitLive waits until the reader knows that a member handles a type or, if live is false,
+// that none does.
 func (r *reader) awaitLive(typ string, live bool) {
 	r.bed.T.Helper()
 	for over := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
@@ -31,9 +32,9 @@ func (r *reader) awaitLive(typ string, live bool) {
 	}
 }
 
-// TestStaticMemberHandlesOther: a static member that comes back starts no rebalance,
-// so the leader hears of its types only because it joins once more: of one that it
-// handles now, and of one that it does not handle any more.
+// TestStaticMemberHandlesOther: a static member that comes back starts no rebalance, so
+// it joins once more for the leader to learn which types it handles now, and which no
+// longer.
 func TestStaticMemberHandlesOther(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -59,7 +60,8 @@ func TestStaticMemberHandlesOther(t *testing.T) {
 	})
 }
 
-// TestForeignLeader: where the leader is of another library members describe the group.
+// TestForeignLeader: if the leader uses another library, members learn each other's
+// types by describing the group.
 func TestForeignLeader(t *testing.T) {
 	bed.Bubble(t, 6, func(t *testing.T, b *bed.Bed) {
 		l, change := newLedger(), make(chan struct{}, 100)
@@ -75,7 +77,7 @@ func TestForeignLeader(t *testing.T) {
 		newer.close()
 		older.awaitLive("Moved", false)
 		if s := older.TypeState("events", "Moved"); s.Left.IsZero() {
-			t.Errorf("what was handled until a moment ago is %+v", s)
+			t.Errorf("a type that was handled until a moment ago is %+v", s)
 		}
 	})
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// TestAssignmentBesideUnasked: what a coordinator assigns and takes away of known topics reaches
-// a member by KIP-848 also while topics that it subscribes to can't be asked about.
+// TestAssignmentBesideUnasked: with KIP-848 a member follows the assignment of known topics even
+// while other topics to which it subscribes can't be looked up.
 func TestAssignmentBesideUnasked(t *testing.T) {
 	bed.Bubble(t, 4, func(t *testing.T, b *bed.Bed) {
 		membershipOf(b).ConsumerProtocol = true

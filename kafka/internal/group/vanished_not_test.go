@@ -15,7 +15,7 @@ import (
 
 // The clock of these tests is the bubble's.
 
-// expel has the coordinator drop members, as an operator or a long pause does.
+// expel makes members leave the group, as an operator can.
 func expel(b *bed.Bed, ids ...string) {
 	b.T.Helper()
 	leave := kmsg.NewPtrLeaveGroupRequest()
@@ -30,16 +30,16 @@ func expel(b *bed.Bed, ids ...string) {
 	}
 }
 
-// memberID returns the id that the reader has in its group.
+// memberID returns the reader's ID in its group.
 func (r *reader) memberID() string {
 	r.Consumer.member.mu.Lock()
 	defer r.Consumer.member.mu.Unlock()
 	return r.Consumer.member.id
 }
 
-// TestNewPartitionIsNotVanished: partitions that a topic has got, and on which nobody has
-// committed yet, are read from their beginning by the member that gets them, also by one
-// that was expelled and comes back. Nothing has vanished.
+// TestNewPartitionIsNotVanished: partitions that were added to a topic, and on which nobody has
+// committed yet, are read from their beginning, even by a member that was expelled and comes
+// back. Their commits have not vanished.
 func TestNewPartitionIsNotVanished(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -77,8 +77,8 @@ func TestNewPartitionIsNotVanished(t *testing.T) {
 	})
 }
 
-// TestVanishedBesideAStandby: the member that stood by is back first, and knows nothing of
-// the commits that the others are about to store again.
+// TestVanishedBesideAStandby: commits are restored even if a member that had no partition comes
+// back first. It has none of the commits that the others are about to store again.
 func TestVanishedBesideAStandby(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -106,8 +106,8 @@ func TestVanishedBesideAStandby(t *testing.T) {
 	})
 }
 
-// TestKeptCommitsGrowNoOlder: a member that was expelled, and has no partition since,
-// keeps no commits that others have moved on from meanwhile.
+// TestKeptCommitsGrowNoOlder: a member that was expelled, and has had no partition since,
+// does not keep its commits while others commit later offsets.
 func TestKeptCommitsGrowNoOlder(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()

@@ -16,8 +16,8 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// deleteGroup expels the group's members and deletes the group, as an operator can in
-// the moment before they come back.
+// deleteGroup expels the group's members and deletes the group, as an operator can
+// before they come back.
 func deleteGroup(b *bed.Bed) {
 	b.T.Helper()
 	ask := func(req kmsg.Request) kmsg.Response {
@@ -51,9 +51,9 @@ func atTheEnd(b *bed.Bed, l *ledger) *reader {
 	})
 }
 
-// TestVanishedCommits: the group is deleted while its members live. What was written
-// before they are back is read, whichever of them gets the partition, though the group
-// starts at the end.
+// TestVanishedCommits: the group is deleted while its members live. They read what was
+// written before they came back, whichever of them gets the partition, although the
+// group starts at the end of the log.
 func TestVanishedCommits(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -85,8 +85,8 @@ func TestVanishedCommits(t *testing.T) {
 	})
 }
 
-// TestVanishedCommitsSet: an operator who deletes the group and sets other offsets is
-// obeyed.
+// TestVanishedCommitsSet: if an operator deletes the group and sets other offsets, the
+// members start at those.
 func TestVanishedCommitsSet(t *testing.T) {
 	bed.Bubble(t, 1, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -113,8 +113,8 @@ func TestVanishedCommitsSet(t *testing.T) {
 	})
 }
 
-// TestVanishedForStranger: a partition that no member has a commit of starts by its
-// policy, after the others had their time.
+// TestVanishedForStranger: a partition on which no member has kept a commit starts by
+// its policy, once the others have had time to restore theirs.
 func TestVanishedForStranger(t *testing.T) {
 	bed.Bubble(t, 2, func(_ *testing.T, b *bed.Bed) {
 		l := newLedger()
@@ -124,7 +124,7 @@ func TestVanishedForStranger(t *testing.T) {
 		write(b, 3)
 		l.await(b.T, 3)
 		time.Sleep(2 * time.Second)
-		// The member that has partition 0 goes with its group, and the other comes back.
+		// The member that has partition 0 stops without committing, and the other comes back.
 		owner, other := ownerOf(first, second)
 		owner.drain = func(context.Context) { owner.letGo() }
 		deleteGroup(b)
@@ -136,7 +136,7 @@ func TestVanishedForStranger(t *testing.T) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if got := l.taken[0][len(l.taken[0])-2:]; !slices.Equal(got, b.Log(0)[n:]) {
-			b.T.Errorf("took %q at last", got)
+			b.T.Errorf("the last records taken are %q", got)
 		}
 	})
 }

@@ -1,5 +1,6 @@
-// Package sales is the contract of the sales service: what it tells others. It
-// imports the event bus alone, so that a service that depends on it gets nothing else.
+// Package sales is the contract of the sales service: the events that it publishes, and
+// their topics. It imports only the event bus, so a service that imports it depends on
+// nothing else.
 package sales
 
 import (
@@ -8,7 +9,7 @@ import (
 	"github.com/eventbus-go/eventbus"
 )
 
-// CustomerCreated is the event that a customer was created.
+// CustomerCreated is published when a customer has been created.
 type CustomerCreated struct {
 	CustomerID string    `json:"customerId"`
 	GivenName  string    `json:"givenName"`
