@@ -257,18 +257,19 @@ func TestMisuseIsAnError(t *testing.T) {
 		bus, topic := newBus(t, cluster, config()), orders(t)
 		handler := func(context.Context, order) error { return nil }
 		for name, err := range map[string]error{
-			"has no handler":            bus.Add(eventbus.On[order](topic, nil)),
-			"has no handler ":           bus.Add(eventbus.OnBatch[order](topic, nil)),
-			"has no handler  ":          bus.Add(eventbus.OnDelete(topic, nil)),
-			"has no handler   ":         bus.Add(eventbus.On(topic, eventbus.Upcast[order](nil, handler))),
-			"has no handler    ":        bus.Add(eventbus.OnBatch(topic, eventbus.UpcastBatch[order, order](func(o order) (order, error) { return o, nil }, nil))),
-			"the topic is nil":          bus.Add(eventbus.On(nil, handler)),
-			"the bus is nil":            eventbus.Subscribe(nil, topic, handler),
-			"middleware 1 of 1 is nil":  bus.Use(nil),
-			"middleware 1 of 1 is nil ": bus.Add(eventbus.On(topic, handler, eventbus.Use(eventbus.Idempotent(nil)))),
-			"middleware 2 of 2 is nil":  bus.Add(eventbus.On(topic, handler, eventbus.Use(through, nil))),
-			"returned no handler":       useAndStart(t, func(eventbus.Handler) eventbus.Handler { return nil }),
-			"middleware panicked at":    useAndStart(t, func(eventbus.Handler) eventbus.Handler { panic("no") }),
+			"has no handler":                bus.Add(eventbus.On[order](topic, nil)),
+			"has no handler ":               bus.Add(eventbus.OnBatch[order](topic, nil)),
+			"has no handler  ":              bus.Add(eventbus.OnDelete(topic, nil)),
+			"has no handler   ":             bus.Add(eventbus.On(topic, eventbus.Upcast[order](nil, handler))),
+			"has no handler    ":            bus.Add(eventbus.OnBatch(topic, eventbus.UpcastBatch[order, order](func(o order) (order, error) { return o, nil }, nil))),
+			"the topic is nil":              bus.Add(eventbus.On(nil, handler)),
+			"the bus is nil":                eventbus.Subscribe(nil, topic, handler),
+			"middleware 1 of 1 is nil":      bus.Use(nil),
+			"middleware 1 of 1 is nil ":     bus.Add(eventbus.On(topic, handler, eventbus.Use(eventbus.Idempotent(nil)))),
+			"Use: middleware 1 of 1 is nil": eventbus.On(topic, handler, eventbus.Use(nil)).Handle(t.Context(), new(eventbus.Envelope)),
+			"middleware 2 of 2 is nil":      bus.Add(eventbus.On(topic, handler, eventbus.Use(through, nil))),
+			"returned no handler":           useAndStart(t, func(eventbus.Handler) eventbus.Handler { return nil }),
+			"middleware panicked at":        useAndStart(t, func(eventbus.Handler) eventbus.Handler { panic("no") }),
 		} {
 			if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(name)) {
 				t.Errorf("%v, want an error that says %q", err, name)

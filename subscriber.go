@@ -280,7 +280,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	}
 	settings := newSubscribeSettings(s.s.options...)
 	handler, err := chain(s.s.handle, settings.middleware...)
-	if err != nil {
+	if err = errors.Join(append(settings.faults, err)...); err != nil {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
 	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, all: events, batch: s.s.kind == batched, derive: settings.derive}
