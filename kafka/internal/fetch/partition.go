@@ -37,7 +37,7 @@ type partition struct {
 	replica             int32 // to fetch from instead of the leader (KIP-392); −1 if none
 	// A recommended replica is used for cluster.MetadataAge, as long as metadata is.
 	replicaUntil time.Time
-	leaderUntil  time.Time     // use no replica until then
+	leaderUntil  time.Time     // ask for no replica until then
 	replicaLeft  int           // number of times in a row that a replica was left
 	request      *fetchRequest // in flight; nil if none
 	maxBytes     int32         // that one fetch may return; raised when a larger batch was cut off
@@ -134,8 +134,8 @@ func (p *partition) source(now time.Time) int32 {
 }
 
 // leaveReplica goes back from a replica to the leader. A leader keeps recommending a frozen
-// replica as long as it counts as in sync, so each time in a row the partition stays with the
-// leader for longer.
+// replica as long as it counts as in sync, so the leader is not told the rack until leaderUntil,
+// each time in a row for longer.
 func (p *partition) leaveReplica(now time.Time) {
 	p.replica = -1
 	p.leaderUntil = now.Add(10 * time.Second << min(p.replicaLeft, 5))
