@@ -56,6 +56,11 @@ func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta
 	return t
 }
 
+// agreedAfter is how long a topic ID must have been current before it counts as agreed on. An
+// older ID, or leader epoch, that a broker still reports is ignored for this long; after that it
+// is believed again.
+const agreedAfter = time.Minute
+
 // keepNewer keeps the newer parts of old, the previous metadata of the topic, if the ids are the
 // same. Brokers learn about elections and added partitions one after another, and the one asked
 // may be behind or cut off. Leader epochs of a topic never go back, and its partitions are never
