@@ -93,3 +93,41 @@ func TestLeftOut(t *testing.T) {
 		}
 	})
 }
+
+// TestReplicaBehind: a replica that answers but no longer follows its leader is left for it soon
+// after the leader has noticed.
+func TestReplicaBehind(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		near := (b.LeaderFor("events", 0) + 1) % 3
+		b.SetFollowers("events", 0, []int32{near})
+		begun, notices := time.Now(), 30*time.Second // replica.lag.time.max.ms
+		b.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			asked := req.(*kmsg.FetchRequest)
+			resp := asked.ResponseKind().(*kmsg.FetchResponse)
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic = "events"
+			part := kmsg.NewFetchResponseTopicPartition()
+			part.HighWatermark, part.LastStableOffset = 1, 1
+			switch {
+			case b.CurrentNode() == near:
+				time.Sleep(fetchWait) // the clock is the bubble's
+			case time.Since(begun) < notices:
+				part.PreferredReadReplica = near
+			case asked.Topics[0].Partitions[0].FetchOffset > 0:
+				return nil, nil, true // an idle broker holds the fetch
+			default:
+				part.RecordBatches = aBatch(0, "a")
+			}
+			topic.Partitions = append(topic.Partitions, part)
+			resp.Topics = append(resp.Topics, topic)
+			return resp, nil, true
+		})
+		f := startMember(b, "here", slog.New(slog.DiscardHandler), nobody{})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if _, err := f.Await(ctx, f.Ctx.Done()); err != nil || time.Since(begun) > notices+replicaIdle+2*fetchWait {
+			t.Errorf("the record came after %s, %v", time.Since(begun), err)
+		}
+	}, bed.ThreeBrokers()...)
+}

@@ -173,7 +173,7 @@ func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buff
 			// The leader returns no records with a recommendation, so it has to be followed, even
 			// if no rack was named.
 			if part.PreferredReadReplica >= 0 && r.source == p.leader {
-				p.replica, p.replicaUntil = part.PreferredReadReplica, now.Add(cluster.MetadataAge)
+				p.replica, p.replicaUntil, p.replicaBrought = part.PreferredReadReplica, now.Add(cluster.MetadataAge), now
 			}
 			f.queueBatches(p, part, memory, r.sent, now)
 		}
@@ -221,7 +221,7 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	}
 	// Any error is about what the next fetch begins with.
 	p.succeed()
-	p.cutOff = 0
+	p.cutOff, p.replicaBrought = 0, now
 	p.maxBytes = f.nextBytes(p, part.HighWatermark > span.Next, now.Sub(sent))
 	// A broker notes the ends before it reads its log, which may have grown meanwhile. Committed
 	// records are never past the last stable offset.
