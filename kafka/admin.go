@@ -61,6 +61,9 @@ func (a *Admin) describe(ctx context.Context, names []string) ([]transport.Topic
 		return nil, err
 	}
 	resp := answer.(*kmsg.MetadataResponse)
+	if err := cluster.Starting(resp); err != nil {
+		return nil, err
+	}
 	a.client.Learn(resp, asked)
 	found := make(map[string]*transport.TopicInfo, len(resp.Topics))
 	for i := range resp.Topics {

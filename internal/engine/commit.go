@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"sort"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // nothing else knows the failed, unfinished records. The caller holds mu.
 func (p *partition) progressOf() *progress {
 	done := &progress{
-		cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.leaderEpoch, runs: p.runs(), unknown: p.unknown,
+		cluster: p.cluster, topic: p.topic, base: p.tracker.base, epoch: p.commitEpoch(), runs: p.runs(), unknown: p.unknown,
 	}
 	now := time.Now()
 	// A record that is here knows what it has used, and better than what came with the
@@ -43,6 +44,15 @@ func (p *partition) progressOf() *progress {
 	// Not slices.SortFunc: a program links 20 kB of it for each large type.
 	sort.Slice(done.spent, func(i, k int) bool { return done.spent[i].offset < done.spent[k].offset })
 	return done
+}
+
+// commitEpoch returns the highest leader epoch of a record that the commit is about, −1 if it is
+// unknown. The caller holds mu.
+func (p *partition) commitEpoch() int32 {
+	if len(p.finished) > 0 && p.ownerEpoch == math.MaxInt32 {
+		return -1
+	}
+	return p.leaderEpoch
 }
 
 // budgetOf returns what an item has used up of its policy; ok is false if that is nothing. The
@@ -97,7 +107,7 @@ func (p *partition) pending() (c pending, changed bool) {
 	p.crowding.head, p.uncarried = len(done.appendHead(nil)), done.uncarried()
 	p.measure()
 	return pending{p, transport.Commit{
-		Partition: p.id, Epoch: p.epoch, Offset: p.tracker.base, LeaderEpoch: p.leaderEpoch, Metadata: metadata,
+		Partition: p.id, Epoch: p.epoch, Offset: p.tracker.base, LeaderEpoch: done.epoch, Metadata: metadata,
 	}}, p.tracker.base != p.committed || metadata != p.committedMetadata
 }
 

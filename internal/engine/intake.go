@@ -94,8 +94,10 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer mem.drop(0)
-	// A drain has begun since intake checked, or the log has started over.
-	if p.state != partitionActive || !p.expects(b) {
+	if p.state != partitionActive {
+		return // a drain has begun since intake checked
+	}
+	if b = p.expected(b); b == nil {
 		return
 	}
 	if p.records == 0 {
@@ -108,12 +110,16 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 		r, route := &b.Records[i], &in.routes[i]
 		size := int32(min(r.Size(), 1<<30))
 		mem.size += int64(size)
+		if r.LeaderEpoch > p.ownerEpoch {
+			p.replaced(r.Offset)
+		}
+		// What an earlier owner finished further on may have a higher one.
+		p.leaderEpoch = max(p.leaderEpoch, r.LeaderEpoch)
 		// Skipped records count in mem.size too: they take memory while the rest of their batch
 		// is held.
 		if route.skips() || r.Offset < seen || p.finishedBefore(r.Offset) {
 			continue
 		}
-		p.leaderEpoch = r.LeaderEpoch
 		p.tracker.open(r.Offset)
 		it := &mem.items[i]
 		*it = item{record: r, batch: mem, sub: route.Subscription, size: size, retry: p.retryStateOf(r, route, now)}
@@ -145,22 +151,43 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	p.regather(now)
 }
 
-// expects reports whether a batch belongs to the log that the tracker is about. The caller
-// holds mu.
-func (p *partition) expects(b *transport.Batch) bool {
-	switch {
-	// The usual case: consecutive batches of a partition.
-	case b.From == p.tracker.end:
-	case p.overstarts:
-		return false // from the previous log, polled before Skipped was called
-	// Neither batches nor Skipped accounted for these offsets, which no transport should do.
-	// Report it and continue.
-	case b.From > p.tracker.end:
+// expected returns the part of a batch that belongs to the log that the tracker is about, nil if
+// none does. The caller holds mu.
+func (p *partition) expected(b *transport.Batch) *transport.Batch {
+	late := p.late == (span{b.From, b.Next})
+	// From the previous log, polled before Skipped was called. What the new log has of it comes
+	// only now.
+	if p.overstarts && (late || b.From != p.startsAt) {
+		if !late {
+			return nil
+		}
+		p.late = span{}
+		if b.From >= p.startsAt {
+			return nil
+		}
+		b = below(b, p.startsAt)
+	}
+	p.overstarts = false
+	// The usual case is consecutive batches. If neither batches nor Skipped accounted for
+	// offsets, which no transport should do, report it and continue.
+	if b.From > p.tracker.end {
 		p.shared.log.Error("offsets were never delivered", "partition", p.id.String(), "from", p.tracker.end, "to", b.From)
 		p.shared.observer.Skipped(p.id, "not delivered", b.From-p.tracker.end)
 	}
-	p.overstarts = false
-	return true
+	return b
+}
+
+// below returns the part of a batch below an offset.
+func below(b *transport.Batch, end int64) *transport.Batch {
+	part := *b
+	part.Next = min(b.Next, end)
+	for i := range b.Records {
+		if b.Records[i].Offset >= end {
+			part.Records = b.Records[:i]
+			break
+		}
+	}
+	return &part
 }
 
 // passed moves the tracker's end to next, and past the offsets reported by Skipped from there

@@ -20,9 +20,17 @@ type item struct {
 }
 
 // own returns the item with its record copied out of the fetched batch, so that a record that
-// waits long does not keep a whole batch alive. Key and values share one allocation. The old
-// item is then empty, and the caller puts the new one in its place.
+// waits long does not keep a whole batch alive. The old item is then empty, and the caller puts
+// the new one in its place.
 func (it *item) own() *item {
+	owned := it.copied()
+	owned.next = it.next
+	it.leave()
+	return owned
+}
+
+// copied returns a copy of the item and its record. Key and values share one allocation.
+func (it *item) copied() *item {
 	r := *it.record
 	memory := make([]byte, 0, r.Size())
 	take := func(v []byte) []byte {
@@ -40,9 +48,7 @@ func (it *item) own() *item {
 		r.Headers[i] = transport.Header{Key: names[:len(h.Key)], Value: take(h.Value)}
 		names = names[len(h.Key):]
 	}
-	owned := &item{record: &r, next: it.next, sub: it.sub, retry: it.retry, size: it.size}
-	it.leave()
-	return owned
+	return &item{record: &r, sub: it.sub, retry: it.retry, size: it.size}
 }
 
 // headerNames returns a copy of the headers' keys, joined. A transport may decode keys in

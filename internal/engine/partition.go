@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -26,9 +28,12 @@ type partition struct {
 	tracker    tracker
 	finished   []span           // beyond the assignment's offset, by an earlier owner
 	budgets    map[int64]budget // of records tried by an earlier owner, until they are finished
+	ownerEpoch int32            // the highest leader epoch of a record in these two; math.MaxInt32 if unknown
 	unknown    []section        // of the metadata, from a later version: written back unchanged
 	skipped    []span           // reported by Skipped before the batches in front of them came
 	overstarts bool             // its log has started over, and nothing of the new one has come yet
+	startsAt   int64            // where the new one does
+	late       span             // a batch of the old one that was polled, and not taken in by then
 
 	gathering map[*Subscription]*gathering // for batches that are not full; nil without a Gatherer
 
@@ -69,7 +74,7 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 		id: a.Partition, shared: r, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
 		handled: make(chan struct{}), drained: make(chan struct{}),
 		leaderEpoch: a.LeaderEpoch, lastStable: -1, lastProgress: time.Now(),
-		committed: a.Offset, committedMetadata: a.Metadata,
+		committed: a.Offset, committedMetadata: a.Metadata, ownerEpoch: math.MaxInt32,
 	}
 	p.tracker.start(a.Offset)
 	done, err := decodeProgress(a)
@@ -81,6 +86,9 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 	// Nothing of it is applied yet: records are looked up when they are fetched.
 	case done != nil:
 		p.finished, p.unknown = done.spans(), done.unknown
+		if done.epoch >= 0 {
+			p.ownerEpoch = done.epoch
+		}
 		p.budgets = make(map[int64]budget, len(done.spent))
 		for _, b := range done.spent {
 			p.budgets[b.offset] = b
@@ -94,6 +102,13 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 func (p *partition) finishedBefore(offset int64) bool {
 	p.passFinished(offset)
 	return len(p.finished) > 0 && p.finished[0].from <= offset
+}
+
+// replaced forgets what an earlier owner has done about records from an offset on. An unclean
+// election has removed these records, and others have taken their offsets. The caller holds mu.
+func (p *partition) replaced(from int64) {
+	p.finished, p.ownerEpoch = nil, math.MaxInt32
+	maps.DeleteFunc(p.budgets, func(offset int64, _ budget) bool { return offset >= from })
 }
 
 // passFinished forgets what an earlier owner finished below offset.

@@ -27,7 +27,9 @@ const progressPrefix = "eventbus1:"
 //
 // It is valid only for the log that it was taken from, which is identified by cluster, topic
 // id, base and leader epoch. If one of these differs (offsets mirrored to another cluster, a
-// recreated topic, an unclean election, an offset reset by a tool), all of it is dropped.
+// recreated topic, an offset reset by a tool), all of it is dropped. The epoch is the highest of
+// a record that it is about, so a record of a later one is another, which took the offset after
+// an unclean election.
 //
 // Encoded, before base64: the cluster's hash, the topic id, base, leader epoch; the budgets,
 // and with them sections by tag and length (section.go); a count of run lengths and these,

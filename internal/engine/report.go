@@ -80,6 +80,9 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 		}
 		at = s.to
 	}
+	// The leader epoch of the record is not known. Without one in the commit, no member takes it
+	// for another than the one that was finished.
+	p.epoch = -1
 	// Budgets below the offset would belong to records that no member fetches again.
 	p.spent = slices.DeleteFunc(p.spent, func(b budget) bool { return b.offset == offset || b.offset < p.base })
 	metadata, complete := p.encode(maxMetadata)
@@ -87,5 +90,5 @@ func Finish(a *transport.Assignment, offset int64) (transport.Commit, error) {
 	if !complete {
 		return transport.Commit{}, fmt.Errorf("too much of partition %s is finished beyond its commit to note one more: start a member, and skip it there", a.Partition)
 	}
-	return transport.Commit{Partition: a.Partition, Offset: p.base, LeaderEpoch: a.LeaderEpoch, Metadata: metadata}, nil
+	return transport.Commit{Partition: a.Partition, Offset: p.base, LeaderEpoch: p.epoch, Metadata: metadata}, nil
 }

@@ -48,7 +48,7 @@ func TestFinish(t *testing.T) {
 				t.Fatal(err)
 			}
 			want[offset] = true
-			a.Offset, a.Metadata = commit.Offset, commit.Metadata
+			a.Offset, a.Metadata, a.LeaderEpoch = commit.Offset, commit.Metadata, commit.LeaderEpoch
 			beyond := maps.Clone(want)
 			base := first
 			for ; want[base]; base++ {
@@ -74,7 +74,7 @@ func TestReadCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Metadata, a.TopicID = commit.Metadata, transport.TopicID{9}
+	a.Metadata, a.LeaderEpoch, a.TopicID = commit.Metadata, commit.LeaderEpoch, transport.TopicID{9}
 	if _, err := ReadCommit(a); !errors.Is(err, errForeignProgress) {
 		t.Errorf("metadata of another log: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -118,7 +119,7 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 	if to < from {
 		// This may concern an earlier assignment; a new one starts there in any case.
 		if !p.isAt(to) {
-			e.startOver(p, to)
+			e.startOver(p, from, to)
 		}
 		return
 	}
@@ -130,23 +131,77 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 	p.passed(p.tracker.end)
 }
 
-// startOver replaces a partition whose log starts over below what was read: the same offsets
-// will mean other records. Results of what still runs no longer count. flowMu keeps a pause of
-// the old partition from landing in between.
-func (e *Engine) startOver(old *partition, at int64) {
+// startOver replaces a partition whose log starts over below what was read: from there on the
+// same offsets will mean other records. Results of what still runs no longer count. Records
+// below, which were delivered and are not finished, are handled again: they will not be
+// delivered again. from is the end of what was polled. flowMu keeps a pause of the old partition
+// from landing in between.
+func (e *Engine) startOver(old *partition, from, at int64) {
 	e.flowMu.Lock()
 	defer e.flowMu.Unlock()
 	p := newPartition(&e.shared, &transport.Assignment{
 		Partition: old.id, Epoch: old.epoch, Offset: at, LeaderEpoch: -1, TopicID: old.topic, ClusterID: old.cluster,
 	})
-	p.overstarts = true
+	p.overstarts, p.startsAt = true, at
 	p.committed = -1      // the stored offset is of the old log
 	p.paused = old.paused // the consumer's assignment is the same
+	// Sealed first: what ends from here on is handled again.
+	e.seal([]*partition{old})
+	lanes := p.inherit(old, from, at)
 	e.mu.Lock()
 	e.partitions[old.id] = p
 	e.mu.Unlock()
 	e.abandon([]*partition{old})
+	p.mu.Lock()
+	for _, l := range lanes {
+		p.setOff(l)
+	}
+	p.mu.Unlock()
 	e.wakeFlow()
+}
+
+// inherit adds copies of old's records below an offset, at which p begins, to p, and returns
+// their lanes. polled is the end of what was polled of old. Nobody else knows p yet; old is
+// sealed, but handlers may still read its records.
+func (p *partition) inherit(old *partition, polled, below int64) (lanes []*lane) {
+	var items []*item
+	keys := make(map[*item]uint64)
+	old.mu.Lock()
+	for l := range old.lanes.all() {
+		for it := l.head; it != nil && it.record.Offset < below; it = it.next {
+			kept := it.copied()
+			if it.retry != nil {
+				f := *it.retry
+				kept.retry = &f
+			}
+			// The wait goes on.
+			if it == l.head && l.state == laneParked {
+				kept.retry.notBefore = l.wait.at
+			}
+			items, keys[kept] = append(items, kept), l.key
+		}
+	}
+	p.late = span{old.tracker.end, polled}
+	old.mu.Unlock()
+	sort.Slice(items, func(i, k int) bool { return items[i].record.Offset < items[k].record.Offset })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end := min(below, p.late.from)
+	p.tracker.start(end)
+	if len(items) > 0 {
+		p.tracker.start(items[0].record.Offset)
+	}
+	for _, it := range items {
+		p.tracker.open(it.record.Offset)
+		if l, isNew := p.enqueue(keys[it], it); isNew {
+			lanes = append(lanes, l)
+		}
+		p.records++
+		p.bytes += int64(it.size)
+	}
+	p.tracker.extend(end)
+	p.shared.pool.take(p.records, p.bytes)
+	return lanes
 }
 
 // isAt reports whether offset comes next and nothing below it is unfinished.

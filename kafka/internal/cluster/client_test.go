@@ -74,6 +74,30 @@ func TestLeader(t *testing.T) {
 	}
 }
 
+// TestStartingBroker: a broker that knows no brokers yet does not know which topics exist.
+func TestStartingBroker(t *testing.T) {
+	b := bed.NewBed(t, 1)
+	c := clientOf(b)
+	var started atomic.Bool
+	b.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		if len(req.(*kmsg.MetadataRequest).Topics) == 0 || started.Swap(true) {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = new("events"), int16(kerr.UnknownTopicOrPartition)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	if _, err := c.FreshTopic(t.Context(), "events"); errors.Is(err, transport.ErrTopicMissing) || !kerr.Retriable(err) {
+		t.Errorf("%v, want an error that may pass", err)
+	}
+	if topic, err := c.Topic(t.Context(), "events"); err != nil || len(topic.Partitions) != 1 {
+		t.Errorf("%+v, %v", topic, err)
+	}
+}
+
 // TestLeaderOlder: an outdated broker's answer about a leader doesn't replace newer
 // knowledge.
 func TestLeaderOlder(t *testing.T) {

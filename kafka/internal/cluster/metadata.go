@@ -187,7 +187,8 @@ func (c *Client) Moved(topic string, partition, leader, epoch int32) bool {
 	}
 	next := *t
 	next.Partitions = slices.Clone(t.Partitions)
-	next.Partitions[partition].Leader, next.Partitions[partition].Epoch = leader, epoch
+	p := &next.Partitions[partition]
+	p.Leader, p.Epoch, p.doubted = leader, epoch, time.Time{}
 	m.topics[topic] = &next
 	return true
 }
@@ -261,8 +262,22 @@ func (m *metadata) ask(names []string) error {
 	if err != nil {
 		return err
 	}
-	m.learn(resp.(*kmsg.MetadataResponse), asked)
+	answer := resp.(*kmsg.MetadataResponse)
+	if err := Starting(answer); err != nil {
+		return err
+	}
+	m.learn(answer, asked)
 	return nil
+}
+
+// Starting returns an error, which is retriable, if an answer comes from a broker that is
+// starting. Until it has heard of the cluster such a broker knows no brokers, and calls every
+// topic missing.
+func Starting(resp *kmsg.MetadataResponse) error {
+	if len(resp.Brokers) > 0 {
+		return nil
+	}
+	return fmt.Errorf("a broker that is starting does not know the cluster yet: %w", kerr.LeaderNotAvailable)
 }
 
 // MetadataRequest returns a request for the metadata of topics, which does not create them.

@@ -15,11 +15,6 @@ type identity struct {
 	doubted time.Time                  // since when only one of those is reported; zero if none is
 }
 
-// agreedAfter is how long a topic ID must have been current before it counts as
-// agreed on. An older ID that a broker still reports is ignored for this long;
-// after that it is believed again.
-const agreedAfter = time.Minute
-
 // superseded reports whether t describes a topic that has been replaced. If no broker names
 // another ID for a minute, the one seen first was in fact the outdated one.
 func (m *metadata) superseded(t *TopicMeta) bool {

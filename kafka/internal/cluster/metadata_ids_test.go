@@ -108,3 +108,37 @@ func TestPartitionNamedTwice(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestEpochsBeginAgain: where brokers report no ids, a topic that was created again has the
+// name and smaller leader epochs. A late broker's answer is not believed, but a minute without
+// any other is.
+func TestEpochsBeginAgain(t *testing.T) {
+	type answer struct {
+		at          time.Duration
+		epoch, want int32
+	}
+	late := []answer{{0, 7, 7}, {time.Hour, 1, 7}, {time.Hour + 30*time.Second, 7, 7}, {time.Hour + 61*time.Second, 1, 7}}
+	again := []answer{{0, 7, 7}, {time.Hour, 1, 7}, {time.Hour + 30*time.Second, 1, 7}, {time.Hour + 61*time.Second, 1, 1}, {2 * time.Hour, 2, 2}}
+	known := []answer{{0, 7, 7}, {time.Hour, 1, 7}, {2 * time.Hour, 1, 7}}
+	for name, test := range map[string]struct {
+		id      byte
+		answers []answer
+	}{"a late broker": {0, late}, "created again": {0, again}, "by its id the same topic": {1, known}} {
+		c := NewClient(testOptions([]string{"127.0.0.1:1"}, nil))
+		begun := time.Now()
+		for _, a := range test.answers {
+			resp := kmsg.NewPtrMetadataResponse()
+			topic := kmsg.NewMetadataResponseTopic()
+			topic.Topic, topic.TopicID = new("events"), transport.TopicID{test.id}
+			part := kmsg.NewMetadataResponseTopicPartition()
+			part.Leader, part.LeaderEpoch = a.epoch, a.epoch
+			topic.Partitions = append(topic.Partitions, part)
+			resp.Topics = append(resp.Topics, topic)
+			c.Learn(resp, begun.Add(a.at))
+			if got := c.KnownTopic("events").Partitions[0]; got.Epoch != a.want || got.Leader != a.want {
+				t.Errorf("%s: after %s the leader is %d in epoch %d, want %d", name, a.at, got.Leader, got.Epoch, a.want)
+			}
+		}
+		c.Close()
+	}
+}

@@ -23,9 +23,10 @@ type TopicMeta struct {
 
 // PartitionMeta is the metadata of one partition.
 type PartitionMeta struct {
-	Leader   int32 // a broker's id; −1 if there is none
-	Epoch    int32 // of the leader; −1 if unknown
-	Replicas int16 // number of replicas
+	Leader   int32     // a broker's id; −1 if there is none
+	Epoch    int32     // of the leader; −1 if unknown
+	Replicas int16     // number of replicas
+	doubted  time.Time // since when only earlier epochs are reported; zero if none is
 }
 
 // NewTopicMeta returns the metadata in the answer to a request that was sent at the time asked.
@@ -49,16 +50,22 @@ func NewTopicMeta(topic *kmsg.MetadataResponseTopic, asked time.Time) *TopicMeta
 	}
 	for _, p := range topic.Partitions {
 		if p.Partition >= 0 && int(p.Partition) < len(t.Partitions) {
-			t.Partitions[p.Partition] = PartitionMeta{p.Leader, p.LeaderEpoch, int16(len(p.Replicas))}
+			t.Partitions[p.Partition] = PartitionMeta{Leader: p.Leader, Epoch: p.LeaderEpoch, Replicas: int16(len(p.Replicas))}
 		}
 	}
 	return t
 }
 
+// agreedAfter is how long a topic ID must have been current before it counts as agreed on. An
+// older ID, or leader epoch, that a broker still reports is ignored for this long; after that it
+// is believed again.
+const agreedAfter = time.Minute
+
 // keepNewer keeps the newer parts of old, the previous metadata of the topic, if the ids are the
 // same. Brokers learn about elections and added partitions one after another, and the one asked
-// may be behind or cut off. Leader epochs never go back, and partitions are never removed from a
-// topic.
+// may be behind or cut off. Leader epochs of a topic never go back, and its partitions are never
+// removed. But brokers that report no ids may describe another topic of that name: if for a
+// while no broker reports the epoch known last, the earlier one is believed.
 func (t *TopicMeta) keepNewer(old *TopicMeta) {
 	if old == nil || old.ID != t.ID || t.Err != nil {
 		return
@@ -67,8 +74,15 @@ func (t *TopicMeta) keepNewer(old *TopicMeta) {
 		t.Partitions = append(t.Partitions, old.Partitions[n:]...)
 	}
 	for i := range min(len(t.Partitions), len(old.Partitions)) {
-		if old.Partitions[i].Epoch > t.Partitions[i].Epoch && t.Partitions[i].Epoch >= 0 {
-			t.Partitions[i] = old.Partitions[i]
+		was, now := old.Partitions[i], &t.Partitions[i]
+		if was.Epoch <= now.Epoch || now.Epoch < 0 {
+			continue
+		}
+		if was.doubted.IsZero() {
+			was.doubted = t.Asked
+		}
+		if t.ID != (transport.TopicID{}) || t.Asked.Sub(was.doubted) < agreedAfter {
+			*now = was
 		}
 	}
 }

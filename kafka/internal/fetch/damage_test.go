@@ -284,7 +284,8 @@ func TestCutOffBehindAnother(t *testing.T) {
 }
 
 // TestSilentReplica: a replica that freezes is soon left for the leader, for longer each time,
-// although the leader keeps recommending it.
+// although the leader keeps recommending it. As Kafka's leaders do, this one returns no records
+// with a recommendation, and recommends the replica only to a client that names its rack.
 func TestSilentReplica(t *testing.T) {
 	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
 		leader := b.LeaderFor("events", 0)
@@ -298,14 +299,18 @@ func TestSilentReplica(t *testing.T) {
 				asked.Add(1)
 				return nil, nil, true // no answer
 			}
+			time.Sleep(time.Millisecond) // the clock is the bubble's
 			offset := r.Topics[0].Partitions[0].FetchOffset
 			resp := r.ResponseKind().(*kmsg.FetchResponse)
 			topic := kmsg.NewFetchResponseTopic()
 			topic.Topic = r.Topics[0].Topic
 			part := kmsg.NewFetchResponseTopicPartition()
-			part.PreferredReadReplica = near
 			part.HighWatermark, part.LastStableOffset = offset+1, offset+1
-			part.RecordBatches = aBatch(offset, "x")
+			if r.Rack == "here" {
+				part.PreferredReadReplica = near
+			} else {
+				part.RecordBatches = aBatch(offset, "x")
+			}
 			topic.Partitions = append(topic.Partitions, part)
 			resp.Topics = append(resp.Topics, topic)
 			return resp, nil, true

@@ -51,6 +51,18 @@ func (f *Fetcher) refused(p *partition, r *fetchRequest, part *kmsg.FetchRespons
 	}
 }
 
+// leftOut handles a partition that a fetch response does not mention. Without a wait it would be
+// requested again at once, over and over. f.mu is held.
+func (f *Fetcher) leftOut(p *partition, r *fetchRequest, now time.Time) {
+	if r.source != p.leader {
+		p.leaveReplica(now)
+		return
+	}
+	f.client.Invalidate(p.Topic)
+	p.leader = -1
+	p.fail(fmt.Errorf("fetching %s at offset %d: %w", p.Partition, p.ahead, cluster.ErrLeftOut), now)
+}
+
 // missingAnswers is the number of answers in a row saying that a partition does not exist after
 // which a reader believes them: a broker may not know a new partition yet.
 const missingAnswers = 3
@@ -184,7 +196,8 @@ func (f *Fetcher) learnPartition(p *partition, t *cluster.TopicMeta, err error, 
 		p.replica = -1
 	}
 	p.leader = meta.Leader
-	if meta.Epoch > p.leaderEpoch {
+	// The client believes an earlier epoch only if the epochs have begun again.
+	if meta.Epoch >= 0 && meta.Epoch != p.leaderEpoch {
 		p.leaderEpoch = meta.Epoch
 		if p.lastEpoch >= 0 && meta.Epoch > p.lastEpoch && p.place == inLog {
 			p.place = truncated

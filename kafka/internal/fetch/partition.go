@@ -35,14 +35,15 @@ type partition struct {
 	// leaderEpoch goes with it into requests, so that a deposed leader refuses them.
 	leader, leaderEpoch int32
 	replica             int32 // to fetch from instead of the leader (KIP-392); −1 if none
-	// A recommended replica is used for cluster.MetadataAge, as long as metadata is.
-	replicaUntil time.Time
-	leaderUntil  time.Time     // use no replica until then
-	replicaLeft  int           // number of times in a row that a replica was left
-	request      *fetchRequest // in flight; nil if none
-	maxBytes     int32         // that one fetch may return; raised when a larger batch was cut off
-	bytes        int32         // the same without regard to large batches: see nextBytes
-	trip         time.Duration // time of the quickest recent answer: see nextBytes
+	// A recommended replica is used for cluster.MetadataAge, as long as metadata is, or until it
+	// has brought nothing for replicaIdle.
+	replicaUntil, replicaBrought time.Time
+	leaderUntil                  time.Time     // ask for no replica until then
+	replicaLeft                  int           // number of times in a row that a replica was left
+	request                      *fetchRequest // in flight; nil if none
+	maxBytes                     int32         // that one fetch may return; raised when a larger batch was cut off
+	bytes                        int32         // the same without regard to large batches: see nextBytes
+	trip                         time.Duration // time of the quickest recent answer: see nextBytes
 
 	announced bool // Assigned has returned
 	revoked   bool // Revoked or Lost is being called: nothing more is returned
@@ -120,11 +121,15 @@ func (p *partition) pollable() bool {
 	return len(p.queue) > 0 && p.announced && !p.revoked && !p.paused
 }
 
+// replicaIdle is how long a replica may bring nothing before the leader is asked whether it still
+// recommends it: a replica that no longer follows its leader answers, and has nothing new.
+const replicaIdle = 10 * time.Second
+
 // source returns the broker to fetch from: the replica that the leader recommended, until that
 // recommendation expires, or the leader.
 func (p *partition) source(now time.Time) int32 {
 	// Then ask the leader, whose answer may recommend one again (KIP-392).
-	if p.replica >= 0 && now.After(p.replicaUntil) {
+	if p.replica >= 0 && (now.After(p.replicaUntil) || now.Sub(p.replicaBrought) >= replicaIdle) {
 		p.replica = -1
 	}
 	if p.replica >= 0 {
@@ -134,8 +139,8 @@ func (p *partition) source(now time.Time) int32 {
 }
 
 // leaveReplica goes back from a replica to the leader. A leader keeps recommending a frozen
-// replica as long as it counts as in sync, so each time in a row the partition stays with the
-// leader for longer.
+// replica as long as it counts as in sync, so the leader is not told the rack until leaderUntil,
+// each time in a row for longer.
 func (p *partition) leaveReplica(now time.Time) {
 	p.replica = -1
 	p.leaderUntil = now.Add(10 * time.Second << min(p.replicaLeft, 5))

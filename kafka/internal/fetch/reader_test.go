@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +80,9 @@ func TestReaderMissing(t *testing.T) {
 					topic := kmsg.NewMetadataResponseTopic()
 					topic.Topic, topic.ErrorCode = asked.Topics[0].Topic, int16(answers[0])
 					resp.Topics = append(resp.Topics, topic)
+					host, port, _ := net.SplitHostPort(b.ListenAddrs()[0])
+					number, _ := strconv.Atoi(port)
+					resp.Brokers = append(resp.Brokers, kmsg.MetadataResponseBroker{Host: host, Port: int32(number)})
 					answers = answers[1:]
 					return resp, nil, true
 				})

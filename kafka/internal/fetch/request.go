@@ -37,6 +37,10 @@ func (f *Fetcher) send(broker int32, partitions []*partition, now time.Time) {
 	req.Rack = f.rack
 	for _, p := range partitions {
 		p.request = r
+		// Leaders recommend replicas to those who name their rack.
+		if now.Before(p.leaderUntil) {
+			req.Rack = ""
+		}
 		part := kmsg.NewFetchRequestTopicPartition()
 		part.Partition = p.Partition.Partition
 		part.CurrentLeaderEpoch = p.leaderEpoch
@@ -110,8 +114,12 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 		f.unreachable(r, partitions, err, now)
 	}
 	for _, p := range partitions {
-		if p.request == r { // not answered
-			p.request = nil
+		if p.request != r {
+			continue // answered, or requested elsewhere meanwhile
+		}
+		p.request = nil
+		if err == nil {
+			f.leftOut(p, r, now)
 		}
 	}
 	f.mu.Unlock()
@@ -162,8 +170,10 @@ func (f *Fetcher) handleResponse(r *fetchRequest, resp *kmsg.FetchResponse, buff
 			if r.source != p.leader {
 				p.replicaLeft = 0
 			}
-			if part.PreferredReadReplica >= 0 && r.source == p.leader && now.After(p.leaderUntil) {
-				p.replica, p.replicaUntil = part.PreferredReadReplica, now.Add(cluster.MetadataAge)
+			// The leader returns no records with a recommendation, so it has to be followed, even
+			// if no rack was named.
+			if part.PreferredReadReplica >= 0 && r.source == p.leader {
+				p.replica, p.replicaUntil, p.replicaBrought = part.PreferredReadReplica, now.Add(cluster.MetadataAge), now
 			}
 			f.queueBatches(p, part, memory, r.sent, now)
 		}
@@ -211,7 +221,7 @@ func (f *Fetcher) queueBatches(p *partition, part *kmsg.FetchResponseTopicPartit
 	}
 	// Any error is about what the next fetch begins with.
 	p.succeed()
-	p.cutOff = 0
+	p.cutOff, p.replicaBrought = 0, now
 	p.maxBytes = f.nextBytes(p, part.HighWatermark > span.Next, now.Sub(sent))
 	// A broker notes the ends before it reads its log, which may have grown meanwhile. Committed
 	// records are never past the last stable offset.

@@ -11,6 +11,7 @@ import (
 	"github.com/eventbus-go/eventbus/kafka/internal/bed"
 	"github.com/eventbus-go/eventbus/kafka/internal/bedclient"
 	"github.com/eventbus-go/eventbus/kafka/internal/cluster"
+	"github.com/eventbus-go/eventbus/kafka/internal/kerr"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -219,4 +220,29 @@ func TestSilenceIsForgotten(t *testing.T) {
 			t.Errorf("%d metadata requests in an idle minute, %d before the silence", n, idle)
 		}
 	}, bed.ThreeBrokers()...)
+}
+
+// TestJoinRefusedAsRebalance: a coordinator that answers JoinGroup as if the group rebalanced,
+// which Kafka's does if it can't store the group, is not asked over and over at once.
+func TestJoinRefusedAsRebalance(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		var joins atomic.Int64
+		begun := time.Now()
+		b.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			if time.Since(begun) > 10*time.Second {
+				return nil, nil, false
+			}
+			joins.Add(1)
+			time.Sleep(time.Millisecond) // the clock is the bubble's
+			resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
+			resp.ErrorCode = int16(kerr.RebalanceInProgress)
+			return resp, nil, true
+		})
+		r := startReader(b, newLedger())
+		r.awaitOwned(1)
+		if n := joins.Load(); n > 60 {
+			t.Errorf("%d joins in ten seconds", n)
+		}
+	})
 }

@@ -346,7 +346,7 @@ func TestFetchReplica(t *testing.T) {
 			topic.Topic = "events"
 			part := kmsg.NewFetchResponseTopicPartition()
 			switch {
-			case asked.Rack != "here" || b.CurrentNode() == leader && refused.Load() > 0:
+			case asked.Rack != "here":
 				return nil, nil, false
 			case b.CurrentNode() == near:
 				if fromNear.Add(1) < 10 {

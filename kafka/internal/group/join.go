@@ -200,6 +200,10 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 			if m.isClosing() {
 				return nil, errClosing
 			}
+		// Not a rebalance, which JoinGroup would be part of: the coordinator could not store the
+		// group. Joining again at once would spin.
+		case kerr.RebalanceInProgress:
+			return nil, fmt.Errorf("%v in answer to JoinGroup: %w", code, kerr.CoordinatorNotAvailable)
 		case inconsistentGroupProtocol:
 			return nil, fmt.Errorf("its members use another balancer than %q: all must use the same: %w", m.balancer.Name, code)
 		default:

@@ -80,7 +80,9 @@ func (m *membership) recreated(topic string) {
 // restart gives up the partitions of a topic that was created again, on which nothing may be
 // committed any more, and begins those of the new one.
 func (m *membership) restart(topic string) {
-	t, err := m.client.FreshTopic(m.ctx, topic)
+	ctx, stop := m.during()
+	t, err := m.client.FreshTopic(ctx, topic)
+	stop()
 	if err != nil {
 		return // still being created; watchTopics calls again
 	}

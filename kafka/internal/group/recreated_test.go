@@ -269,3 +269,24 @@ func TestRecreatedCommitsDropped(t *testing.T) {
 		l.await(b.T, 8)
 	})
 }
+
+// TestCloseWhileNobodySaysWhichTopic: a member that asks which topic has the name now, while no
+// broker answers that, closes in time.
+func TestCloseWhileNobodySaysWhichTopic(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		r := startReader(b, newLedger())
+		r.awaitOwned(1)
+		b.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			return nil, nil, len(req.(*kmsg.MetadataRequest).Topics) > 0 // without an answer
+		})
+		r.member.recreated("events")
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := r.Close(ctx); err != nil || time.Since(begun) > 4*time.Second {
+			t.Errorf("closed after %s: %v", time.Since(begun), err)
+		}
+	})
+}

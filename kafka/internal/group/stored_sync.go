@@ -70,9 +70,12 @@ func (m *membership) syncStored(ctx context.Context) error {
 	carrier, found := m.typesCarrier()
 	// Without the time, and as if there were no other metadata: what the group knows now.
 	_, content := h.encodeStored(0, time.Time{})
+	// Before acquiring h.mu: the fetcher may wait for the membership's mutex, and its holder for
+	// h.mu.
+	owns := found && contains(m.fetch.Owned(), carrier)
 	h.mu.Lock()
 	l := &h.stored
-	if owns := found && contains(m.fetch.Owned(), carrier); !owns || l.carrier != carrier {
+	if !owns || l.carrier != carrier {
 		l.carrier, l.stale = carrier, true
 		if !owns {
 			h.mu.Unlock()
