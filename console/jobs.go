@@ -201,6 +201,9 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 			if !ok {
 				return o, wrong("the letters that were counted can't be told: make the dry run again")
 			}
+			if _, twice := o.Until[partition]; twice {
+				return o, wrong(fmt.Sprintf("the letters that were counted have partition %d twice: make the dry run again", partition))
+			}
 			o.Until[partition] = offset
 		}
 	}

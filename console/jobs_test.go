@@ -281,6 +281,10 @@ func TestOrderedAsCounted(t *testing.T) {
 			t.Errorf("%s: %d %.300s", bad, w.Code, w.Body)
 		}
 	}
+	order.Set("until", "0@5,1@5,0@3")
+	if w := ask(h, "POST", "/start-job", order.Encode()); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "have partition 0 twice") {
+		t.Errorf("a partition twice: %d %.300s", w.Code, w.Body)
+	}
 	order.Set("until", strings.Repeat("0", 70<<10)+"@x") // of many partitions
 	if w := ask(h, "POST", "/start-job", order.Encode()); !strings.Contains(w.Body.String(), "be told") {
 		t.Errorf("a large form: %d %.300s", w.Code, w.Body)

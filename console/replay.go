@@ -146,6 +146,9 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 			if !ok || err != nil || to < from {
 				return nil, wrong("the offsets can't be read: make the dry run again")
 			}
+			if _, twice := o.FromOffsets[p]; twice {
+				return nil, wrong(fmt.Sprintf("the offsets have partition %d twice: make the dry run again", p))
+			}
 			o.FromOffsets[p], o.ToOffsets[p] = from, to
 		}
 		o.From = replay.Never // leaves out other partitions

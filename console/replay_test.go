@@ -144,6 +144,11 @@ func TestReplay(t *testing.T) {
 					t.Errorf("the offsets %q: %d", bad, w.Code)
 				}
 			}
+			doubled := maps.Clone(order)
+			doubled.Set("offsets", "0@0-3,1@0-3,0@2-3")
+			if w := ask(h, "POST", "/start-replay", doubled.Encode(), cookie); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "have partition 0 twice") {
+				t.Errorf("a partition twice: %d", w.Code)
+			}
 			if w := ask(h, "POST", "/start-replay", order.Encode(), cookie, "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"); w.Code != http.StatusForbidden {
 				t.Errorf("of another origin: %d", w.Code)
 			}
