@@ -23,12 +23,13 @@ type jobsView struct {
 }
 
 // jobRow is a job and its progress. Sum is how many letters the job has changed. Live is
-// whether its process still renews its lease.
+// whether its process still renews its lease, and Here whether that is this console.
 type jobRow struct {
 	redrive.Job
 	Silent string // how long its process has been silent, if it seems to be gone
 	Sum    int64
 	Live   bool
+	Here   bool
 }
 
 // Resumable reports whether the job can be resumed.
@@ -87,7 +88,7 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 		if len(rows) == maxJobsSeen || !d.cluster.letterTopic(j.Topic) {
 			continue
 		}
-		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now)}
+		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now), Here: d.cluster.letters.Runs(&j)}
 		if j.State == redrive.Running && !row.Live {
 			// Renewed is by the holder's clock, so this is only as accurate as the two clocks agree.
 			row.Silent = span(now.Sub(j.Holder.Renewed))

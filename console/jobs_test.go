@@ -103,6 +103,17 @@ func TestResumedJobIsHandedOver(t *testing.T) {
 	if running, err := client.Find(t.Context(), j.ID); err != nil || running.State != redrive.Running || running.Holder.Who != "this machine" {
 		t.Errorf("%+v, %v", running, err)
 	}
+	// Only another console offers to take the job over.
+	other := newConsole(t, func(c *console.Config) { c.Bus, c.Cluster, c.Environment = nil, cluster, "Test" })
+	for which, offers := range map[*console.Console]bool{h: false, other: true} {
+		page := ask(which, "GET", "/jobs", "").Body.String()
+		if !strings.Contains(page, "running</strong> by this machine") || strings.Contains(page, "in this console") == offers || strings.Contains(page, "Take over") != offers {
+			t.Errorf("offered %v, want %v: %s", !offers, offers, page[strings.Index(page, "<main"):])
+		}
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := h.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

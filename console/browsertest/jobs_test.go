@@ -54,7 +54,10 @@ func TestJobs(t *testing.T) {
 
 	alice.press("#jobs button", "Resume")
 	alice.see(".said", "goes on")
-	alice.see("#jobs", "running by alice")
+	alice.see("#jobs", "running by alice, in this console")
+	if text := alice.text("#jobs"); strings.Contains(text, "Take over") {
+		t.Errorf("alice's console offers to take over from itself: %s", text)
+	}
 	if n := paid(); n < stopped || stopped == 0 {
 		t.Errorf("%d came back, and the stop said %d", n, stopped)
 	}
