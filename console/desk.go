@@ -63,6 +63,16 @@ func missing(text string) error { return &fault{http.StatusNotFound, text} }
 // wrong returns the fault of a form that can't be carried out.
 func wrong(text string) error { return &fault{http.StatusBadRequest, text} }
 
+// unfinishedError is the fault of a form that lacks what a user is to choose. The form is shown
+// again, and says so.
+type unfinishedError struct{ error }
+
+// Unwrap returns the fault.
+func (e *unfinishedError) Unwrap() error { return e.error }
+
+// unfinished returns an unfinishedError.
+func unfinished(text string) error { return &unfinishedError{wrong(text)} }
+
 // maxScans bounds how many searches of all users read the log at once.
 // Scans compete with consumers for the brokers' disks and network. One user with many open
 // windows must not use them up.

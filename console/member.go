@@ -76,7 +76,7 @@ const (
 	maxInspection = 64 << 20
 	maxCatalog    = 32 << 20
 	maxReplayed   = 16 << 20
-	maxRefusal    = 4 << 10
+	maxAnswer     = 4 << 10 // to an order
 )
 
 // remote is the admin handler of another process. It is safe for concurrent use.
@@ -148,7 +148,7 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	body["who"], body["why"] = clip(50, o.Who), o.Why
 	send := func(text []byte) error {
 		// Group names may contain slashes. The handler's answer is not shown.
-		_, err := m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
+		_, err := m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxAnswer)
 		return err
 	}
 	err := adminorder.Give(body, send)
@@ -245,7 +245,7 @@ func refusal(answer *http.Response) error {
 	case answer.StatusCode < http.StatusBadRequest:
 		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
 	}
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	// Only errors in the handler's own form are passed on: a proxy in between may answer with
 	// an HTML page.
 	var problem struct {

@@ -2,12 +2,14 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -131,4 +133,38 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 		return clip(maxShown, o.Subscription) + " is paused at " + o.Member + "."
 	}
 	return clip(maxShown, o.Subscription) + " goes on at " + o.Member + "."
+}
+
+// sayings keeps results of orders until the next page shows them. Addresses contain only the
+// name of a saying: otherwise any link could put its own words on a page.
+// The zero value is ready to use. It is safe for concurrent use.
+type sayings struct {
+	mu   sync.Mutex
+	text map[string]string
+}
+
+// maxSayings bounds the results whose pages are never loaded.
+const maxSayings = 100
+
+// keep stores text and returns the name under which take finds it. Names can't be guessed,
+// so one user can't take the result of another's order.
+func (s *sayings) keep(text string) string {
+	id := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text == nil || len(s.text) >= maxSayings {
+		// All are dropped at once: a page without its saying still shows what has changed.
+		s.text = make(map[string]string)
+	}
+	s.text[id] = text
+	return id
+}
+
+// take returns a saying and drops it. It returns "" for an unknown name.
+func (s *sayings) take(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.text[id]
+	delete(s.text, id)
+	return text
 }

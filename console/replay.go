@@ -15,10 +15,11 @@ import (
 	"github.com/eventbus-go/eventbus/internal/replay"
 )
 
-// replayView is the page of replays: a form for the next one, and those that were ordered
-// here.
+// replayView is the page of replays: a form for the next one, filled in as far as the page's
+// address says, and those that were ordered here.
 type replayView struct {
 	Handlers []handlerChoice
+	Asked    url.Values
 	Replays  []replayRow
 }
 
@@ -31,8 +32,8 @@ func (h *handlerChoice) Value() string {
 }
 
 // replayPage makes the page of replays.
-func (d *desk) replayPage(ctx context.Context, _ *http.Request) (any, error) {
-	v := &replayView{Replays: d.replays.list()}
+func (d *desk) replayPage(ctx context.Context, r *http.Request) (any, error) {
+	v := &replayView{Asked: r.URL.Query(), Replays: d.replays.list()}
 	for _, m := range d.watch.look(ctx) {
 		if m.Seen == nil || m.Silent() {
 			continue
@@ -127,7 +128,7 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 	of, err := url.ParseQuery(f.Get("handlers"))
 	o := &replayOrder{Member: of.Get("member"), Group: of.Get("group"), Topic: of.Get("topic"), Most: 1}
 	if err != nil || o.Member == "" || o.Group == "" || o.Topic == "" {
-		return nil, wrong("choose the handlers that are to run again")
+		return nil, unfinished("choose the handlers that are to run again")
 	}
 	if _, keyed := f["key"]; keyed && f.Get("key") != "" {
 		o.Keys = []string{f.Get("key")}
@@ -161,12 +162,12 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 				*at, err = time.ParseInLocation("2006-01-02T15:04", text, d.config.Location)
 			}
 			if err != nil {
-				return nil, wrong("a time can't be read: write it as 2006-01-02T15:04")
+				return nil, unfinished("a time can't be read: write it as 2006-01-02T15:04")
 			}
 		}
 	}
 	if o.From.IsZero() {
-		return nil, wrong("give a start: a whole topic is seldom what is meant")
+		return nil, unfinished("give a start: a whole topic is seldom what is meant")
 	}
 	return o, nil
 }

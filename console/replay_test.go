@@ -115,8 +115,11 @@ func TestReplay(t *testing.T) {
 				}
 				return ask(h, "GET", "/replay-plan?"+q.Encode(), "", cookie)
 			}
-			if w := plan(); w.Code != http.StatusBadRequest {
-				t.Errorf("without a time: %d", w.Code)
+			unfinished := plan("types", "paid", "key", "p-2", "to", "2030-01-01T00:00")
+			for _, want := range []string{"The dry run needs more: give a start", `action="replay-plan"`, `" selected>`, `value="paid"`, `value="p-2"`, `value="2030-01-01T00:00"`} {
+				if body := unfinished.Body.String(); unfinished.Code != http.StatusBadRequest || !strings.Contains(body, want) {
+					t.Errorf("without a time: %d, want %q in %s", unfinished.Code, want, body)
+				}
 			}
 			elsewhere := url.Values{"member": {"http://192.0.2.1"}, "group": {"billing"}, "topic": {"t"}}.Encode()
 			if w := plan("handlers", elsewhere, "from", "2020-01-01T00:00"); w.Code != http.StatusNotFound {

@@ -231,6 +231,7 @@ func pages(p *tab, at string) [][2]string {
 		{"now", ""}, {"keys", "keys"}, {"letters", "letters"}, {"causes", "letters?topic=" + letterTopic}, {"story", "story?by=correlation&what=flow-expired-3"},
 		{"jobs", "jobs"}, {"catalog", "catalog"}, {"doctor", "doctor"}, {"members", "members"}, {"outbox", "outbox"}, {"login", "login"},
 		{"letter", "letter?topic=" + letterTopic + "&partition=0&offset=0"}, {"fault", "letter?topic=x"},
+		{"missing", "nowhere/at/all"}, {"unfinished", "plan?topic=" + letterTopic + "&action=skip"},
 	}
 	p.get(at + "letters?topic=" + letterTopic)
 	cause := js[string](p, "document.querySelector('tbody a').href.split('/ops/')[1]")

@@ -93,6 +93,33 @@ func TestJobs(t *testing.T) {
 	}
 }
 
+// TestUnfinished makes a dry run with nothing chosen, and goes on from there. A page that is not
+// there leads back too, at any depth.
+func TestUnfinished(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t, 12)
+	p := open(t, newBrowser(t))
+	p.allow("400", "404")
+	p.login(w.address(t), "right-token")
+	p.get(w.address(t) + "letters?topic=" + letterTopic)
+	p.fill("#rate", "7")
+	p.click("main button", "Dry run")
+	p.see("form [role=alert]", "choose at least one cause")
+	if rate := js[string](p, "document.getElementById('rate').value"); rate != "7" {
+		t.Errorf("the rate is %q now", rate)
+	}
+	js[bool](p, "(() => { document.querySelector('tbody input').checked = true; return true; })()")
+	p.click("main button", "Dry run")
+	p.see("main", "would be changed")
+	p.get(w.address(t) + "nowhere/at/all")
+	p.see("h1", "Not Found")
+	if shown := js[string](p, "getComputedStyle(document.querySelector('header')).display"); shown != "flex" {
+		t.Errorf("the page has no style: the header is %s", shown)
+	}
+	p.click("nav a", "Dead letters")
+	p.see("h1", "Dead letters")
+}
+
 // TestReplay has handlers run again over counted events, with the script and without it.
 func TestReplay(t *testing.T) {
 	w := newWorld(t, false)
