@@ -128,7 +128,7 @@ func (g *gate) guard(next http.Handler, refuse func(w http.ResponseWriter, r *ht
 	})
 }
 
-// admits reports whether the pages may be shown to whoever makes a request, by the rules of guard.
+// admits reports whether pages may be shown in answer to a request, by the rules of guard.
 func (g *gate) admits(r *http.Request) bool {
 	return g.known(r) && g.who(r) != "" && (len(g.config.Tokens) > 0 || here(r))
 }
