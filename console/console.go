@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-
-	"github.com/eventbus-go/eventbus/internal/telemetry"
 )
 
 // Console is a handler that serves the pages. It is safe for concurrent use. It
@@ -22,7 +20,6 @@ type Console struct {
 	said    sayings
 	all     []*page
 	orders  map[string]act
-	refused telemetry.LogLimit // records about refused orders
 	streams chan struct{}
 
 	handler http.Handler

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 )
 
 // desk makes the data of pages and carries out orders. It does not know how they are
@@ -16,8 +17,9 @@ type desk struct {
 	watch   *watch
 	cluster *cluster // nil without one
 	replays replays
-	outlook latest[[]concern] // of the outbox, for the first page
-	scans   chan struct{}     // one element for each running scan of the log
+	outlook latest[[]concern]  // of the outbox, for the first page
+	refused telemetry.LogLimit // records about refused orders and logins
+	scans   chan struct{}      // one element for each running scan of the log
 	ended   <-chan struct{}
 	// begin runs a function until the console is closed. It reports false, and runs nothing,
 	// if the console is closed already.

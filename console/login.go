@@ -38,8 +38,8 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		wrong = "No such token."
 	}
 	if wrong != "" {
-		level, quiet := c.refused.Next(slog.LevelWarn)
-		c.config.Logger.Log(r.Context(), level, "console: login refused", "from", clip(maxLogged, address(r)), "status", status, quiet)
+		level, quiet := c.desk.refused.Next(slog.LevelWarn)
+		c.config.Logger.Log(r.Context(), level, "console: login refused", "from", clip(maxShown, address(r)), "status", status, quiet)
 		c.render(w, r, status, "login", &frame{Page: "login", Title: "Log in", Data: loginView{next, wrong}})
 		return
 	}

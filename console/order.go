@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -100,24 +101,24 @@ func reason(f url.Values, required bool) (string, error) {
 // from outside are clipped and made visible. The log shows who gave the order and why, but
 // no keys.
 func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
-	m, err := d.watch.named(o.Member)
-	if err != nil {
-		return "Refused: " + err.Error()
-	}
 	// The member's own log has the user as well.
 	o.Who = who
-	err = m.order(ctx, o)
+	m, err := d.watch.named(o.Member)
+	if err == nil {
+		err = m.order(ctx, o)
+	}
 	fields := []any{
-		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,
-		"offset", o.Offset, "subscription", o.Subscription,
+		"order", o.Do, "who", who, "why", clip(maxWhy, o.Why), "member", clip(maxShown, o.Member), "group", clip(maxShown, o.Group), "topic", clip(maxShown, o.Topic),
+		"partition", o.Partition, "offset", o.Offset, "subscription", clip(maxShown, o.Subscription),
 	}
 	if _, lost := errors.AsType[*unansweredError](err); lost {
-		d.config.Logger.Warn("console: an order was not answered, and may have been carried out", append(fields, "error", err)...)
+		d.config.Logger.Warn("console: an order was not answered, and may have been carried out", append(fields, "error", clip(maxShown, err.Error()))...)
 		m.ask(ctx)
 		return "Not answered, and perhaps carried out: look before you order it again. " + clip(4*maxShown, err.Error())
 	}
 	if err != nil {
-		d.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
+		level, quiet := d.refused.Next(slog.LevelWarn)
+		d.config.Logger.Log(ctx, level, "console: an order was refused", append(fields, "error", clip(maxShown, err.Error()), quiet)...)
 		return "Refused: " + clip(4*maxShown, err.Error())
 	}
 	// Orders are rare and matter afterwards, and most services keep warnings.

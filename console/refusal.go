@@ -10,12 +10,8 @@ import (
 	"strings"
 )
 
-// maxRefusal bounds the text of a refusal, in characters, and maxLogged what a log record has of
-// a text from outside.
-const (
-	maxRefusal = 2000
-	maxLogged  = 200
-)
+// maxRefusal bounds the text of a refusal, in characters.
+const maxRefusal = 2000
 
 // fail answers with the error of a page, an order or a download. back, if not nil, is a link to
 // where the user came from.
@@ -102,7 +98,7 @@ func (c *Console) logRefused(r *http.Request, status int, why string) {
 	if c.gate.admits(r) {
 		who = c.gate.who(r)
 	}
-	level, quiet := c.refused.Next(slog.LevelWarn)
-	c.config.Logger.Log(r.Context(), level, "console: an order was refused", "order", order, "status", status, "who", who, "reason", clip(maxLogged, why),
-		"from", clip(maxLogged, address(r)), "host", clip(maxLogged, r.Host), "origin", clip(maxLogged, r.Header.Get("Origin")), quiet)
+	level, quiet := c.desk.refused.Next(slog.LevelWarn)
+	c.config.Logger.Log(r.Context(), level, "console: an order was refused", "order", order, "status", status, "who", who, "reason", clip(maxShown, why),
+		"from", clip(maxShown, address(r)), "host", clip(maxShown, r.Host), "origin", clip(maxShown, r.Header.Get("Origin")), quiet)
 }

@@ -206,7 +206,7 @@ func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (strin
 		stop()
 		return "", &fault{http.StatusConflict, fmt.Sprintf("replay %s of these handlers runs: wait for its end, or stop it", other.ID)}
 	}
-	fields := []any{"order", "replay", "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "events", o.Most}
+	fields := []any{"order", "replay", "who", who, "why", o.Why, "member", o.Member, "group", clip(maxShown, o.Group), "topic", clip(maxShown, o.Topic), "events", o.Most}
 	d.config.Logger.Warn("console: a replay was ordered", fields...)
 	over := make(chan struct{})
 	if !d.begin(func(ctx context.Context) {
