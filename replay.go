@@ -28,7 +28,8 @@ type ReplayConfig struct {
 	// FromOffsets and ToOffsets bound the window by offsets instead, in the partitions that
 	// they name. ToOffsets are exclusive.
 	FromOffsets, ToOffsets map[transport.Partition]int64
-	// Keys, if not empty, limits the replay to the events of these keys.
+	// Keys, if not empty, limits the replay to the events of these keys. It may be long, and
+	// is read once, when the replay begins.
 	Keys []string
 	// Types, if not empty, limits the replay to these CloudEvents types, each of which a
 	// subscription must handle. Tombstones have no type.
@@ -131,7 +132,7 @@ func (b *Bus) newReplay(config ReplayConfig, subscriptions []Subscription) (*rep
 		return nil, err
 	}
 	g, around, undo, err := b.replayedGroup(subscriptions)
-	r := &replay{bus: b, config: config, group: g, counts: make(map[transport.Partition]*replayCount)}
+	r := &replay{bus: b, config: config, keys: keySet(config.Keys), group: g, counts: make(map[transport.Partition]*replayCount)}
 	if err == nil {
 		err = g.prepare(around)
 	}

@@ -2,6 +2,7 @@ package eventbus_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -79,5 +80,39 @@ func TestReplayGroup(t *testing.T) {
 			t.Errorf("after the other: %+v, %v", r, err)
 		}
 		closeBus(t, bus)
+	})
+}
+
+// opening is a transport that says when a reader is opened.
+type opening struct {
+	transport.Transport
+	opened func()
+}
+
+func (o opening) NewReader(c transport.ReaderConfig) (transport.Reader, error) {
+	o.opened()
+	return o.Transport.NewReader(c)
+}
+
+// TestReplayKeysAreReadOnce: of a thousand keys each has its events, and the caller may change
+// its list while the replay runs.
+func TestReplayKeysAreReadOnce(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		keys := make([]string, 1000)
+		read := 0
+		bus, topic := newBus(t, opening{cluster, func() {
+			if read++; read == 2 { // counted, and not yet handled
+				clear(keys)
+			}
+		}}, config()), orders(t)
+		defer closeBus(t, bus)
+		for i := range keys {
+			keys[i] = fmt.Sprint("k-", i)
+		}
+		listed(t, bus, topic, order{"k-0", 0}, order{"k-999", 1}, order{"k-1000", 2})
+		report, err := bus.Operator().Replay(t.Context(), eventbus.ReplayConfig{Keys: keys, MaxEvents: 4}, eventbus.On(topic, func(context.Context, order) error { return nil }))
+		if err != nil || read != 2 || report.Events() != 2 || report.Handled() != 2 {
+			t.Errorf("%d events, %d handled, %d readers, %v; want 2 and 2 by 2", report.Events(), report.Handled(), read, err)
+		}
 	})
 }

@@ -22,6 +22,7 @@ type replay struct {
 	bus *Bus
 	// config is as the caller gave it, checked.
 	config ReplayConfig
+	keys   map[string]bool // config.Keys, since each record of the window is looked up
 	group  *group
 	window window.Window // the partitions with something to read
 
@@ -30,6 +31,15 @@ type replay struct {
 	// counts has every partition of the topics, including those with nothing to read.
 	counts   map[transport.Partition]*replayCount
 	failures []ReplayFailure
+}
+
+// keySet returns keys as a set.
+func keySet(keys []string) map[string]bool {
+	all := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		all[key] = true
+	}
+	return all
 }
 
 // notReplayed is the reason for skipping records that a replay ignores.
@@ -47,7 +57,7 @@ func (r *replay) route(record *transport.Record) engine.Route {
 // takes reports whether a record is for the handlers, and counts it if so.
 func (r *replay) takes(t *groupTopic, record *transport.Record) bool {
 	// Keys are compared as bytes; a record without a key has none of them.
-	if keys := r.config.Keys; len(keys) > 0 && (record.Key == nil || !slices.Contains(keys, string(record.Key))) {
+	if len(r.keys) > 0 && (record.Key == nil || !r.keys[string(record.Key)]) {
 		return false
 	}
 	typ, known := t.form.Type(record)

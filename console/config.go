@@ -74,8 +74,9 @@ type Config struct {
 	Title string
 	// Location is the time zone of displayed times. Default time.Local.
 	Location *time.Location
-	// Logger receives every order with who gave it and why, and failed logins. Nil means the
-	// bus's logger; without a Bus they are discarded.
+	// Logger receives every order with who gave it and why, and as warnings orders that were
+	// refused and failed logins: of many at once ten, then one a second, which counts the others.
+	// Those are logged for debugging. Nil means the bus's logger; without a Bus they are discarded.
 	Logger *slog.Logger
 }
 

@@ -2,9 +2,12 @@ package console
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 )
 
@@ -16,6 +19,7 @@ type Console struct {
 	gate    *gate
 	said    sayings
 	all     []*page
+	orders  map[string]act
 	streams chan struct{}
 
 	handler http.Handler
@@ -56,9 +60,9 @@ func New(config Config) (*Console, error) {
 		return !c.closed
 	}
 	c.gate = newGate(&c.config)
-	c.all = c.desk.pages()
+	c.all, c.orders = c.desk.pages(), c.desk.orders()
 	// The gate wraps everything, so no route can bypass it.
-	c.handler = c.gate.guard(c.routes())
+	c.handler = c.gate.guard(c.routes(), func(w http.ResponseWriter, r *http.Request, status int, why string) { c.refuse(w, r, status, why, nil) })
 	// Members start last, since they use the fields above.
 	for _, m := range c.desk.watch.members {
 		c.desk.begin(m.run)
@@ -109,7 +113,7 @@ func (c *Console) routes() http.Handler {
 		}
 	}
 	// Orders are POST only: browsers follow and prefetch links by GET.
-	for name, do := range c.desk.orders() {
+	for name, do := range c.orders {
 		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) { c.order(w, r, do) })
 	}
 	for name, of := range c.desk.files() {
@@ -118,15 +122,56 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("GET /login", c.askLogin)
 	mux.HandleFunc("POST /login", c.login)
 	mux.HandleFunc("POST /logout", c.logout)
-	mux.Handle("GET /static/", static)
-	return mux
+	mux.Handle("GET "+staticPath, static)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" && pattern != "GET "+staticPath {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		// Here net/http itself says what is missing, in plain text.
+		k := &statusKeeper{ResponseWriter: w}
+		mux.ServeHTTP(k, r)
+		if k.status != 0 {
+			w.Header().Set("Cache-Control", "no-store") // net/http removes it from errors about files
+		}
+		switch k.status {
+		case 0:
+		case http.StatusNotFound:
+			c.refuse(w, r, k.status, "the console has no such page", nil)
+		case http.StatusMethodNotAllowed:
+			c.refuse(w, r, k.status, "this address takes only "+w.Header().Get("Allow")+": orders are given by the forms of pages", nil)
+		default:
+			c.refuse(w, r, k.status, strings.ToLower(http.StatusText(k.status)), nil)
+		}
+	})
+}
+
+// statusKeeper is a ResponseWriter that passes answers on, but of an error keeps only the status.
+type statusKeeper struct {
+	http.ResponseWriter
+	status int // of an error
+}
+
+func (k *statusKeeper) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		k.status = status
+		return
+	}
+	k.ResponseWriter.WriteHeader(status)
+}
+
+func (k *statusKeeper) Write(b []byte) (int, error) {
+	if k.status != 0 {
+		return len(b), nil
+	}
+	return k.ResponseWriter.Write(b)
 }
 
 // order carries out the order of a form and redirects to the page with the form, which
 // shows the result.
 func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
-	if err := r.ParseForm(); err != nil {
-		c.fail(w, r, wrong("the form can't be read"))
+	if err := readForm(r); err != nil {
+		c.fail(w, r, err, nil)
 		return
 	}
 	ctx, cancel := patient(w, r)
@@ -134,7 +179,7 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 	// PostForm is the body alone, so a link can't put fields of an order into its query.
 	said, err := do(ctx, c.gate.who(r), r.PostForm)
 	if err != nil {
-		c.fail(w, r, err)
+		c.fail(w, r, err, nil)
 		return
 	}
 	// The field is part of the form, so anyone may write it. after lets only pages of the
@@ -146,13 +191,25 @@ func (c *Console) order(w http.ResponseWriter, r *http.Request, do act) {
 	lead(w, r, u.String())
 }
 
+// readForm reads the form of a request. The error is a fault.
+func readForm(r *http.Request) error {
+	err := r.ParseForm()
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &fault{http.StatusRequestEntityTooLarge, fmt.Sprintf("the form is larger than %d bytes", large.Limit)}
+	}
+	if err != nil {
+		return wrong("the form can't be read")
+	}
+	return nil
+}
+
 // download answers with a file. Its content is never shown as a page of the console.
 func (c *Console) download(w http.ResponseWriter, r *http.Request, of file) {
 	ctx, cancel := patient(w, r)
 	defer cancel()
 	name, contentType, content, err := of(ctx, r)
 	if err != nil {
-		c.fail(w, r, err)
+		c.fail(w, r, err, nil)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/telemetry"
 )
 
 // desk makes the data of pages and carries out orders. It does not know how they are
@@ -16,8 +17,9 @@ type desk struct {
 	watch   *watch
 	cluster *cluster // nil without one
 	replays replays
-	outlook latest[[]concern] // of the outbox, for the first page
-	scans   chan struct{}     // one element for each running scan of the log
+	outlook latest[[]concern]  // of the outbox, for the first page
+	refused telemetry.LogLimit // records about refused orders and logins
+	scans   chan struct{}      // one element for each running scan of the log
 	ended   <-chan struct{}
 	// begin runs a function until the console is closed. It reports false, and runs nothing,
 	// if the console is closed already.
@@ -62,6 +64,16 @@ func missing(text string) error { return &fault{http.StatusNotFound, text} }
 
 // wrong returns the fault of a form that can't be carried out.
 func wrong(text string) error { return &fault{http.StatusBadRequest, text} }
+
+// unfinishedError is the fault of a form that lacks what a user is to choose. The form is shown
+// again, and says so.
+type unfinishedError struct{ error }
+
+// Unwrap returns the fault.
+func (e *unfinishedError) Unwrap() error { return e.error }
+
+// unfinished returns an unfinishedError.
+func unfinished(text string) error { return &unfinishedError{wrong(text)} }
 
 // maxScans bounds how many searches of all users read the log at once.
 // Scans compete with consumers for the brokers' disks and network. One user with many open

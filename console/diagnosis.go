@@ -62,7 +62,7 @@ func (d *desk) doctor(ctx context.Context, _ *http.Request) (any, error) {
 	if d.cluster != nil {
 		d.cluster.examine(ctx, &found)
 	}
-	for _, f := range found {
+	for _, f := range found.Folded() {
 		v.Findings = append(v.Findings, Finding(f))
 	}
 	// The caller's checks come last and share the time limit. They may examine what the

@@ -19,20 +19,20 @@
 // With Config.Tokens, users log in with a token in a form and get a cookie. Without, only
 // this machine has access, by a loopback address, as in package admin. The console refuses
 // requests that name a host it does not serve, and those that a page of another origin
-// makes. Every order is logged with its user and reason. Text from outside is escaped, and
-// its control characters are made visible. Event data is shown only with Config.ShowData,
-// and without personal fields. Keys and errors are always shown: serve the pages over TLS
-// if they leave the machine.
+// makes. Every order is logged with its user and reason, or with why it was refused. Text
+// from outside is escaped, and its control characters are made visible. Event data is shown
+// only with Config.ShowData, and without personal fields. Keys and errors are always shown:
+// serve the pages over TLS if they leave the machine.
 //
 // # Files
 //
 //	config.go     Config: the sources, and who has access
 //	console.go    Console: routes, and the goroutines that run until Close
 //	page.go       pages and their templates
+//	refusal.go    answers to what is refused, and the log of refused orders
 //	live.go       streams of changed fragments
 //	gate.go       access: hosts, tokens, sessions
 //	login.go      the form and the cookie
-//	sayings.go    results of orders, until the next page shows them
 //
 //	desk.go       what all pages and orders share
 //	pages.go      the list of pages and orders
@@ -44,7 +44,7 @@
 //
 //	now.go        what holds the bus up, in words
 //	keys.go       parked keys; members
-//	order.go      orders to members
+//	order.go      orders to members, and their results until the next page shows them
 //	letters.go    dead letters by cause, and one of them
 //	jobs.go       dry runs and jobs
 //	replay.go     dry runs and orders of replays by a group's handlers

@@ -75,14 +75,14 @@ func newGate(config *Config) *gate {
 	}
 }
 
-// guard wraps next: it sets the headers of every answer, and refuses requests that are not
-// allowed.
-func (g *gate) guard(next http.Handler) http.Handler {
+// guard wraps next: it sets the headers of every answer, and has refuse answer requests that
+// are not allowed.
+func (g *gate) guard(next http.Handler, refuse func(w http.ResponseWriter, r *http.Request, status int, why string)) http.Handler {
 	// The check goes by Sec-Fetch-Site and Origin, and lets GET and HEAD through. Those change
 	// nothing here, and another origin can't read their answers.
 	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusForbidden, "a web page of another origin may not give orders")
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, http.StatusForbidden, "a web page of another origin may not give orders")
 	}))
 	next = origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +99,7 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		// The host is checked first: with DNS rebinding, a foreign page has the same origin as the
 		// console, and would pass the origin checks.
 		if !g.known(r) {
-			refuse(w, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts (eventbus console --host)")
+			refuse(w, r, http.StatusForbidden, "the console is not served under this host name: it takes loopback names, and those of Hosts (eventbus console --host)")
 			return
 		}
 		// Bounded before anyone has logged in, since the login reads a form.
@@ -113,19 +113,24 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		// read-only.
 		switch {
 		case len(g.config.Tokens) == 0 && !here(r):
-			refuse(w, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
+			refuse(w, r, http.StatusForbidden, "there is no token, so only this machine may ask, by a loopback address")
 		// A person in a browser is redirected to the form. A program, a stream or an order gets the
 		// status, since a redirect would look like success.
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "" && r.Method == http.MethodGet && strings.HasPrefix(r.Header.Get("Accept"), "text/html"):
 			lead(w, r, "login?next="+wanted(r))
 		case len(g.config.Tokens) > 0 && !open && g.who(r) == "":
-			refuse(w, http.StatusUnauthorized, "log in first")
+			refuse(w, r, http.StatusUnauthorized, "log in first")
 		case g.config.ReadOnly && r.Method == http.MethodPost && r.URL.Path != "/login" && r.URL.Path != "/logout":
-			refuse(w, http.StatusForbidden, "this console is read-only")
+			refuse(w, r, http.StatusForbidden, "this console is read-only")
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// admits reports whether pages may be shown in answer to a request, by the rules of guard.
+func (g *gate) admits(r *http.Request) bool {
+	return g.known(r) && g.who(r) != "" && (len(g.config.Tokens) > 0 || here(r))
 }
 
 // known reports whether a request names a host under which the console is served. A

@@ -23,12 +23,13 @@ type jobsView struct {
 }
 
 // jobRow is a job and its progress. Sum is how many letters the job has changed. Live is
-// whether its process still renews its lease.
+// whether its process still renews its lease, and Here whether that is this console.
 type jobRow struct {
 	redrive.Job
 	Silent string // how long its process has been silent, if it seems to be gone
 	Sum    int64
 	Live   bool
+	Here   bool
 }
 
 // Resumable reports whether the job can be resumed.
@@ -87,7 +88,7 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 		if len(rows) == maxJobsSeen || !d.cluster.letterTopic(j.Topic) {
 			continue
 		}
-		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now)}
+		row := jobRow{Job: j, Sum: j.Done.Sum(), Live: j.Live(now), Here: d.cluster.letters.Runs(&j)}
 		if j.State == redrive.Running && !row.Live {
 			// Renewed is by the holder's clock, so this is only as accurate as the two clocks agree.
 			row.Silent = span(now.Sub(j.Holder.Renewed))
@@ -101,7 +102,7 @@ func (d *desk) jobsOf(ctx context.Context, topic string) (rows []jobRow, err err
 // field, so that the form starts exactly what was counted. Rate is in events a second;
 // 0 is no limit.
 type planView struct {
-	Topic, State string
+	Topic, State string // State is of the list that the letters were chosen from
 	Action       redrive.Action
 	Causes       []string
 	Place        string   // of the only letter, as partition@offset; empty for a job on causes
@@ -140,7 +141,11 @@ func (d *desk) plan(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &planView{Topic: o.Topic, Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action), Until: untilText(would.Until)}
+	state := redrive.Open
+	if o.Action == redrive.Release {
+		state = redrive.Quarantined
+	}
+	v := &planView{Topic: o.Topic, State: state.String(), Action: o.Action, Causes: o.Filter.Fingerprints, Rate: o.Rate, Tally: would.Tally, Sum: would.Tally.Sum(), Place: r.URL.Query().Get("at"), Through: would.Through, Alone: would.Alone, Reason: needsReason(o.Action), Until: untilText(would.Until)}
 	jobs, err := d.jobsOf(ctx, o.Topic)
 	if err != nil {
 		return nil, err
@@ -166,7 +171,7 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	// Purge is missing on purpose: it deletes letters, and is left to the command line.
 	case redrive.Replay, redrive.Skip, redrive.Quarantine, redrive.Release:
 	default:
-		return o, wrong("choose what is to be done with the letters")
+		return o, unfinished("choose what is to be done with the letters")
 	}
 	o.Filter.Fingerprints, o.Through = f["cause"], f["through"]
 	if at := f.Get("at"); at != "" {
@@ -178,12 +183,12 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 	}
 	// An empty filter would take every letter, which must not happen by an unticked box.
 	if len(o.Filter.Fingerprints) == 0 && len(o.Filter.Ranges) == 0 {
-		return o, wrong("choose at least one cause")
+		return o, unfinished("choose at least one cause, by its box in the table")
 	}
 	if text := f.Get("rate"); text != "" {
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || n < 0 {
-			return o, wrong("the rate is a number of events per second")
+			return o, unfinished("the rate is a number of events per second")
 		}
 		o.Rate = n
 	}
@@ -200,6 +205,9 @@ func readJob(f url.Values, who string) (redrive.Order, error) {
 			partition, offset, ok := readPlace(one)
 			if !ok {
 				return o, wrong("the letters that were counted can't be told: make the dry run again")
+			}
+			if _, twice := o.Until[partition]; twice {
+				return o, wrong(fmt.Sprintf("the letters that were counted have partition %d twice: make the dry run again", partition))
 			}
 			o.Until[partition] = offset
 		}

@@ -77,6 +77,39 @@ func TestForeignCause(t *testing.T) {
 	}
 }
 
+// TestNothingChosen: a dry run that lacks something shows its form again, filled in as it was,
+// and says what it lacks. Other errors lead back to the form.
+func TestNothingChosen(t *testing.T) {
+	h, _ := deadLetters(t, 2)
+	causes := "/plan?" + url.Values{"topic": {deadTopic}, "state": {"open"}, "action": {"skip"}, "rate": {"7"}}.Encode()
+	page := ask(h, "GET", "/letters?topic="+deadTopic, "").Body.String()
+	cause := regexp.MustCompile(`name="cause" value="([^"]*)"`).FindStringSubmatch(page)[1]
+	for _, c := range []struct {
+		path string
+		want []string
+	}{
+		{causes, []string{"The dry run needs more: choose at least one cause", `action="plan"`, `value="skip" selected`, `value="7"`, `name="cause" value="` + cause + `" aria`}},
+		{strings.Replace(causes, "rate=7", "rate=x", 1) + "&cause=" + cause, []string{"the rate is a number", `name="cause" value="` + cause + `" checked`}},
+		{strings.Replace(causes, "action=skip", "action=", 1), []string{"choose what is to be done"}},
+		{strings.Replace(causes, "state=open", "state=quarantined", 1), []string{"No letter is quarantined"}},
+		{"/plan?topic=other&action=skip&cause=x", []string{"Not Found", `<a href="letters?action=skip&amp;cause=x&amp;topic=other">Back to Dead letters</a>`}},
+		{"/letters?topic=other", []string{`<a href="letters">Back to Dead letters</a>`}},
+	} {
+		w := ask(h, "GET", c.path, "")
+		for _, want := range c.want {
+			if body := w.Body.String(); w.Code < 400 || w.Code >= 500 || !strings.Contains(body, want) {
+				t.Errorf("%s: %d, want %q in %s", c.path, w.Code, want, body[strings.Index(body, "<main"):])
+			}
+		}
+	}
+	if w := ask(h, "GET", causes+"&cause="+cause, ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "2 letters</strong> would be changed") {
+		t.Errorf("with a cause: %d %s", w.Code, w.Body)
+	}
+	if w := ask(h, "GET", causes, "", "Accept: application/json"); w.Code != http.StatusBadRequest || w.Body.String() != `{"error":"choose at least one cause, by its box in the table"}`+"\n" {
+		t.Errorf("to a program: %d %s", w.Code, w.Body)
+	}
+}
+
 // query returns the query of a link on a page.
 func query(t *testing.T, address string) url.Values {
 	t.Helper()
@@ -102,6 +135,17 @@ func TestResumedJobIsHandedOver(t *testing.T) {
 	}
 	if running, err := client.Find(t.Context(), j.ID); err != nil || running.State != redrive.Running || running.Holder.Who != "this machine" {
 		t.Errorf("%+v, %v", running, err)
+	}
+	// Only another console offers to take the job over.
+	other := newConsole(t, func(c *console.Config) { c.Bus, c.Cluster, c.Environment = nil, cluster, "Test" })
+	for which, offers := range map[*console.Console]bool{h: false, other: true} {
+		page := ask(which, "GET", "/jobs", "").Body.String()
+		if !strings.Contains(page, "running</strong> by this machine") || strings.Contains(page, "in this console") == offers || strings.Contains(page, "Take over") != offers {
+			t.Errorf("offered %v, want %v: %s", !offers, offers, page[strings.Index(page, "<main"):])
+		}
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	if err := h.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -280,6 +324,10 @@ func TestOrderedAsCounted(t *testing.T) {
 		if w := ask(h, "POST", "/start-job", wrong.Encode()); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "be read") && !strings.Contains(w.Body.String(), "be told") {
 			t.Errorf("%s: %d %.300s", bad, w.Code, w.Body)
 		}
+	}
+	order.Set("until", "0@5,1@5,0@3")
+	if w := ask(h, "POST", "/start-job", order.Encode()); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "have partition 0 twice") {
+		t.Errorf("a partition twice: %d %.300s", w.Code, w.Body)
 	}
 	order.Set("until", strings.Repeat("0", 70<<10)+"@x") // of many partitions
 	if w := ask(h, "POST", "/start-job", order.Encode()); !strings.Contains(w.Body.String(), "be told") {

@@ -44,13 +44,16 @@ type lettersView struct {
 	Cut     bool  // reading took too long
 	Jobs    []jobRow
 	Actions []redrive.Action
+	Action  redrive.Action // the chosen one, and Rate, as far as the page's address says
+	Rate    string
 }
 
 // cause is the letters that failed for one reason. Topic and State are those of the page;
-// the link to the letters needs them.
+// the link to the letters needs them. Chosen is whether its box is ticked.
 type cause struct {
 	redrive.Cause
 	Topic, State string
+	Chosen       bool
 }
 
 // List returns the address of the list of the cause's letters.
@@ -62,7 +65,8 @@ func (c *cause) List() string {
 // letters makes the page of dead letters. The list of topics comes from the overview and
 // reads no log; to find the causes of one topic it reads the letters.
 func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
-	topic := r.URL.Query().Get("topic")
+	q := r.URL.Query()
+	topic := q.Get("topic")
 	if topic == "" {
 		seen := d.cluster.overview(ctx)
 		return &lettersView{Boxes: seen.boxes, Problem: seen.problem}, nil
@@ -79,12 +83,15 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := chosenState(r.URL.Query())
+	state, err := chosenState(q)
 	if err != nil {
 		return nil, err
 	}
 	// The states are listed in the order in which a letter may pass through them.
-	v := &lettersView{Topic: topic, Box: newBox(b), State: state.String(), States: []string{"open", "quarantined", "replayed", "skipped"}, Actions: actions(state)}
+	v := &lettersView{Topic: topic, Box: newBox(b), State: state.String(), States: []string{"open", "quarantined", "replayed", "skipped"}, Actions: actions(state), Action: redrive.Action(q.Get("action")), Rate: "50"}
+	if q.Has("rate") {
+		v.Rate = clip(maxShown, q.Get("rate"))
+	}
 	found, err := b.Causes(ctx, redrive.Filter{States: []redrive.State{state}}, maxCauses)
 	switch {
 	// The counts so far are correct as far as they go, and worth showing.
@@ -95,7 +102,7 @@ func (d *desk) letters(ctx context.Context, r *http.Request) (any, error) {
 	}
 	v.Letters, v.Others = found.Letters, found.Others
 	for _, c := range found.List {
-		v.Causes = append(v.Causes, cause{c, topic, v.State})
+		v.Causes = append(v.Causes, cause{c, topic, v.State, slices.Contains(q["cause"], c.Fingerprint)})
 	}
 	// Jobs are only a part of the page. If they can't be read, the causes are shown all the
 	// same, with the problem beside them.

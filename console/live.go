@@ -30,7 +30,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, p *page) {
 	case c.streams <- struct{}{}:
 		defer func() { <-c.streams }()
 	default:
-		refuse(w, http.StatusServiceUnavailable, "too many pages are open")
+		c.refuse(w, r, http.StatusServiceUnavailable, "too many pages are open", nil)
 		return
 	}
 	// The request's context ends when the browser closes the page.

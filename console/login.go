@@ -1,6 +1,7 @@
 package console
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,8 +18,8 @@ type loginView struct{ Next, Wrong string }
 
 // login takes a token and answers with the cookie.
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
-		refuse(w, http.StatusBadRequest, "the form can't be read")
+	if err := readForm(r); err != nil {
+		c.fail(w, r, err, nil)
 		return
 	}
 	// Only from the body: a token in a query would end up in logs and histories.
@@ -37,7 +38,8 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		wrong = "No such token."
 	}
 	if wrong != "" {
-		c.config.Logger.Warn("console: login refused", "from", address(r), "status", status)
+		level, quiet := c.desk.refused.Next(slog.LevelWarn)
+		c.config.Logger.Log(r.Context(), level, "console: login refused", "from", clip(maxShown, address(r)), "status", status, quiet)
 		c.render(w, r, status, "login", &frame{Page: "login", Title: "Log in", Data: loginView{next, wrong}})
 		return
 	}
@@ -61,9 +63,16 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 // lead redirects to another page of the console, by GET. The address is relative:
 // http.Redirect does not know where the console is served.
 func lead(w http.ResponseWriter, r *http.Request, to string) {
-	// StripPrefix leaves the path below the console: each slash after the first is one level up.
-	w.Header().Set("Location", strings.Repeat("../", strings.Count(r.URL.Path, "/")-1)+to)
+	w.Header().Set("Location", root(r)+to)
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// root returns the relative address of the first page from that of a request: empty, or one level
+// up for each slash after the first.
+func root(r *http.Request) string {
+	// StripPrefix leaves the path below the console. It counts as it was sent: an escaped slash
+	// begins no level.
+	return strings.Repeat("../", max(strings.Count(r.URL.EscapedPath(), "/")-1, 0))
 }
 
 // wanted returns where a request was going, escaped for the query of another address.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/catalog"
+	"github.com/eventbus-go/eventbus/internal/adminorder"
 	"github.com/eventbus-go/eventbus/transport"
 )
 
@@ -75,7 +76,7 @@ const (
 	maxInspection = 64 << 20
 	maxCatalog    = 32 << 20
 	maxReplayed   = 16 << 20
-	maxRefusal    = 4 << 10
+	maxAnswer     = 4 << 10 // to an order
 )
 
 // remote is the admin handler of another process. It is safe for concurrent use.
@@ -145,27 +146,17 @@ func (m *remote) order(ctx context.Context, o *order) error {
 	}
 	// The handler accepts at most 200 bytes, and a character takes at most four.
 	body["who"], body["why"] = clip(50, o.Who), o.Why
-	give := func() error {
-		text, err := json.Marshal(body)
-		if err == nil {
-			// Group names may contain slashes. The handler's answer is not shown.
-			_, err = m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxRefusal)
-		}
+	send := func(text []byte) error {
+		// Group names may contain slashes. The handler's answer is not shown.
+		_, err := m.ask(ctx, http.MethodPost, "/groups/"+url.PathEscape(o.Group)+"/"+o.Do, text, maxAnswer)
 		return err
 	}
-	err := give()
-	// Earlier versions refuse unknown fields before they do anything. They go by the key, of
-	// which several events may wait.
-	if err != nil && o.Do == "unpark" && strings.Contains(err.Error(), `unknown field "offset"`) {
+	err := adminorder.Give(body, send)
+	// Earlier versions go by the key, of which several events may wait.
+	if o.Do == "unpark" && adminorder.Refuses(err, "offset") {
 		delete(body, "offset")
 		body["keyBase64"] = append([]byte{}, o.Key...)
-		err = give()
-	}
-	// Version 0.1 lacks these two, which this console's log has.
-	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
-		delete(body, "who")
-		delete(body, "why")
-		err = give()
+		err = adminorder.Give(body, send)
 	}
 	return err
 }
@@ -254,7 +245,7 @@ func refusal(answer *http.Response) error {
 	case answer.StatusCode < http.StatusBadRequest:
 		return fmt.Errorf("it answers %d, and redirects are not followed", answer.StatusCode)
 	}
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	// Only errors in the handler's own form are passed on: a proxy in between may answer with
 	// an HTML page.
 	var problem struct {

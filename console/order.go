@@ -2,12 +2,15 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -98,24 +101,24 @@ func reason(f url.Values, required bool) (string, error) {
 // from outside are clipped and made visible. The log shows who gave the order and why, but
 // no keys.
 func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
-	m, err := d.watch.named(o.Member)
-	if err != nil {
-		return "Refused: " + err.Error()
-	}
 	// The member's own log has the user as well.
 	o.Who = who
-	err = m.order(ctx, o)
+	m, err := d.watch.named(o.Member)
+	if err == nil {
+		err = m.order(ctx, o)
+	}
 	fields := []any{
-		"order", o.Do, "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "partition", o.Partition,
-		"offset", o.Offset, "subscription", o.Subscription,
+		"order", o.Do, "who", who, "why", clip(maxWhy, o.Why), "member", clip(maxShown, o.Member), "group", clip(maxShown, o.Group), "topic", clip(maxShown, o.Topic),
+		"partition", o.Partition, "offset", o.Offset, "subscription", clip(maxShown, o.Subscription),
 	}
 	if _, lost := errors.AsType[*unansweredError](err); lost {
-		d.config.Logger.Warn("console: an order was not answered, and may have been carried out", append(fields, "error", err)...)
+		d.config.Logger.Warn("console: an order was not answered, and may have been carried out", append(fields, "error", clip(maxShown, err.Error()))...)
 		m.ask(ctx)
 		return "Not answered, and perhaps carried out: look before you order it again. " + clip(4*maxShown, err.Error())
 	}
 	if err != nil {
-		d.config.Logger.Warn("console: an order was refused", append(fields, "error", err)...)
+		level, quiet := d.refused.Next(slog.LevelWarn)
+		d.config.Logger.Log(ctx, level, "console: an order was refused", append(fields, "error", clip(maxShown, err.Error()), quiet)...)
 		return "Refused: " + clip(4*maxShown, err.Error())
 	}
 	// Orders are rare and matter afterwards, and most services keep warnings.
@@ -131,4 +134,38 @@ func (d *desk) carryOut(ctx context.Context, who string, o *order) string {
 		return clip(maxShown, o.Subscription) + " is paused at " + o.Member + "."
 	}
 	return clip(maxShown, o.Subscription) + " goes on at " + o.Member + "."
+}
+
+// sayings keeps results of orders until the next page shows them. Addresses contain only the
+// name of a saying: otherwise any link could put its own words on a page.
+// The zero value is ready to use. It is safe for concurrent use.
+type sayings struct {
+	mu   sync.Mutex
+	text map[string]string
+}
+
+// maxSayings bounds the results whose pages are never loaded.
+const maxSayings = 100
+
+// keep stores text and returns the name under which take finds it. Names can't be guessed,
+// so one user can't take the result of another's order.
+func (s *sayings) keep(text string) string {
+	id := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text == nil || len(s.text) >= maxSayings {
+		// All are dropped at once: a page without its saying still shows what has changed.
+		s.text = make(map[string]string)
+	}
+	s.text[id] = text
+	return id
+}
+
+// take returns a saying and drops it. It returns "" for an unknown name.
+func (s *sayings) take(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.text[id]
+	delete(s.text, id)
+	return text
 }

@@ -27,8 +27,10 @@ var static = func() http.Handler {
 	if err != nil {
 		panic(err) // the directive above has the directory
 	}
-	return http.StripPrefix("/static/", http.FileServerFS(files))
+	return http.StripPrefix(staticPath, http.FileServerFS(files))
 }()
+
+const staticPath = "/static/"
 
 // page is one of the pages. It is not changed after New, so requests share it.
 type page struct {
@@ -40,6 +42,8 @@ type page struct {
 	fragments []string
 	live      bool
 	hidden    bool // left out of the navigation
+	// from is the page on which it is chosen what this one shows; nil if that is this page.
+	from *page
 }
 
 // path returns the pattern that the page is served under.
@@ -62,6 +66,7 @@ func (p *page) href() string {
 // frame holds what the layout shows around the data of a page. Each request has its own.
 type frame struct {
 	Page, Title string
+	Root        string // the first page's relative address
 	Console     string // the console's own title
 	Who         string // empty where there are no tokens
 	ReadOnly    bool
@@ -71,6 +76,7 @@ type frame struct {
 	Live        string // the address of the stream; empty for none
 	Here        string // the page's own address, for forms to come back to
 	Said        string // result of the last order
+	Unfinished  string // what the form of a dry run lacks
 	Data        any
 	At          time.Time
 }
@@ -134,13 +140,32 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, p *page) {
 	ctx, cancel := patient(w, r)
 	defer cancel()
 	data, err := p.data(ctx, r)
+	status, lacks := http.StatusOK, ""
+	// The form is shown again, as far as it was filled in: its address has all of its fields.
+	if unfinished, ok := errors.AsType[*unfinishedError](err); ok && p.from != nil && wants(r) == "text/html" {
+		p, status, lacks = p.from, http.StatusBadRequest, unfinished.Error()
+		data, err = p.data(ctx, r)
+	}
 	if err != nil {
-		c.fail(w, r, err)
+		c.fail(w, r, err, p.back(r))
 		return
 	}
 	f := c.frame(r, p)
-	f.Data = data
-	c.render(w, r, http.StatusOK, p.name, f)
+	f.Data, f.Unfinished = data, lacks
+	c.render(w, r, status, p.name, f)
+}
+
+// back returns a link to where a page's question was put, or nil if the page has none.
+func (p *page) back(r *http.Request) *link {
+	query := r.URL.Query()
+	query.Del("said")
+	switch {
+	case p.from != nil:
+		return &link{Href: p.from.href() + "?" + query.Encode(), Text: p.from.title}
+	case len(query) > 0:
+		return &link{Href: p.href(), Text: p.title}
+	}
+	return nil
 }
 
 // frame returns the frame of a page. It takes the result of the last order, so that a
@@ -164,17 +189,6 @@ func (c *Console) frame(r *http.Request, p *page) *frame {
 	return f
 }
 
-// fail answers with an error as a page.
-func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
-	// Other errors come from the cluster or a member: the console itself works, and passes them
-	// on.
-	status := http.StatusBadGateway
-	if known, ok := errors.AsType[*fault](err); ok {
-		status = known.status
-	}
-	c.render(w, r, status, "fault", &frame{Page: "fault", Title: http.StatusText(status), Data: err.Error()})
-}
-
 // render writes a page. Control characters in it become escapes, whatever template they
 // came through. The page is made before its status is written: a template that fails
 // halfway would otherwise leave half a page with status 200.
@@ -183,18 +197,28 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	var b bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&b, "page", f); err != nil {
 		c.config.Logger.Error("console: a page can't be made", "page", name, "error", err)
-		refuse(w, http.StatusInternalServerError, "the page can't be made; the log says why")
+		const why = "the page can't be made; the log says why"
+		if name == "fault" {
+			write(w, http.StatusInternalServerError, "text/plain; charset=utf-8", []byte(why))
+		} else {
+			c.refuse(w, r, http.StatusInternalServerError, why, nil)
+		}
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	write(w, status, "text/html; charset=utf-8", visible.Markup(b.Bytes()))
+}
+
+// write answers with a status and a text.
+func write(w http.ResponseWriter, status int, contentType string, text []byte) {
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(visible.Markup(b.Bytes())) // a failed write: the caller is gone
+	_, _ = w.Write(text) // a failed write: the caller is gone
 }
 
 // fill sets the parts of the frame that are the same on all pages.
 func (c *Console) fill(r *http.Request, f *frame) {
 	f.Console, f.ReadOnly, f.At = c.config.Title, c.config.ReadOnly, time.Now().In(c.config.Location)
-	f.Location = c.config.Location
+	f.Location, f.Root = c.config.Location, root(r)
 	f.Zone = zoneName(f.At)
 	// Without tokens there is only one user, and nothing to log out of.
 	if len(c.config.Tokens) > 0 {
@@ -205,13 +229,4 @@ func (c *Console) fill(r *http.Request, f *frame) {
 			f.Nav = append(f.Nav, link{p.href(), p.title, p.name == f.Page})
 		}
 	}
-}
-
-// refuse answers with an error in plain text, for callers without access and for pages that
-// can't be made. It has neither title nor navigation, which would tell a stranger what is
-// served here.
-func refuse(w http.ResponseWriter, status int, why string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(why + "\n"))
 }

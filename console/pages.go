@@ -10,17 +10,16 @@ func (d *desk) pages() []*page {
 		{name: "keys", title: "Keys", data: d.keys, live: true, fragments: []string{"keys"}},
 	}
 	if d.cluster != nil {
-		all = append(all,
-			&page{name: "letters", title: "Dead letters", data: d.letters},
-			&page{name: "cause", title: "One cause", data: d.cause, hidden: true},
-			&page{name: "letter", title: "A dead letter", data: d.letter, hidden: true},
-			&page{name: "plan", title: "Dry run", data: d.plan, hidden: true},
+		letters := &page{name: "letters", title: "Dead letters", data: d.letters}
+		all = append(all, letters,
+			&page{name: "cause", title: "One cause", data: d.cause, hidden: true, from: letters},
+			&page{name: "letter", title: "A dead letter", data: d.letter, hidden: true, from: letters},
+			&page{name: "plan", title: "Dry run", data: d.plan, hidden: true, from: letters},
 			&page{name: "jobs", title: "Jobs", data: d.jobs, live: true, fragments: []string{"jobs"}},
 			&page{name: "story", title: "Story", data: d.story})
 	}
-	all = append(all,
-		&page{name: "replays", title: "Replays", data: d.replayPage, live: true, fragments: []string{"replays"}},
-		&page{name: "replay-plan", title: "Dry run", data: d.replayPlan, hidden: true})
+	replays := &page{name: "replays", title: "Replays", data: d.replayPage, live: true, fragments: []string{"replays"}}
+	all = append(all, replays, &page{name: "replay-plan", title: "Dry run", data: d.replayPlan, hidden: true, from: replays})
 	all = append(all, &page{name: "catalog", title: "Catalogue", data: d.contracts})
 	if d.config.Outbox != nil {
 		all = append(all, &page{name: "outbox", title: "Outbox", data: d.outbox, live: true, fragments: []string{"outbox"}})

@@ -15,10 +15,11 @@ import (
 	"github.com/eventbus-go/eventbus/internal/replay"
 )
 
-// replayView is the page of replays: a form for the next one, and those that were ordered
-// here.
+// replayView is the page of replays: a form for the next one, filled in as far as the page's
+// address says, and those that were ordered here.
 type replayView struct {
 	Handlers []handlerChoice
+	Asked    url.Values
 	Replays  []replayRow
 }
 
@@ -31,8 +32,8 @@ func (h *handlerChoice) Value() string {
 }
 
 // replayPage makes the page of replays.
-func (d *desk) replayPage(ctx context.Context, _ *http.Request) (any, error) {
-	v := &replayView{Replays: d.replays.list()}
+func (d *desk) replayPage(ctx context.Context, r *http.Request) (any, error) {
+	v := &replayView{Asked: r.URL.Query(), Replays: d.replays.list()}
 	for _, m := range d.watch.look(ctx) {
 		if m.Seen == nil || m.Silent() {
 			continue
@@ -127,7 +128,7 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 	of, err := url.ParseQuery(f.Get("handlers"))
 	o := &replayOrder{Member: of.Get("member"), Group: of.Get("group"), Topic: of.Get("topic"), Most: 1}
 	if err != nil || o.Member == "" || o.Group == "" || o.Topic == "" {
-		return nil, wrong("choose the handlers that are to run again")
+		return nil, unfinished("choose the handlers that are to run again")
 	}
 	if _, keyed := f["key"]; keyed && f.Get("key") != "" {
 		o.Keys = []string{f.Get("key")}
@@ -146,6 +147,9 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 			if !ok || err != nil || to < from {
 				return nil, wrong("the offsets can't be read: make the dry run again")
 			}
+			if _, twice := o.FromOffsets[p]; twice {
+				return nil, wrong(fmt.Sprintf("the offsets have partition %d twice: make the dry run again", p))
+			}
 			o.FromOffsets[p], o.ToOffsets[p] = from, to
 		}
 		o.From = replay.Never // leaves out other partitions
@@ -158,12 +162,12 @@ func (d *desk) readReplay(f url.Values) (*replayOrder, error) {
 				*at, err = time.ParseInLocation("2006-01-02T15:04", text, d.config.Location)
 			}
 			if err != nil {
-				return nil, wrong("a time can't be read: write it as 2006-01-02T15:04")
+				return nil, unfinished("a time can't be read: write it as 2006-01-02T15:04")
 			}
 		}
 	}
 	if o.From.IsZero() {
-		return nil, wrong("give a start: a whole topic is seldom what is meant")
+		return nil, unfinished("give a start: a whole topic is seldom what is meant")
 	}
 	return o, nil
 }
@@ -202,7 +206,7 @@ func (d *desk) startReplay(ctx context.Context, who string, f url.Values) (strin
 		stop()
 		return "", &fault{http.StatusConflict, fmt.Sprintf("replay %s of these handlers runs: wait for its end, or stop it", other.ID)}
 	}
-	fields := []any{"order", "replay", "who", who, "why", o.Why, "member", o.Member, "group", o.Group, "topic", o.Topic, "events", o.Most}
+	fields := []any{"order", "replay", "who", who, "why", o.Why, "member", o.Member, "group", clip(maxShown, o.Group), "topic", clip(maxShown, o.Topic), "events", o.Most}
 	d.config.Logger.Warn("console: a replay was ordered", fields...)
 	over := make(chan struct{})
 	if !d.begin(func(ctx context.Context) {

@@ -115,8 +115,11 @@ func TestReplay(t *testing.T) {
 				}
 				return ask(h, "GET", "/replay-plan?"+q.Encode(), "", cookie)
 			}
-			if w := plan(); w.Code != http.StatusBadRequest {
-				t.Errorf("without a time: %d", w.Code)
+			unfinished := plan("types", "paid", "key", "p-2", "to", "2030-01-01T00:00")
+			for _, want := range []string{"The dry run needs more: give a start", `action="replay-plan"`, `" selected>`, `value="paid"`, `value="p-2"`, `value="2030-01-01T00:00"`} {
+				if body := unfinished.Body.String(); unfinished.Code != http.StatusBadRequest || !strings.Contains(body, want) {
+					t.Errorf("without a time: %d, want %q in %s", unfinished.Code, want, body)
+				}
 			}
 			elsewhere := url.Values{"member": {"http://192.0.2.1"}, "group": {"billing"}, "topic": {"t"}}.Encode()
 			if w := plan("handlers", elsewhere, "from", "2020-01-01T00:00"); w.Code != http.StatusNotFound {
@@ -143,6 +146,11 @@ func TestReplay(t *testing.T) {
 				if w := ask(h, "POST", "/start-replay", wrong.Encode(), cookie); w.Code != http.StatusBadRequest {
 					t.Errorf("the offsets %q: %d", bad, w.Code)
 				}
+			}
+			doubled := maps.Clone(order)
+			doubled.Set("offsets", "0@0-3,1@0-3,0@2-3")
+			if w := ask(h, "POST", "/start-replay", doubled.Encode(), cookie); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "have partition 0 twice") {
+				t.Errorf("a partition twice: %d", w.Code)
 			}
 			if w := ask(h, "POST", "/start-replay", order.Encode(), cookie, "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"); w.Code != http.StatusForbidden {
 				t.Errorf("of another origin: %d", w.Code)

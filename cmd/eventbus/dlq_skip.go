@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/eventbus-go/eventbus/internal/adminorder"
 	"github.com/eventbus-go/eventbus/internal/engine"
 	"github.com/eventbus-go/eventbus/internal/grouplag"
 	"github.com/eventbus-go/eventbus/internal/naming"
@@ -96,26 +95,14 @@ func (a *app) skipThere(ctx context.Context, admin, group string, d dead, by red
 	}
 	// The admin handler's form, for which there is no shared type.
 	order := map[string]any{"topic": d.topic, "partition": d.partition, "offset": d.offset, "who": by.Who, "why": by.Why}
-	give := func() error {
-		body, err := json.Marshal(order)
-		if err != nil {
-			return err
-		}
+	if err := adminorder.Give(order, func(body []byte) error {
 		resp, err := a.askService(ctx, http.MethodPost, target, body)
 		if err != nil {
 			return err
 		}
 		// The status is enough: askService returns an error for any failure.
 		return resp.Body.Close()
-	}
-	err = give()
-	// Version 0.1 refuses unknown fields before it does anything.
-	if err != nil && strings.Contains(err.Error(), `unknown field "who"`) {
-		delete(order, "who")
-		delete(order, "why")
-		err = give()
-	}
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	return a.passedOver(d, by)

@@ -30,7 +30,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Long: `Examine the brokers, TLS, SASL, rights and clocks; with --catalog the topics that
 it declares and, in their newest records, whether all writers choose the same
 partition for a key; with --group a consumer group. Each finding has a verdict and, unless
-all is well, a remedy. Fails if any verdict is "fail".`,
+all is well, a remedy. Topics with the same warning share a line; -o json has one for
+each. Fails if any verdict is "fail".`,
 		Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, _ []string) error { return a.examine(ctx, &e) }),
 	}
@@ -81,7 +82,8 @@ func (a *app) report(found doctor.Findings) error {
 	colours := map[string]text.Color{doctor.Fine: text.FgGreen, doctor.Warning: text.FgYellow, doctor.Bad: text.FgRed, doctor.Unknown: text.Faint}
 	var rows []table.Row
 	failed := false
-	for _, f := range found {
+	// Programs get every finding.
+	for _, f := range found.Folded() {
 		// Unknown does not fail: credentials often lack the right to look.
 		failed = failed || f.Verdict == doctor.Bad
 		rows = append(rows, table.Row{a.paint(f.Verdict, colours[f.Verdict]), f.Check, f.Finding})

@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,6 +186,27 @@ func TestSkipHeld(t *testing.T) {
 			t.Errorf("committed %+v, %+v, %v", positions[p], report, err)
 		}
 	})
+}
+
+// TestSkipAtEarlierVersion: a member of version 0.1 refuses to be told who skips an event and
+// why, and gets the order without that.
+func TestSkipAtEarlierVersion(t *testing.T) {
+	var given []string
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		given = append(given, r.URL.Path+" "+string(body))
+		if strings.Contains(string(body), `"who"`) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":"malformed body: json: unknown field \"who\""}`))
+		}
+	}))
+	defer service.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	start(t, "", "dlq", "skip", "orders/0@7", "--group", "billing", "--admin", service.URL, "--who", "ann", "--why", "of a test", "--yes").ok("is passed over by ann: of a test")
+	want := []string{`/groups/billing/skip {"offset":7,"partition":0,"topic":"orders","who":"ann","why":"of a test"}`, `/groups/billing/skip {"offset":7,"partition":0,"topic":"orders"}`}
+	if !slices.Equal(given, want) {
+		t.Errorf("given %q, want %q", given, want)
+	}
 }
 
 // TestLibraryOf recognizes members by the types that they announce, or by default client

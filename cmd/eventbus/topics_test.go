@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/eventbus-go/eventbus"
@@ -50,6 +53,27 @@ func TestDoctorKeys(t *testing.T) {
 			b.Produce(t, transport.Record{Topic: b.topic, Partition: partition, Key: []byte("c-1"), Value: []byte("{}")})
 		}
 		b.run(t, "doctor", "--catalog", file).ok(b.topic+" keys", "1 key in more than one partition (one at 0@0 and 1@0)", "set TopicConfig.Partitioner")
+	})
+}
+
+// TestDoctorFolds: topics with the same warning have one line together, and in JSON one each.
+func TestDoctorFolds(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bench) {
+		file, dead, retry := catalogFile(t), b.topic+".mailer.dlq", b.topic+".mailer.retry"
+		b.run(t, "topics", "provision", "--catalog", file, "--group", "mailer", "--yes").ok()
+		examined := b.run(t, "doctor", "--catalog", file, "--group", "mailer")
+		if n := strings.Count(examined.out, "has a single replica"); n != 1 || !strings.Contains(examined.out, "the same of ") {
+			t.Errorf("%d lines: %s", n, examined.out)
+		}
+		var found []doctor.Finding
+		if err := json.Unmarshal([]byte(b.run(t, "doctor", "--catalog", file, "--group", "mailer", "-o", "json").out), &found); err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range []string{b.topic, dead, retry} {
+			if !slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.Check == topic && f.Finding == "has a single replica" }) {
+				t.Errorf("%s has no finding of its own: %+v", topic, found)
+			}
+		}
 	})
 }
 

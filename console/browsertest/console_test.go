@@ -158,8 +158,8 @@ func TestForged(t *testing.T) {
 		// On this host the browser sends the cookie along, and the origin gives the page away.
 		forger.see("body", map[bool]string{true: "another origin", false: "log in first"}[from == evil.URL])
 	}
-	if strings.Contains(w.log.String(), "order=unpark") || !w.parked("c-1") {
-		t.Errorf("the forged order was carried out: %s", w.log)
+	if text := w.log.String(); strings.Contains(text, "carried out") || !w.parked("c-1") || strings.Count(text, "an order was refused") != 2 || !strings.Contains(text, "origin="+evil.URL) {
+		t.Errorf("the forged order was carried out, or its refusal not logged: %s", text)
 	}
 	wrong := open(t, newBrowser(t))
 	wrong.allow("401")
@@ -231,6 +231,7 @@ func pages(p *tab, at string) [][2]string {
 		{"now", ""}, {"keys", "keys"}, {"letters", "letters"}, {"causes", "letters?topic=" + letterTopic}, {"story", "story?by=correlation&what=flow-expired-3"},
 		{"jobs", "jobs"}, {"catalog", "catalog"}, {"doctor", "doctor"}, {"members", "members"}, {"outbox", "outbox"}, {"login", "login"},
 		{"letter", "letter?topic=" + letterTopic + "&partition=0&offset=0"}, {"fault", "letter?topic=x"},
+		{"missing", "nowhere/at/all"}, {"unfinished", "plan?topic=" + letterTopic + "&action=skip"},
 	}
 	p.get(at + "letters?topic=" + letterTopic)
 	cause := js[string](p, "document.querySelector('tbody a').href.split('/ops/')[1]")

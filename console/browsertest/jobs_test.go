@@ -54,7 +54,10 @@ func TestJobs(t *testing.T) {
 
 	alice.press("#jobs button", "Resume")
 	alice.see(".said", "goes on")
-	alice.see("#jobs", "running by alice")
+	alice.see("#jobs", "running by alice, in this console")
+	if text := alice.text("#jobs"); strings.Contains(text, "Take over") {
+		t.Errorf("alice's console offers to take over from itself: %s", text)
+	}
 	if n := paid(); n < stopped || stopped == 0 {
 		t.Errorf("%d came back, and the stop said %d", n, stopped)
 	}
@@ -88,6 +91,33 @@ func TestJobs(t *testing.T) {
 	if n := paid(); n == 200 {
 		t.Error("the job that was taken over went on to its end")
 	}
+}
+
+// TestUnfinished makes a dry run with nothing chosen, and goes on from there. A page that is not
+// there leads back too, at any depth.
+func TestUnfinished(t *testing.T) {
+	w := newWorld(t, false)
+	w.trouble(t, 12)
+	p := open(t, newBrowser(t))
+	p.allow("400", "404")
+	p.login(w.address(t), "right-token")
+	p.get(w.address(t) + "letters?topic=" + letterTopic)
+	p.fill("#rate", "7")
+	p.click("main button", "Dry run")
+	p.see("form [role=alert]", "choose at least one cause")
+	if rate := js[string](p, "document.getElementById('rate').value"); rate != "7" {
+		t.Errorf("the rate is %q now", rate)
+	}
+	js[bool](p, "(() => { document.querySelector('tbody input').checked = true; return true; })()")
+	p.click("main button", "Dry run")
+	p.see("main", "would be changed")
+	p.get(w.address(t) + "nowhere/at/all")
+	p.see("h1", "Not Found")
+	if shown := js[string](p, "getComputedStyle(document.querySelector('header')).display"); shown != "flex" {
+		t.Errorf("the page has no style: the header is %s", shown)
+	}
+	p.click("nav a", "Dead letters")
+	p.see("h1", "Dead letters")
 }
 
 // TestReplay has handlers run again over counted events, with the script and without it.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,41 @@ func TestCluster(t *testing.T) {
 	found = nil
 	Replicas(t.Context(), &found, cluster, infos, []string{"t"})
 	finds(t, found, "t", Warning, "single replica")
+}
+
+// TestFolded: warnings that say the same are one line, which counts all and names a few. What
+// fails has a line of its own.
+func TestFolded(t *testing.T) {
+	var found Findings
+	for _, topic := range []string{"a", "b", "c", "d", "e", "f"} {
+		found.Add(topic, Warning, "use replication 3", "has a single replica")
+		found.Add(topic, Bad, "set cleanup.policy=delete", "is compacted")
+		found.Add(topic, Fine, "", "is as it is declared")
+	}
+	found.Add("g", Warning, "use replication 3", "has a single replica")
+	found.Add("h", Warning, "set min.insync.replicas=2", "acknowledges")
+	found.Add("i", Warning, "set min.insync.replicas=2", "acknowledges")
+	found.Add("j", Warning, "see why", "has a single replica")
+	whole := slices.Clone(found)
+	var warnings []string
+	rest := 0
+	for _, f := range found.Folded() {
+		if f.Verdict != Warning {
+			rest++
+			continue
+		}
+		warnings = append(warnings, f.Check+" "+f.Finding+": "+f.Remedy)
+	}
+	if want := []string{
+		"a has a single replica (the same of 6 others: b, c, d, …): use replication 3",
+		"h acknowledges (the same of 1 other: i): set min.insync.replicas=2",
+		"j has a single replica: see why",
+	}; !slices.Equal(warnings, want) || rest != 12 {
+		t.Errorf("%q and %d others, want %q and 12", warnings, rest, want)
+	}
+	if !slices.Equal(found, whole) {
+		t.Error("the findings themselves have changed")
+	}
 }
 
 // TestSecurity: the doctor warns of what can be read on the way, and only of that.

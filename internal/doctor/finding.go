@@ -3,6 +3,7 @@ package doctor
 
 import (
 	"fmt"
+	"strings"
 )
 
 // The verdicts. Unknown is for what can't be examined with these credentials, which is not
@@ -33,6 +34,42 @@ type Findings []Finding
 // from the cluster: make them visible before showing them.
 func (f *Findings) Add(check, verdict, remedy, format string, args ...any) {
 	*f = append(*f, Finding{check, verdict, fmt.Sprintf(format, args...), remedy})
+}
+
+// named is how many checks a folded finding names besides its own.
+const named = 3
+
+// Folded returns the findings for a person to read: of warnings that differ only in the check, as
+// those of every topic of a cluster may, only the first is left. It counts the others, and names
+// a few of them.
+func (f Findings) Folded() Findings {
+	var all Findings
+	alike := make(map[Finding][]string) // the checks of a warning, by the rest of it
+	for _, one := range f {
+		check := one.Check
+		one.Check = ""
+		if one.Verdict == Warning {
+			alike[one] = append(alike[one], check)
+		}
+		if len(alike[one]) < 2 {
+			one.Check = check
+			all = append(all, one)
+		}
+	}
+	for i := range all {
+		one := all[i]
+		one.Check = ""
+		checks := alike[one]
+		if len(checks) < 2 {
+			continue
+		}
+		others := strings.Join(checks[1:min(len(checks), 1+named)], ", ")
+		if len(checks) > 1+named {
+			others += ", …"
+		}
+		all[i].Finding += fmt.Sprintf(" (the same of %s: %s)", counted(len(checks)-1, "other"), others)
+	}
+	return all
 }
 
 // counted returns a number with its noun, such as "1 broker" and "2 brokers".

@@ -32,6 +32,8 @@ type Client struct {
 	book  book
 
 	orders turn // one order at a time: a second transaction would fence the first
+
+	running sync.Map // by Holder.Process: the runs of this Client
 }
 
 // turn is a lock whose waiters give up when their contexts end: its holder may be waiting for
@@ -244,6 +246,12 @@ func (c *Client) Find(ctx context.Context, id string) (Job, error) {
 		err = noJob(id)
 	}
 	return Job{}, err
+}
+
+// Runs reports whether this Client runs a job, as its holder.
+func (c *Client) Runs(j *Job) bool {
+	_, runs := c.running.Load(j.Holder.Process)
+	return runs && j.State == Running
 }
 
 // Bounds returns the end of each partition by its number, for Order.Until.

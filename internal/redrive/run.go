@@ -131,7 +131,10 @@ func (c *Client) execute(ctx context.Context, topic string, how Run, pick func(*
 	}
 	j.State, j.Holder = Running, c.holder()
 	// A run by itself: a second one of this process takes over from this one like any other.
-	j.Holder.Process = random(8)
+	run := random(8)
+	c.running.Store(run, true)
+	defer c.running.Delete(run)
+	j.Holder.Process = run
 	j.Holder.Who = cmp.Or(how.Who, j.Holder.Who)
 	j.Ended, j.By, j.Reason, j.Error = time.Time{}, "", "", ""
 	if err := s.commit(ctx, nil, append(stored, j)...); err != nil {

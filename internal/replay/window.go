@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/eventbus-go/eventbus/transport"
@@ -40,16 +39,18 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 		return nil, err
 	}
 	var partitions []transport.Partition
+	w := make(Window)
 	for _, info := range infos {
 		if info.Err != nil {
 			return nil, fmt.Errorf("topic %s: %w", info.Name, info.Err)
 		}
 		for n := range info.Partitions {
-			partitions = append(partitions, transport.Partition{Topic: info.Name, Partition: n})
+			p := transport.Partition{Topic: info.Name, Partition: n}
+			partitions, w[p] = append(partitions, p), Span{}
 		}
 	}
 	// Check before asking for offsets, since a misspelt bound fails without them.
-	if err := b.checkOffsets(partitions); err != nil {
+	if err := b.checkOffsets(w); err != nil {
 		return nil, err
 	}
 	starts, err := admin.Offsets(ctx, transport.Earliest(), partitions...)
@@ -73,8 +74,7 @@ func (b *Bounds) Resolve(ctx context.Context, admin transport.Admin, topics ...s
 	}
 	// Bounds are moved into what the log has: From before its start, as retention left it, and To
 	// past its end are not errors.
-	w := make(Window, len(partitions))
-	for _, p := range partitions {
+	for p := range w {
 		var s Span
 		s.From = min(max(offsetIn(b.FromOffsets, p, from[p]), starts[p]), ends[p])
 		s.To = min(max(offsetIn(b.ToOffsets, p, to[p]), s.From), ends[p])
@@ -91,12 +91,12 @@ func offsetIn(values map[transport.Partition]int64, p transport.Partition, other
 	return otherwise
 }
 
-// checkOffsets returns an error for offsets of partitions that are not read;
-// they are most likely misspelt.
-func (b *Bounds) checkOffsets(partitions []transport.Partition) error {
+// checkOffsets returns an error for offsets of partitions that are not in w, and so not
+// read; they are most likely misspelt.
+func (b *Bounds) checkOffsets(w Window) error {
 	for field, offsets := range map[string]map[transport.Partition]int64{"FromOffsets": b.FromOffsets, "ToOffsets": b.ToOffsets} {
 		for p := range offsets {
-			if !slices.Contains(partitions, p) {
+			if _, read := w[p]; !read {
 				return fmt.Errorf("%s has %s, which is not a partition of the topics that the subscriptions are of", field, p)
 			}
 		}

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// logLimit keeps a flood of failures from becoming a flood of log records. After
+// LogLimit keeps a flood of failures from becoming a flood of log records. After
 // a burst of logBurst records, one a second keeps its level and says how many
 // before it did not; the others are logged at debug level. The zero value is
 // ready, and safe for concurrent use.
-type logLimit struct {
+type LogLimit struct {
 	mu sync.Mutex
 	// tokens is how many records may keep their level now; it grows by one a
 	// second.
@@ -29,7 +29,7 @@ const logBurst = 10
 // field with the number of suppressed records since the last one that kept its
 // level. The field is the zero Attr, which log handlers leave out, if there were
 // none.
-func (l *logLimit) Next(level slog.Level) (slog.Level, slog.Attr) {
+func (l *LogLimit) Next(level slog.Level) (slog.Level, slog.Attr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

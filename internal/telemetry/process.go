@@ -30,7 +30,7 @@ type ProcessSignals struct {
 	discards       *family // by error
 	unknown        *family // skipped by type
 	consumed, base *labels
-	Failures       logLimit
+	Failures       LogLimit
 	discarded      Once       // classes of errors that were logged
 	Form           *wire.Form // of the topic's records; nil for CloudEvents
 }

@@ -27,7 +27,7 @@ type Signals struct {
 	// pending is of all topics together.
 	pending  pending
 	Refusals Refusals
-	failures logLimit
+	failures LogLimit
 
 	// mu guards the fields below, except brokers, which does not change.
 	mu       sync.Mutex
