@@ -14,6 +14,7 @@ import (
 type Decoder struct {
 	source, typ, contentType, schema recentText
 	times                            recentMinute
+	texts                            texts
 }
 
 // Decode decodes rec without a Decoder of the caller's own.
@@ -126,6 +127,33 @@ func twice(attribute string) error {
 	return &MalformedError{Attribute: strings.Clone(attribute), Reason: "occurs twice"}
 }
 
+// texts makes strings that share allocations: one for every seven events that have
+// only an id. The zero value is ready for use; its first string has an allocation of
+// its own, since most decoders without an owner read one event.
+type texts struct {
+	room strings.Builder
+	used bool
+}
+
+// textRoom is the size of an allocation in bytes, which a string that is kept keeps.
+// Longer texts than a quarter of it have their own.
+const textRoom = 256
+
+// add returns text as a string.
+func (t *texts) add(text []byte) string {
+	if !t.used || len(text) > textRoom/4 {
+		t.used = true
+		return string(text)
+	}
+	if t.room.Cap()-t.room.Len() < len(text) {
+		t.room.Reset()
+		t.room.Grow(textRoom)
+	}
+	at := t.room.Len()
+	t.room.Write(text)
+	return t.room.String()[at:]
+}
+
 // span is a part of the text that all attributes of an event share, and its
 // destination: a field of the event or, if to is nil, the extension of that
 // name.
@@ -211,7 +239,7 @@ func (d *Decoder) binary(rec *transport.Record, ev *Event) error {
 		fault = &MalformedError{Reason: "an attribute in the headers is not UTF-8"}
 	}
 	// One conversion for all of them: each attribute is a part of this string.
-	all := string(text)
+	all := d.texts.add(text)
 	for _, s := range spans {
 		if s.to != nil {
 			*s.to = all[s.from:s.end]

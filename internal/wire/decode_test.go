@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -235,5 +236,37 @@ func TestInternForgets(t *testing.T) {
 		if kept := table[i].Load(); kept != nil && len(*kept) > internLength {
 			t.Error("a long string was kept")
 		}
+	}
+}
+
+// TestTextsShareRoom checks that the strings of a decoder stay as they were when it
+// reads further records, and what they cost.
+func TestTextsShareRoom(t *testing.T) {
+	var d Decoder
+	var got, want []string
+	for i := range 1000 {
+		id := strings.Repeat(string(rune('a'+i%26)), i%100+1)
+		rec := &transport.Record{Value: []byte("x"), Headers: []transport.Header{
+			{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_source", Value: []byte("/s")},
+			{Key: "ce_type", Value: []byte("T")}, {Key: "ce_id", Value: []byte(id)},
+		}}
+		var ev Event
+		if err := d.Decode(rec, &ev); err != nil {
+			t.Fatal(err)
+		}
+		got, want = append(got, ev.ID), append(want, id)
+	}
+	if !slices.Equal(got, want) {
+		t.Error("a string changed after its record")
+	}
+	text := []byte("0193c0de-0000-7000-8000-000000000001")
+	var s texts
+	s.add(text)
+	if n := testing.AllocsPerRun(700, func() {
+		for range textRoom / len(text) {
+			s.add(text)
+		}
+	}); n != 1 {
+		t.Errorf("%d ids take %v allocations", textRoom/len(text), n)
 	}
 }
