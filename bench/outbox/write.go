@@ -117,10 +117,10 @@ func (b *bed) inbox(ctx context.Context, r *results) error {
 		rate, err := b.flatOut(ctx, writingAtOnce, func(ctx context.Context) (int64, error) {
 			// The range belongs only to this transaction, even after an error.
 			from := last.Add(batch) - batch
-			// A group, a source and an id, as in the keys that eventbus.Idempotent makes.
+			// The form of the keys that eventbus.Idempotent makes: group, source and id.
 			keys := make([]string, batch)
 			for i := range keys {
-				keys[i] = fmt.Sprintf("group\x00urn:bench\x00%d", from+int64(i))
+				keys[i] = fmt.Sprintf("group urn:bench %d", from+int64(i))
 			}
 			return batch, in.Once(ctx, keys, func(ctx context.Context, fresh []int) error {
 				// All events are new, so fresh has every index and the handler does all of its work.
