@@ -113,7 +113,9 @@ func (b *bed) describe() string {
 	var version, fsync string
 	// Without an answer the line lacks the version, which is no reason not to measure.
 	_ = b.pool.QueryRow(context.Background(), `SELECT version(), current_setting('fsync')`).Scan(&version, &fsync)
-	return fmt.Sprintf("%s, fsync=%s; Apache Kafka at %s; %s, %d cores, %s", strings.SplitAfterN(version, " on", 2)[0], fsync, b.flags.brokers, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
+	// The platform and the compiler follow.
+	version, _, _ = strings.Cut(version, " on ")
+	return fmt.Sprintf("%s, fsync=%s; Apache Kafka at %s; %s, %d cores, %s", version, fsync, b.flags.brokers, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
 }
 
 // exec runs statements one after the other, each in a transaction of its own.
