@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -160,18 +161,27 @@ func (b *bed) fill(ctx context.Context, s system, n int) error {
 	return nil
 }
 
-// relaying runs a system's relay while do runs.
-// The relay has ended when it returns, so that it takes nothing from the next turn.
+// relaying runs do while the system's relay runs, and cancels do's context if the relay
+// fails. The relay has stopped when relaying returns, so that it takes no processor time
+// from the next turn.
 func relaying(ctx context.Context, s system, do func(context.Context) error) error {
-	running, cancel := context.WithCancel(ctx)
-	// Room for the error, so that a relay which fails early ends before do does.
+	running, stop := context.WithCancel(ctx)
+	doing, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	ended := make(chan error, 1)
-	go func() { ended <- s.relay(running) }()
-	// do gets the outer context: cancelling the relay must not fail a last look.
-	err := do(ctx)
-	cancel()
-	if relayErr := <-ended; err == nil && relayErr != nil {
-		err = fmt.Errorf("relay of %s: %w", s.name(), relayErr)
+	go func() {
+		err := s.relay(running)
+		// Without a relay, do would wait until its limit, up to an hour.
+		if err != nil {
+			giveUp()
+		}
+		ended <- err
+	}()
+	err := do(doing)
+	stop()
+	if failed := <-ended; failed != nil {
+		// The relay's error comes first, since that of do usually follows from it.
+		err = errors.Join(fmt.Errorf("relay of %s: %w", s.name(), failed), err)
 	}
 	return err
 }
