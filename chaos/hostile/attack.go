@@ -222,6 +222,8 @@ func frame(c net.Conn) {
 // array answers with an array of 2³¹−1 elements, and nothing in it.
 // The frame itself is small and complete: only the count in it is not true.
 func array(c net.Conn) {
-	_, _ = c.Write([]byte{0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	// The client's first request is ApiVersions in version 3. Its answer has the correlation id,
+	// an error code, and a compact array, whose length is a varint of the count plus one.
+	_, _ = c.Write([]byte{0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x08, 0})
 	web(c)
 }
