@@ -72,8 +72,8 @@ func attacks() []attack {
 		// Larger than any record may get: the consumer must give up before it has the memory.
 		{name: "a value of 500 MB", victim: "bus", batch: func() []byte { return batchOf("zstd", 1, value(make([]byte, 500*millions))) }, want: oneMore},
 		{name: "a window of 128 MiB, declared", victim: "bus", batch: func() []byte { return batchOf("zstd128", 3*millions, tiny(3*millions)) }, want: goneOn},
-		{name: "a window of 64 MiB, used", victim: "bus", batch: far, record: 40 << 20, want: passed},
-		{name: "a window of 64 MiB, used, a reader", victim: "reader", batch: far, record: 40 << 20, want: noDirect},
+		{name: "a reference back by 39 MiB", victim: "bus", batch: far, record: 40 << 20, want: passed},
+		{name: "a reference back by 39 MiB, a reader", victim: "reader", batch: far, record: 40 << 20, want: noDirect},
 		{name: "an event of 6 MB that fails", victim: "bus", batch: func() []byte { return batchOf("", 1, noise(6*millions)) }, record: 6 * millions, want: oneMore},
 		// Wrong addresses are common: the first four bytes of an answer are then taken for a size.
 		{name: "a web server", victim: "client", answer: web, want: anError},
