@@ -113,7 +113,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 			switch {
 			case err != nil:
 				return "", err
-			// What was skipped is kept as a dead letter.
+			// Skip writes a note to the dead-letter topic, which counts as one.
 			case outcome != "" && n == 1:
 				return outcome, nil
 			case n > 0:
@@ -121,8 +121,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 			}
 			return goneOn, nil
 		case <-tick.C:
-			// An operator who sees an unreadable batch skips it. Skipping offset 0 is enough, as
-			// it is the batch's first.
+			// An operator who sees that a batch can't be read skips it, by its first offset.
 			if h := bus.Health(ctx); outcome == "" && !h.Ready && strings.Contains(fmt.Sprint(h), "can't be read") {
 				if err := bus.Operator().Skip("hostile-hostile", t.Topic, 0, 0); err != nil {
 					return "", err
