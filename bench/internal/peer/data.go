@@ -48,7 +48,7 @@ func decode(typ string, data []byte, handle Handler) error {
 
 // outcomes bounds the events that are not acknowledged yet, for clients without such a
 // bound, and keeps the first failure. It is safe for concurrent use. The zero value can only
-// keep the first failure: begin and wait need newOutcomes.
+// keep the first failure: begin and end need newOutcomes.
 type outcomes struct {
 	// room has an element for each event under way.
 	room chan struct{}

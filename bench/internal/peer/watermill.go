@@ -68,7 +68,7 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if s.Publishers > 0 {
 		return p, nil
 	}
-	// The queue has an event for each worker that becomes free.
+	// The buffer has room for the next event of every worker.
 	p.queue = make(chan event.Order, watermillWorkers)
 	for range watermillWorkers {
 		// A worker publishes one event at a time, so their number bounds the events under way.
