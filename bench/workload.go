@@ -59,8 +59,8 @@ type workload struct {
 // window bounds the events that a client has accepted and brokers have not acknowledged yet.
 const window = 50_000
 
-// Sets of peers. plainPeers are for every workload; variants of this library and Java's
-// client are for those in which they show something.
+// Sets of peers. plainPeers are for workloads without a set; variants of this library and
+// Java's client are for those in which they show something.
 var (
 	plainPeers  = []string{peer.Eventbus, peer.Franz, peer.KafkaGo, peer.Sarama, peer.Confluent, peer.Watermill}
 	bothCodecs  = append([]string{peer.EventbusJSON}, plainPeers...)
