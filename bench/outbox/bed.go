@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/kafka"
-	"github.com/eventbus-go/eventbus/transport"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
 // order is the event, the same for every system: about 230 bytes of JSON.

@@ -4,10 +4,11 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/postgres/outbox"
 	"github.com/jackc/pgx/v5"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
 )
 
 // eventbusOutbox is package postgres/outbox, with its defaults except for Unfenced.

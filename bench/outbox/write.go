@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/eventbus-go/eventbus/postgres/inbox"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/eventbus-go/eventbus/postgres/inbox"
 )
 
 // plain is a table with the outbox's primary key and the columns that an event fills, without its
