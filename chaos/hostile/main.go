@@ -125,7 +125,9 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 		defer l.close()
 		task.Brokers = []string{l.address()}
 	} else {
-		config := map[string]string{"max.message.bytes": fmt.Sprint(maxMessage)}
+		// The records have timestamps of 1970, so any retention would delete them. Brokers look
+		// for such records half a minute after their start.
+		config := map[string]string{"max.message.bytes": fmt.Sprint(maxMessage), "retention.ms": "-1"}
 		if err := t.Admin().CreateTopics(ctx, transport.TopicSpec{Name: task.Topic, Partitions: 1, Replication: 1, Configs: config}); err != nil {
 			return r, err
 		}
