@@ -11,13 +11,13 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// describe returns what the figures hold for: the machine, the versions, the
-// date.
+// describe returns the conditions under which the figures hold, as Markdown: the date, the
+// machine, and the versions.
 func describe(kafka string, rounds int, log *measurementLog) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s", time.Now().UTC().Format("2006-01-02"), machine())
 	fmt.Fprintf(&b, "; %s; Apache Kafka %s, one broker on the same machine.\n", runtime.Version(), strings.TrimPrefix(kafka, "v"))
-	// Only clients that were measured are named.
+	// Name only the clients that were measured.
 	seen := make(map[string]bool)
 	for _, m := range log.measurements {
 		seen[m.Peer] = true
@@ -29,22 +29,22 @@ func describe(kafka string, rounds int, log *measurementLog) string {
 		}
 	}
 	fmt.Fprintf(&b, "Clients: %s; eventbus of this tree.\n", strings.Join(clients, ", "))
-	// Claims rest on nine rounds.
+	// Nine rounds give an interval of 95 % that a single outlier does not widen.
 	if rounds < 9 {
-		fmt.Fprintf(&b, "**Preliminary:** %d round(s) at most; a claim takes nine.\n", rounds)
+		fmt.Fprintf(&b, "**Preliminary:** %d round(s) at most; a claim requires nine.\n", rounds)
 	}
 	return b.String()
 }
 
-// machine returns the processor, its cores and the memory, as far as Linux
-// says.
+// machine returns the processor, the number of its cores, the memory and the kernel, as far
+// as the system says.
 func machine() string {
-	// Elsewhere than on Linux this is all that it says.
+	// Systems other than Linux say no more than this.
 	s := fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	if model := field("/proc/cpuinfo", "model name"); model != "" {
 		s = fmt.Sprintf("%s, %d cores", model, runtime.NumCPU())
 	}
-	// The figure is in KiB (proc_meminfo(5)).
+	// kB stands for KiB here (proc_meminfo(5)).
 	if total := field("/proc/meminfo", "MemTotal"); total != "" {
 		var kilobytes float64
 		if _, err := fmt.Sscanf(total, "%f kB", &kilobytes); err == nil {
@@ -57,8 +57,8 @@ func machine() string {
 	return s
 }
 
-// field returns the first value of a name in a file of "name: value" lines.
-// It returns "" if the file can't be read or has no such name.
+// field returns the first value of a name in a file with lines of the form "name: value". It
+// returns "" if the file can't be read or does not have the name.
 func field(path, name string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -11,30 +11,33 @@ import (
 	"time"
 )
 
-// proxyVariable is read by scripts/kafka.sh too. It is LISTEN:ADVERTISED: broker 1
-// listens on the first port as well, and tells those who come that way to come to the
-// second, where the proxy stands. So the proxy rewrites nothing, and any client can use it.
+// proxyVariable names an environment variable that scripts/kafka.sh reads too. Its value is
+// LISTEN:ADVERTISED, two ports. Broker 1 also listens on the first, and advertises the second,
+// on which the proxy listens, to clients that connect there. So the proxy changes no bytes, and
+// works for any client.
 const proxyVariable = "KAFKA_PROXY"
 
-// proxy makes a broker distant: each byte arrives later by half of the round trip, in
-// either direction, and as many at a time as the sender likes. Connecting takes no
-// longer than without it, which on a real network it would, by one round trip.
+// proxy makes a broker distant: in either direction each byte arrives half a round trip
+// later. It does not limit the rate. Connecting takes no longer than without it, unlike in a
+// real network, where it takes one round trip more.
 type proxy struct {
 	listener net.Listener
 	broker   string
 	delay    time.Duration
 	work     sync.WaitGroup
 
-	// mu guards conns, which has both ends of each connection.
+	// mu guards conns, which has both connections of each client: its own, and that to the
+	// broker.
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 }
 
-// openProxy starts a proxy at the advertised port. The caller closes it.
+// openProxy starts a proxy on the advertised port. The caller closes it. Several proxies
+// can't be open at the same time.
 func openProxy(roundTrip time.Duration) (*proxy, error) {
 	listen, advertised, ok := strings.Cut(os.Getenv(proxyVariable), ":")
 	if !ok {
-		return nil, fmt.Errorf("set %s to LISTEN:ADVERTISED, two free ports, for both scripts/kafka.sh and this command, or leave the broker to this command", proxyVariable)
+		return nil, fmt.Errorf("set %s to LISTEN:ADVERTISED, two free ports, for scripts/kafka.sh and this command, or let this command start the broker", proxyVariable)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+advertised)
 	if err != nil {
@@ -45,7 +48,7 @@ func openProxy(roundTrip time.Duration) (*proxy, error) {
 	return p, nil
 }
 
-// holdProxy keeps a proxy open until ctx ends.
+// holdProxy opens a proxy, writes its address to out, and closes it when ctx ends.
 func holdProxy(ctx context.Context, roundTrip time.Duration, out io.Writer) error {
 	p, err := openProxy(roundTrip)
 	if err != nil {
@@ -57,7 +60,8 @@ func holdProxy(ctx context.Context, roundTrip time.Duration, out io.Writer) erro
 	return nil
 }
 
-// freePorts returns two ports that nobody listens on, as the variable has them.
+// freePorts returns two ports on which nobody listens, in the form of the variable. Another
+// program may take them before they are used.
 func freePorts() (string, error) {
 	var ports []string
 	for range 2 {
@@ -65,7 +69,7 @@ func freePorts() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// Both are closed at the end, so that they differ.
+		// Both stay open until the end, so that their ports differ.
 		defer l.Close()
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		ports = append(ports, port)
@@ -73,10 +77,10 @@ func freePorts() (string, error) {
 	return strings.Join(ports, ":"), nil
 }
 
-// address returns where clients find the broker.
+// address returns the address at which clients reach the broker, host:port.
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// close ends the proxy and its connections.
+// close stops the proxy, closes its connections, and waits for its goroutines.
 func (p *proxy) close() {
 	_ = p.listener.Close()
 	p.mu.Lock()
@@ -98,7 +102,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// serve forwards one connection until either side ends it.
+// serve forwards one connection until either side closes it.
 func (p *proxy) serve(in net.Conn) {
 	defer in.Close()
 	out, err := net.Dial("tcp", p.broker)
@@ -113,7 +117,7 @@ func (p *proxy) serve(in net.Conn) {
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		both.Go(func() {
 			p.forward(way[0], way[1])
-			// Kafka uses no connections that are closed on one side alone.
+			// Kafka does not use half-closed connections.
 			_, _ = way[0].Close(), way[1].Close()
 		})
 	}
@@ -124,17 +128,18 @@ func (p *proxy) serve(in net.Conn) {
 	p.mu.Unlock()
 }
 
-// parcel is some bytes on their way.
+// parcel is some bytes on their way, and the time at which they arrive.
 type parcel struct {
 	data []byte
 	due  time.Time
 }
 
-// onTheWay bounds the parcels of one direction, of at most 64 KiB each: far more than a
-// round trip of what the machine can forward, so the sender never waits for it.
+// onTheWay bounds the parcels on their way in one direction, of at most 64 KiB each. That is
+// far more than this machine can forward in half a round trip, so the sender never waits for it.
 const onTheWay = 4096
 
-// forward copies in one direction. What is read waits for its time while more is read.
+// forward copies in one direction, until reading fails and everything before is written.
+// One goroutine reads, while another waits until it is time to write.
 func (p *proxy) forward(from, to net.Conn) {
 	parcels := make(chan parcel, onTheWay)
 	p.work.Go(func() {
@@ -151,7 +156,7 @@ func (p *proxy) forward(from, to net.Conn) {
 		}
 	})
 	failed := false
-	// To the end, so that the reader is never left waiting.
+	// After an error the rest is dropped, because the reading goroutine must not block.
 	for sent := range parcels {
 		time.Sleep(time.Until(sent.due))
 		if !failed {

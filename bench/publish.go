@@ -13,8 +13,7 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/peer"
 )
 
-// span returns how long synchronous publishing is measured, and for how long it
-// is warmed up before.
+// span returns how long synchronous publishing warms up, and how long it is measured then.
 func span(quick bool) (warm, measured time.Duration) {
 	if quick {
 		return 300 * time.Millisecond, time.Second
@@ -22,14 +21,14 @@ func span(quick bool) (warm, measured time.Duration) {
 	return time.Second, 4 * time.Second
 }
 
-// firstEvents are published one by one before anything is measured: some
+// firstEvents is how many events are published one by one before anything is measured. Some
 // clients take seconds to learn the leaders of a new topic.
 const firstEvents = 50
 
-// runSync publishes from several goroutines, each of which waits for every
-// event.
+// runSync measures publishing from the workload's goroutines, each of which waits for its
+// event before the next.
 func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measurement, error) {
-	// Events count only if their whole publish lies within the measuring phase.
+	// An event counts only if it is published and acknowledged in the measuring phase.
 	const (
 		warming int32 = iota
 		measuring
@@ -54,21 +53,21 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 			for at := phase.Load(); at != ended; at = phase.Load() {
 				o := source.At(int(number.Add(1)))
 				begin := time.Now()
-				// The first failure ends the measurement; the others follow from
-				// it.
+				// The first failure is kept, since others follow from it. The measurement
+				// returns it at its end.
 				if err := p.Publish(ctx, o); err != nil {
 					failure.CompareAndSwap(nil, &err)
 					return
 				}
-				// The phase may have changed while the event was under way.
+				// The phase may have changed while Publish was waiting.
 				if at == measuring && phase.Load() == measuring {
 					latencies.Record(time.Since(begin))
 				}
 			}
 		})
 	}
-	// The goroutines publish through all phases, so that measuring begins and ends while they
-	// are at work. The few publishes across its edges use CPU time and don't count.
+	// The goroutines publish in all phases, so that measuring begins and ends under load. The
+	// few events across its limits use CPU time and do not count.
 	warm, measured := span(t.Quick)
 	time.Sleep(warm)
 	m := meter.Start()
@@ -76,37 +75,36 @@ func runSync(ctx context.Context, t task, w workload, p peer.Publisher) (measure
 	time.Sleep(measured)
 	phase.Store(ended)
 	usage := m.Stop()
-	// Publishes that are under way end first, so that their client can be closed.
+	// The caller closes the client, so no call of Publish may be left.
 	running.Wait()
 	if err := failure.Load(); err != nil {
 		return measurement{}, *err
 	}
-	// Percentiles of nothing would be zero, and look excellent.
+	// Without events the percentiles would be zero, which would look excellent.
 	if latencies.Count() == 0 {
 		return measurement{}, fmt.Errorf("no event was acknowledged within %v", measured)
 	}
-	// The events that count are those that have a latency.
+	// Exactly the events that count have a latency.
 	result := t.per(latencies.Count(), usage.Elapsed, usage)
 	result.latencies(&latencies)
 	return result, nil
 }
 
-// runAsync publishes so many events, and ends when all are acknowledged.
+// runAsync measures publishing the workload's events, until all are acknowledged.
 func runAsync(ctx context.Context, t task, w workload, p peer.Publisher) (measurement, error) {
 	source := event.NewSource(w.keys)
-	// Connections, buffers and the first growth of the heap come before the
-	// measurement.
+	// Warm up first: connections, buffers and the first growth of the heap are not measured.
 	if err := enqueue(ctx, p, source, w.events/20); err != nil {
 		return measurement{}, err
 	}
 	m := meter.Start()
 	err := enqueue(ctx, p, source, w.events)
-	// The flush is included: an event counts once it is acknowledged.
+	// The time includes the flush, since an event counts once it is acknowledged.
 	usage := m.Stop()
 	return t.per(w.events, usage.Elapsed, usage), err
 }
 
-// enqueue publishes events and waits until all are acknowledged.
+// enqueue enqueues a number of events, and waits until all are acknowledged.
 func enqueue(ctx context.Context, p peer.Publisher, source *event.Source, events int) error {
 	for number := range events {
 		if err := p.Enqueue(ctx, source.At(number)); err != nil {
@@ -116,10 +114,9 @@ func enqueue(ctx context.Context, p peer.Publisher, source *event.Source, events
 	return p.Flush(ctx)
 }
 
-// fill writes what consumers read, once for all of them, with the client that
-// ours is compared with.
+// fill writes the events of a topic that all consumers of the workload read.
 func fill(ctx context.Context, t task, w workload) error {
-	// The same writer for all: consumers must not differ in what they read.
+	// Batches depend on the client that writes them, so one client writes for all peers.
 	franz, _ := peer.Named(peer.Franz)
 	p, err := franz.NewPublisher(ctx, t.Settings)
 	if err != nil {

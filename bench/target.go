@@ -9,25 +9,24 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/statistic"
 )
 
-// target is what a ratio should reach: at least reach if more is better, else
-// at most.
+// target is a bound for a ratio of two peers' figures, or for one figure.
 type target struct {
-	// what says it in words, for the table. workload is the one that is looked at.
+	// what describes the figure in the table. workload names the workload of the figure.
 	what     string
 	workload string
-	// With an empty to the target is the figure itself, not a ratio.
+	// ours is divided by to. If to is empty the target is for the figure of ours.
 	ours, to string
-	// metric is compared with reach, in the direction in which it is better.
+	// reach is a lower bound if more of the metric is better, and an upper bound otherwise.
 	metric metric
 	reach  float64
-	// beyond is a further aim; 0 is none.
+	// beyond is a further bound; 0 means none.
 	beyond float64
-	// level asks only that the client is not slower: the confidence interval
-	// reaches 1.
+	// level asks only that ours is not worse: the confidence interval must include the bound
+	// or lie on its good side.
 	level bool
 }
 
-// targets lists what the documents claim.
+// targets returns the targets, in the order of the document.
 func targets() []target {
 	return []target{
 		{what: "publish and wait, 1 goroutine: p50", workload: "sync-1", ours: peer.Eventbus, to: peer.Franz, metric: p50, reach: 1, beyond: 0.95, level: true},
@@ -53,17 +52,16 @@ func targets() []target {
 	}
 }
 
-// claimed reports whether the documents claim something about a client on a
-// workload: about this library and franz-go on every one, about others where a
-// target names them.
-// These clients are measured in all rounds.
+// claimed reports whether the documents claim something about a client on a workload, so
+// that it is measured in all rounds. They do for this library and franz-go on every workload,
+// and for other clients if a target names them.
 func claimed(workload, name string) bool {
 	return name == peer.Eventbus || name == peer.Franz || slices.ContainsFunc(targets(), func(t target) bool {
 		return t.workload == workload && (t.ours == name || t.to == name)
 	})
 }
 
-// estimate returns what the log has for the target.
+// estimate returns the estimate of the target's ratio or figure from the log.
 func (t target) estimate(l *measurementLog) statistic.Estimate {
 	if t.to == "" {
 		return l.estimate(t.workload, t.ours, t.metric)
@@ -71,16 +69,16 @@ func (t target) estimate(l *measurementLog) statistic.Estimate {
 	return l.ratio(t.workload, t.ours, t.to, t.metric)
 }
 
-// verdict returns whether an estimate reaches the target, in words.
+// verdict returns in words whether an estimate reaches the target.
 func (t target) verdict(e statistic.Estimate) string {
-	// The bound itself is met.
+	// met reports whether v is on the good side of a bound, or equals it.
 	met := func(v, bound float64) bool {
 		if t.metric.better > 0 {
 			return v >= bound
 		}
 		return v <= bound
 	}
-	// best is what "not slower" looks at: the end of the interval on the good side.
+	// best is the value for reach: with level the end of the interval on the good side.
 	best := e.Median
 	if t.level && e.Sure() {
 		best = e.Low
@@ -97,28 +95,28 @@ func (t target) verdict(e statistic.Estimate) string {
 	case met(best, t.reach):
 		verdict = "reached"
 	}
-	// Without an interval a verdict may change with the next round.
+	// Without an interval the verdict may change with the next round.
 	if !e.Sure() {
 		verdict += ", preliminary"
 	}
 	return verdict
 }
 
-// asked returns the target in words.
+// asked returns the bounds of the target for the table. beyond is empty if there is none.
 func (t target) asked() (reach, beyond string) {
 	sign := "≤"
 	if t.metric.better > 0 {
 		sign = "≥"
 	}
 	unit := "×"
-	// Without a second client the figure is not a ratio.
+	// A target without a second client is not for a ratio.
 	if t.to == "" {
 		unit = ""
 	}
 	reach = fmt.Sprintf("%s %v%s", sign, t.reach, unit)
 	if t.level {
 		reach = "not slower"
-		// Memory is called larger rather than slower.
+		// More memory is not slower, but larger.
 		if t.metric.name == heap.name {
 			reach = "not larger"
 		}
@@ -129,11 +127,11 @@ func (t target) asked() (reach, beyond string) {
 	return reach, beyond
 }
 
-// growthStep compares the cost of an event in two sizes of the same work.
-// from and to are names of workloads that differ in that size alone.
+// growthStep compares the cost of an event in two sizes of the same work. from and to are
+// names of workloads that differ only in that size.
 type growthStep struct{ what, from, to string }
 
-// growthSteps are the ways in which work grows.
+// growthSteps has the steps in the order of the document.
 var growthSteps = []growthStep{
 	{"publish: 6 → 600 partitions", "async", "async-600-partitions"},
 	{"publish: 6 → 600 partitions, batches of 8 KiB", "async-small-batches", "async-small-batches-600"},
@@ -142,9 +140,8 @@ var growthSteps = []growthStep{
 	{"publish: 100,000 → 10,000,000 events", "async-100k", "async-10M"},
 }
 
-// cpuOf returns how much more CPU time an event costs one peer in the larger
-// size.
-// The sizes are compared round by round, as clients are.
+// cpuOf returns the ratio of a peer's CPU time per event in the larger size to that in the
+// smaller one. Ratios are taken round by round, as between peers.
 func (g growthStep) cpuOf(l *measurementLog, name string) statistic.Estimate {
 	return statistic.Ratio(l.values(g.to, name, cpu), l.values(g.from, name, cpu))
 }

@@ -12,9 +12,9 @@ import (
 // kind is what a workload does.
 type kind int8
 
-// syncPublish waits for each event, asyncPublish for all; consume reads what is
-// there; endToEnd publishes and handles in one process; starting handles one event
-// and ends.
+// syncPublish publishes and waits for each event, and asyncPublish waits for all at the end.
+// consume handles the events of a filled topic. endToEnd publishes and handles in one process.
+// starting starts a consumer, and closes it after its first event.
 const (
 	syncPublish kind = iota
 	asyncPublish
@@ -23,45 +23,44 @@ const (
 	starting
 )
 
-// workload is one kind of work with its sizes. A zero size gets the default.
+// workload is one kind of work with its sizes. The method sized sets the defaults of sizes
+// that are zero.
 type workload struct {
-	// name selects the workload, title heads its table.
+	// name selects the workload, and title is the heading of its table.
 	name, title string
 	kind        kind
-	// goroutines publish at once (syncPublish).
+	// goroutines is the number of concurrent publishers (syncPublish).
 	goroutines int
-	// events are published or handled in all (asyncPublish, consume); rate is
-	// in events per second (endToEnd).
+	// events is the number of events that are published or handled (asyncPublish, consume), or
+	// that the topic has (starting). rate is in events per second (endToEnd).
 	events int
 	rate   int
-	// keys is the number of distinct keys, by default 10,000; partitions is 6
-	// by default.
+	// keys is the number of distinct keys, by default 10,000. partitions is 6 by default.
 	keys       int
 	partitions int
-	// compression is none, lz4 or zstd; empty is none.
+	// compression is none, lz4 or zstd; empty means none.
 	compression string
-	// batch bounds the bytes of a published batch, so that batches hold as many events
-	// whatever the number of partitions; 0 is the client's default.
+	// batch bounds the bytes of a published batch, so that batches have the same number of
+	// events with any number of partitions; 0 means the client's default.
 	batch int
 	// handling is the time that the handler takes for one event (consume).
 	handling time.Duration
-	// roundTrip is that of the network between the client and the broker; 0 is
-	// this machine's own.
+	// roundTrip is the round trip between the client and the broker; 0 means that of the
+	// loopback interface.
 	roundTrip time.Duration
 	// latency compares the median latency instead of the rate.
 	latency bool
-	// peers are those to measure; empty means all but the variants of this
-	// library.
+	// peers has the names of the peers to measure; empty means plainPeers.
 	peers []string
-	// extra workloads run only if named, or with -growth.
+	// extra workloads run only if they are named, or with -growth.
 	extra bool
 }
 
-// window bounds the events that are accepted and not acknowledged yet.
+// window bounds the events that a client has accepted and brokers have not acknowledged yet.
 const window = 50_000
 
-// The peers that every workload compares, and those that some workloads have
-// besides.
+// Sets of peers. plainPeers are for workloads without a set; variants of this library and
+// Java's client are for those in which they show something.
 var (
 	plainPeers  = []string{peer.Eventbus, peer.Franz, peer.KafkaGo, peer.Sarama, peer.Confluent, peer.Watermill}
 	bothCodecs  = append([]string{peer.EventbusJSON}, plainPeers...)
@@ -71,7 +70,7 @@ var (
 	quickPeers  = []string{peer.Eventbus, peer.EventbusJSON, peer.Franz, peer.KafkaGo}
 )
 
-// workloads returns all workloads in the order of the document.
+// workloads returns all workloads, in the order of the document.
 func workloads() []workload {
 	return []workload{
 		{name: "sync-1", title: "Publish and wait, 1 goroutine", kind: syncPublish, goroutines: 1, latency: true},
@@ -105,11 +104,11 @@ func workloads() []workload {
 	}
 }
 
-// smallBatch is little enough that the window fills a batch of each of 600 partitions.
+// smallBatch is so small that the window fills a batch for each of 600 partitions, in bytes.
 const smallBatch = 8 << 10
 
-// growth returns a workload that shows how the cost of an event grows. It publishes
-// unless it is said to consume.
+// growth returns an extra workload that shows how the cost of an event grows. Here the zero
+// kind means asyncPublish.
 func growth(name, title string, w workload) workload {
 	if w.kind == syncPublish {
 		w.kind = asyncPublish
@@ -118,16 +117,15 @@ func growth(name, title string, w workload) workload {
 	return w
 }
 
-// distant returns a workload of one partition whose broker is far away: what a
-// client keeps under way at a time decides what it reaches.
+// distant returns an extra workload with one partition and a distant broker. A client's rate is then
+// limited by how much it keeps under way.
 func distant(name string, w workload) workload {
 	w.name, w.partitions, w.roundTrip, w.peers, w.extra = name, 1, 20*time.Millisecond, growthPeers, true
 	w.title += fmt.Sprintf(", one partition, round trip of %v", w.roundTrip)
 	return w
 }
 
-// sized fills in the sizes that the workload leaves open; quick makes it short.
-// w is a copy: the list of workloads stays as it is.
+// sized returns the workload with its defaults. With quick it is short.
 func (w workload) sized(quick bool) workload {
 	if w.keys == 0 {
 		w.keys = 10_000
@@ -138,12 +136,12 @@ func (w workload) sized(quick bool) workload {
 	if w.compression == "" {
 		w.compression = "none"
 	}
-	// The variants of this library are for the workloads in which they differ.
+	// Workloads in which the variants of this library differ have them in their own list.
 	if len(w.peers) == 0 {
 		w.peers = plainPeers
 	}
 	if quick {
-		// Quick sizes show that everything works; their figures mean little.
+		// Quick sizes show that everything works. Their figures mean little.
 		w.events = min(w.events, 100_000)
 		if w.handling > 0 {
 			w.events = 2_000
@@ -152,14 +150,15 @@ func (w workload) sized(quick bool) workload {
 	return w
 }
 
-// stem returns the name of what the workload's consumers read. Workloads with
-// the same stem share a topic.
-// It has everything that the records depend on, and nothing of how they are handled.
+// stem returns a name for the records that the workload's consumers read. It has everything
+// on which the records depend, and nothing of how they are handled, so that workloads with the
+// same stem share a topic.
 func (w workload) stem() string {
 	return fmt.Sprintf("%d-%d-%d-%s-%d", w.events, w.keys, w.partitions, w.compression, w.batch)
 }
 
-// choose returns the workloads that were asked for, in their order.
+// choose returns the workloads with the names, separated by commas, in the order of the
+// document. Without names it returns all but the extra ones, and those too with growth.
 func choose(names string, growth, quick bool) ([]workload, error) {
 	all := workloads()
 	var known []string
@@ -172,7 +171,7 @@ func choose(names string, growth, quick bool) ([]workload, error) {
 	}
 	var chosen []workload
 	for _, w := range all {
-		// Extra workloads take long and are for one question each.
+		// Extra workloads take long and answer one question each.
 		if slices.Contains(asked, w.name) || len(asked) == 0 && (!w.extra || growth) {
 			chosen = append(chosen, w.sized(quick))
 		}
@@ -180,13 +179,12 @@ func choose(names string, growth, quick bool) ([]workload, error) {
 	return chosen, nil
 }
 
-// choosePeers returns the names of the peers that were asked for, or of all in
-// this build.
-// Names win over quick.
+// choosePeers returns the peers with the names, separated by commas. Without names it returns
+// those for a quick campaign, or all of this build.
 func choosePeers(names string, quick bool) ([]string, error) {
 	var known []string
 	for _, p := range peer.All() {
-		// A build without cgo lacks one of them.
+		// A build without cgo does not know confluent-kafka-go.
 		known = append(known, p.Name)
 	}
 	asked, err := list("peer", names, known)
@@ -199,9 +197,8 @@ func choosePeers(names string, quick bool) ([]string, error) {
 	return known, nil
 }
 
-// list splits names at commas and checks that each of them is known. The error
-// names those that are.
-// An empty text gives an empty list, which callers take for all.
+// list splits names at commas and checks that each is known. Otherwise the error lists the
+// known ones. An empty text gives an empty list, which means the default to callers.
 func list(what, names string, known []string) ([]string, error) {
 	var asked []string
 	for name := range strings.SplitSeq(names, ",") {

@@ -13,12 +13,13 @@ import (
 	"testing"
 )
 
-// run executes another program with input and returns what it printed.
+// run runs another program with a standard input, and returns its standard output. It fails
+// the test if the program fails.
 func run(t *testing.T, input, name string, args ...string) string {
 	t.Helper()
 	command := exec.CommandContext(deadline(t), name, args...)
 	command.Stdin = strings.NewReader(input)
-	// Java's clients are of the newest version, whatever version the broker has.
+	// Java's clients have the newest version, independent of the brokers' version.
 	command.Env = append(os.Environ(), "KAFKA_VERSION=4.4.0")
 	var output, errors bytes.Buffer
 	command.Stdout, command.Stderr = &output, &errors
@@ -28,6 +29,7 @@ func run(t *testing.T, input, name string, args ...string) string {
 	return output.String()
 }
 
+// needKcat skips or fails the test, as unavailable does, if kcat is not installed.
 func needKcat(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("kcat"); err != nil {
@@ -35,7 +37,7 @@ func needKcat(t *testing.T) {
 	}
 }
 
-// kcatWrite writes one record.
+// kcatWrite writes a record, to the partition that Java's partitioner would choose.
 func kcatWrite(t *testing.T, c *cluster, r record) {
 	t.Helper()
 	args := []string{"-P", "-b", c.brokers, "-t", c.topic, "-X", "topic.partitioner=murmur2_random"}
@@ -48,7 +50,7 @@ func kcatWrite(t *testing.T, c *cluster, r record) {
 	run(t, r.value, "kcat", args...)
 }
 
-// kcatRead returns every record of the topic.
+// kcatRead returns all records of the topic.
 func kcatRead(t *testing.T, c *cluster) []record {
 	t.Helper()
 	output := run(t, "", "kcat", "-C", "-b", c.brokers, "-t", c.topic, "-o", "beginning", "-e", "-q", "-J")
@@ -73,7 +75,8 @@ func kcatRead(t *testing.T, c *cluster) []record {
 	return records
 }
 
-// record is a Kafka record as other programs write and read it.
+// record is a Kafka record as other programs write and read it. A header is a name and a
+// value. The partition and the offset are those of a record that was read.
 type record struct {
 	key, value string
 	headers    [][2]string
@@ -81,6 +84,7 @@ type record struct {
 	offset     int64
 }
 
+// needPython skips or fails the test if Python or a module of its client is not available.
 func needPython(t *testing.T) {
 	t.Helper()
 	if output, err := exec.CommandContext(deadline(t), "../scripts/python.sh").CombinedOutput(); err != nil {
@@ -92,10 +96,12 @@ func needPython(t *testing.T) {
 type pythonEvent struct {
 	Attributes map[string]string `json:"attributes"`
 	Data       CustomerCreated   `json:"data"`
-	Mode       string            `json:"mode,omitempty"` // this and the next as read
-	Key        string            `json:"key,omitempty"`
+	// Mode and Key are set in events that were read.
+	Mode string `json:"mode,omitempty"`
+	Key  string `json:"key,omitempty"`
 }
 
+// pythonWrite writes an event in a content mode of the CloudEvents binding.
 func pythonWrite(t *testing.T, c *cluster, mode string, event pythonEvent) {
 	t.Helper()
 	line, err := json.Marshal(event)
@@ -105,6 +111,7 @@ func pythonWrite(t *testing.T, c *cluster, mode string, event pythonEvent) {
 	run(t, string(line)+"\n", "../scripts/python.sh", "testdata/cloudevents_kafka.py", "write", c.brokers, c.topic, mode)
 }
 
+// pythonRead returns the first count events that a consumer of the topic receives.
 func pythonRead(t *testing.T, c *cluster, count int) []pythonEvent {
 	t.Helper()
 	output := run(t, "", "../scripts/python.sh", "testdata/cloudevents_kafka.py", "read", c.brokers, c.topic, strconv.Itoa(count))
@@ -119,6 +126,7 @@ func pythonRead(t *testing.T, c *cluster, count int) []pythonEvent {
 	return events
 }
 
+// needJava skips or fails the test if Kafka's Java client is not available.
 func needJava(t *testing.T) {
 	t.Helper()
 	if output, err := exec.CommandContext(deadline(t), "../scripts/kafka.sh", "fetch").CombinedOutput(); err != nil {
@@ -126,14 +134,15 @@ func needJava(t *testing.T) {
 	}
 }
 
-// javaWrite writes lines of headers, key and value, separated by tabs.
+// javaWrite writes a record for each line. A line has headers, a key and a value, separated
+// by tabs.
 func javaWrite(t *testing.T, c *cluster, lines string) {
 	t.Helper()
 	run(t, lines, "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.ConsoleProducer",
 		"--bootstrap-server", c.brokers, "--topic", c.topic, "--reader-property", "parse.headers=true", "--reader-property", "parse.key=true")
 }
 
-// javaRead returns the first records of the topic.
+// javaRead returns the first count records that a consumer of the topic receives.
 func javaRead(t *testing.T, c *cluster, count int) []record {
 	t.Helper()
 	output := run(t, "", "../scripts/kafka.sh", "tool", "org.apache.kafka.tools.consumer.ConsoleConsumer",

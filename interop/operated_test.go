@@ -21,8 +21,7 @@ import (
 	"github.com/eventbus-go/eventbus/resilience"
 )
 
-// operated is a service at work, which handles customers, and the operator of its
-// cluster.
+// operated is a running service that handles customers, and the operator of its cluster.
 type operated struct {
 	*operator
 	*cluster
@@ -30,8 +29,9 @@ type operated struct {
 	group   string
 }
 
-// operate starts the service, at the end of its topic, and waits until it is in its
-// group. A customer whose name begins with "bad" is refused.
+// operate starts the service at the end of its topic, and waits until it has joined its
+// group. The handler first calls before, if that is not nil, and fails for a customer whose
+// name begins with "bad".
 func operate(t *testing.T, driver kafka.Config, before func(context.Context)) *operated {
 	t.Helper()
 	c := newClusterOver(t, driver, eventbus.Config{HeartbeatInterval: 500 * time.Millisecond})
@@ -43,6 +43,7 @@ func operate(t *testing.T, driver kafka.Config, before func(context.Context)) *o
 	return s
 }
 
+// serve starts the service on a cluster that exists, without waiting for the group.
 func serve(t *testing.T, c *cluster, o *operator, before func(context.Context)) *operated {
 	t.Helper()
 	s := &operated{operator: o, cluster: c, handled: &handledBy{by: make(map[string][]string), change: make(chan struct{}, 1)}}
@@ -69,11 +70,12 @@ func serve(t *testing.T, c *cluster, o *operator, before func(context.Context)) 
 	return s
 }
 
+// inspect returns what the service knows of its only group.
 func (s *operated) inspect() eventbus.GroupInspection {
 	return s.bus.Operator().Inspect().Groups[0]
 }
 
-// owned returns how many partitions of the topic the service reads.
+// owned returns the number of the topic's partitions that the service reads.
 func (s *operated) owned() (n int) {
 	for _, p := range s.inspect().Partitions {
 		if p.Topic == s.topic {
@@ -83,7 +85,7 @@ func (s *operated) owned() (n int) {
 	return n
 }
 
-// lag returns what is not handled and committed, or -1 as long as it is not known.
+// lag returns the number of records that are not committed, or -1 if it is not known yet.
 func (s *operated) lag() (lag int64) {
 	for _, p := range s.inspect().Partitions {
 		if p.Lag < 0 {
@@ -94,12 +96,13 @@ func (s *operated) lag() (lag int64) {
 	return lag
 }
 
+// await waits until done returns true. what names it if it does not.
 func (s *operated) await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	s.handled.await(t, what, done)
 }
 
-// awaitAll waits until each of these was handled.
+// awaitAll waits until the events with these names are handled.
 func (s *operated) awaitAll(t *testing.T, names ...string) {
 	t.Helper()
 	s.await(t, fmt.Sprintf("%d events", len(names)), func() bool {
@@ -114,16 +117,15 @@ func (s *operated) awaitAll(t *testing.T, names ...string) {
 	})
 }
 
-// awaitHealth waits until the service's health says this.
+// awaitHealth waits until the service's health contains a text.
 func (s *operated) awaitHealth(t *testing.T, says string) {
 	t.Helper()
-	s.await(t, "a health that says "+says, func() bool {
+	s.await(t, "health with "+strconv.Quote(says), func() bool {
 		return strings.Contains(fmt.Sprintf("%+v", s.bus.Health(t.Context())), says)
 	})
 }
 
-// publish publishes events with these names, each in one of 97 keys, and returns what
-// was refused.
+// publish publishes events with these names, spread over 97 keys, as one batch.
 func (s *operated) publish(t *testing.T, names ...string) error {
 	t.Helper()
 	var events []CustomerCreated
@@ -133,6 +135,7 @@ func (s *operated) publish(t *testing.T, names ...string) error {
 	return eventbus.NewPublisher(s.bus, customers).PublishBatch(deadline(t), events)
 }
 
+// numbered returns count names with a prefix.
 func numbered(prefix string, count int) (names []string) {
 	for i := range count {
 		names = append(names, prefix+strconv.Itoa(i))
@@ -140,7 +143,8 @@ func numbered(prefix string, count int) (names []string) {
 	return names
 }
 
-// noise is a name of that length which no codec makes shorter.
+// noise returns a name of at least length bytes. It has 5 random bits per byte, so no codec
+// makes it shorter than five eighths.
 func noise(prefix string, length int) string {
 	var b strings.Builder
 	for b.WriteString(prefix); b.Len() < length; {
@@ -149,6 +153,7 @@ func noise(prefix string, length int) string {
 	return b.String()
 }
 
+// must fails the test if there is an error.
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -156,15 +161,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// bothProtocols runs a test under the classic group protocol and that of KIP-848.
+// bothProtocols runs a test with the classic group protocol and with that of KIP-848.
 func bothProtocols(t *testing.T, test func(t *testing.T, driver kafka.Config)) {
 	t.Run("cooperative", func(t *testing.T) { test(t, kafka.Config{}) })
 	t.Run("KIP-848", func(t *testing.T) { test(t, kafka.Config{ConsumerProtocol: true}) })
 }
 
-// TestOperatorDeletesTheGroup: brokers refuse it while members live. Between two joins of
-// expelled members they do not: what was not handled is handled all the same, though the
-// group starts at its topic's end.
+// TestOperatorDeletesTheGroup: brokers refuse to delete a group that has members. They do
+// not refuse it between the expulsion of the members and their return. What was not handled
+// then is handled even so, although the group starts at the end of its topic.
 func TestOperatorDeletesTheGroup(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, driver kafka.Config) {
 		var held atomic.Bool
@@ -202,8 +207,8 @@ func TestOperatorDeletesTheGroup(t *testing.T) {
 	})
 }
 
-// TestOperatorAddsPartitions: whatever is published while they are added is handled,
-// that of the new partitions from their first record on, also where the group starts at
+// TestOperatorAddsPartitions: every event that is published while partitions are added is
+// handled. New partitions are read from their first record on, even if the group starts at
 // the end.
 func TestOperatorAddsPartitions(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, driver kafka.Config) {
@@ -223,8 +228,8 @@ func TestOperatorAddsPartitions(t *testing.T) {
 	})
 }
 
-// TestOperatorRecreatesTheTopic: health names the topic that is gone, and all that is
-// acknowledged after it is back is handled.
+// TestOperatorRecreatesTheTopic: health names a topic that was deleted. After it is created
+// again, every acknowledged event is handled.
 func TestOperatorRecreatesTheTopic(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, driver kafka.Config) {
 		s := operate(t, driver, nil)
@@ -237,7 +242,7 @@ func TestOperatorRecreatesTheTopic(t *testing.T) {
 		var acknowledged []string
 		for ctx, i := deadline(t), 0; len(acknowledged) < 97; i++ {
 			name := "after-" + strconv.Itoa(i)
-			// Partitions that are there no more are refused until all brokers say so.
+			// The client may choose a deleted partition until all brokers know the new topic.
 			if err := s.publish(t, name); err == nil {
 				acknowledged = append(acknowledged, name)
 			} else if ctx.Err() != nil {
@@ -248,9 +253,9 @@ func TestOperatorRecreatesTheTopic(t *testing.T) {
 	})
 }
 
-// TestOperatorLowersTheSize of what the dead-letter topic takes: the key of a letter that
-// is larger waits, seen, and no other; nothing is restarted when the operator takes it
-// back. Of what the topic takes: the events that are larger are refused, and no other.
+// TestOperatorLowersTheSize: if the dead-letter topic accepts less than a letter needs, only
+// the letter's key waits, which health reports. It goes on without a restart once the operator
+// raises the limit again. If the topic itself accepts less, only the larger events are refused.
 func TestOperatorLowersTheSize(t *testing.T) {
 	s := operate(t, kafka.Config{}, nil)
 	dead := s.topic + "." + s.group + ".dlq"
@@ -260,13 +265,13 @@ func TestOperatorLowersTheSize(t *testing.T) {
 	s.awaitAll(t, "other key")
 	s.awaitHealth(t, "1 keys wait")
 	if s.handled.count() != 1 {
-		t.Error("an event overtook one of its key")
+		t.Error("an event overtook another one of its key")
 	}
 	s.configure(dead, "max.message.bytes", "1000000")
 	s.awaitAll(t, "behind")
 
 	s.configure(s.topic, "max.message.bytes", "10000")
-	// The controller answers before the broker that has the log goes by it.
+	// The controller answers before the leader of the partition applies the limit.
 	for ctx, i := deadline(t), 0; ; i++ {
 		err := s.publish(t, noise("single-"+strconv.Itoa(i), 20_000))
 		if errors.Is(err, eventbus.ErrTooLarge) {
@@ -282,13 +287,13 @@ func TestOperatorLowersTheSize(t *testing.T) {
 	}
 	var failed *eventbus.PublishBatchError
 	if err := s.publish(t, append([]string{noise("first", 20_000)}, names...)...); !errors.As(err, &failed) || len(failed.Errors) != 1 || !errors.Is(failed.Errors[0], eventbus.ErrTooLarge) {
-		t.Errorf("a batch of which the first is too large: %v", err)
+		t.Errorf("a batch whose first event is too large: %v", err)
 	}
 	s.awaitAll(t, names...)
 }
 
-// TestOperatorCompacts: compaction is switched on while the group lags. What it leaves is
-// handled, the last of each key with it, and nothing waits for what is gone.
+// TestOperatorCompacts: compaction is switched on while the group lags. The records that it
+// leaves are handled, among them the last one of each key, and nothing waits for the others.
 func TestOperatorCompacts(t *testing.T) {
 	gate := make(chan struct{})
 	s := operate(t, kafka.Config{}, func(ctx context.Context) {
@@ -311,7 +316,8 @@ func TestOperatorCompacts(t *testing.T) {
 	s.await(t, "no lag", func() bool { return s.lag() == 0 })
 }
 
-// records returns how many records the topic has.
+// records returns the number of records that the topic has after compaction so far. All six
+// partitions must have records.
 func (s *operated) records(t *testing.T) (n int) {
 	t.Helper()
 	client := franzClient(t, s.cluster, kgo.ConsumeTopics(s.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

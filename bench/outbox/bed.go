@@ -2,36 +2,38 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
 	"time"
 
-	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/kafka"
-	"github.com/eventbus-go/eventbus/transport"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/transport"
 )
 
-// order is the event, the same for every system: some 250 bytes of JSON.
+// order is the event, the same for every system: about 230 bytes of JSON.
 type order struct {
 	ID   string `json:"id"`
-	At   int64  `json:"at"` // nanoseconds since 1970, before the transaction begins
+	At   int64  `json:"at"` // Unix time in nanoseconds; in follow, before the transaction begins
 	Note string `json:"note"`
 }
 
-// note fills an order up to its size.
+// note pads an order to the size of a usual event.
 var note = strings.Repeat("n", 180)
 
-// partitions of every topic.
+// partitions is the number of partitions of every topic.
 const partitions = 6
 
-// topicOf declares a topic of its own for every system.
-// It has a key, because keeping the order of keys is a part of the work.
+// topicOf declares the topic with a name. It has a key, because keeping the order of
+// keys is part of the work that is measured.
 func topicOf(name string) *eventbus.Topic[order] {
 	return eventbus.NewTopic(eventbus.TopicConfig[order]{
 		Domain: "outbox", Name: name, Unversioned: true, Partitions: partitions, Key: func(o order) string { return o.ID },
@@ -41,40 +43,42 @@ func topicOf(name string) *eventbus.Topic[order] {
 // environment is the first part of the topics' names.
 const environment = "bench"
 
-// bed is where everything is measured.
+// bed holds both servers' clients and the systems that are measured on them.
 type bed struct {
-	// systems[0] is this library's outbox with its defaults: all others are compared with it.
-	// The last one is the peer.
 	flags   flags
 	pool    *pgxpool.Pool
 	bus     *eventbus.Bus
 	admin   *kafka.Admin
 	brokers []string
+	// systems[0] is this library's outbox with its defaults: all others are compared with
+	// it. The last one is the peer.
 	systems []system
 }
 
-// system is an outbox with its relay.
+// system is an outbox with its relay. After prepare, the other methods may be called
+// concurrently.
 type system interface {
 	name() string
-	// prepare gives it empty tables, and an empty topic, which it returns.
+	// prepare creates empty tables and an empty topic, and returns the topic's name.
 	prepare(ctx context.Context) (topic string, err error)
-	// publish writes events in a transaction.
+	// publish writes events to the outbox within a transaction.
 	publish(ctx context.Context, tx pgx.Tx, events ...order) error
-	// relay sends what is written to Kafka until ctx ends.
+	// relay sends committed events to Kafka until ctx ends, and then returns nil.
 	relay(ctx context.Context) error
-	// sent returns how many events Kafka has acknowledged and the relay has noted.
+	// sent returns how many events the relay has recorded as acknowledged by Kafka.
 	sent(ctx context.Context) (int64, error)
 }
 
-// newBed connects to both servers and replaces the schema bench_outbox. Topics that
-// are made later stay in Kafka.
+// newBed connects to PostgreSQL, replaces the schema bench_outbox, and makes the clients
+// of Kafka, which connect when they are used. The caller closes the bed. Topics that are
+// created later stay in Kafka.
 func newBed(ctx context.Context, f flags) (*bed, error) {
 	config, err := pgxpool.ParseConfig(f.database)
 	if err != nil {
 		return nil, err
 	}
-	// A connection for each writer, and some for the relays and for looking: a figure must
-	// not include a wait for the pool.
+	// One connection per writer, and some for the relay and for polling: no figure must
+	// include a wait for the pool.
 	config.MaxConns = int32(f.writers) + 20 //nolint:gosec // a few
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -84,7 +88,7 @@ func newBed(ctx context.Context, f flags) (*bed, error) {
 	if err := b.exec(ctx, `DROP SCHEMA IF EXISTS bench_outbox CASCADE`, `CREATE SCHEMA bench_outbox`); err != nil {
 		return nil, err
 	}
-	// Without logs, traces and metrics, like the peer.
+	// The peer has no logs, traces and metrics either.
 	to := kafka.New(kafka.Config{Brokers: b.brokers})
 	b.admin = kafka.NewAdmin(to)
 	b.bus, err = eventbus.New(to, eventbus.Config{
@@ -94,12 +98,12 @@ func newBed(ctx context.Context, f flags) (*bed, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The order is that of the turns, and of the lines of a table.
+	// They take their turns, and appear in the tables, in this order.
 	b.systems = []system{&eventbusOutbox{bed: b}, &eventbusOutbox{bed: b, unfenced: true}, &watermillOutbox{bed: b}}
 	return b, nil
 }
 
-// close ends the bus before the pool that its relays used. Its errors change no figure.
+// close closes the bus and the pool. It ignores errors, which change no figure.
 func (b *bed) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -107,16 +111,19 @@ func (b *bed) close() {
 	b.pool.Close()
 }
 
-// describe returns what the figures hold for. It names fsync, because a commit that does
-// not wait for the disk costs much less.
+// describe returns the conditions under which the figures hold. fsync is among them,
+// because a commit that does not wait for the disk costs much less.
 func (b *bed) describe() string {
 	var version, fsync string
-	// Without an answer the line lacks the version, which is no reason not to measure.
+	// The line lacks both if the query fails, which is no reason not to measure.
 	_ = b.pool.QueryRow(context.Background(), `SELECT version(), current_setting('fsync')`).Scan(&version, &fsync)
-	return fmt.Sprintf("%s, fsync=%s; Apache Kafka at %s; %s, %d cores, %s", strings.SplitAfterN(version, " on", 2)[0], fsync, b.flags.brokers, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
+	// The platform and the compiler follow.
+	version, _, _ = strings.Cut(version, " on ")
+	return fmt.Sprintf("%s, fsync=%s; Apache Kafka at %s; %s, %d cores, %s", version, fsync, b.flags.brokers, runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
 }
 
-// exec runs statements one after the other, each in a transaction of its own.
+// exec executes statements in order, each in its own transaction, and stops at the first
+// error.
 func (b *bed) exec(ctx context.Context, statements ...string) error {
 	for _, s := range statements {
 		if _, err := b.pool.Exec(ctx, s); err != nil {
@@ -126,31 +133,30 @@ func (b *bed) exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// topics counts the topics of this process, so that no two of them have one name.
+// topics counts the topics of this process, so that each has another name.
 var topics int
 
-// topic makes a topic that nothing has been written to.
+// topic creates an empty topic, and returns its declaration and its full name.
 func (b *bed) topic(ctx context.Context, name string) (*eventbus.Topic[order], string, error) {
 	// The time keeps the topics of several runs on one Kafka apart.
 	topics++
 	t := topicOf(fmt.Sprintf("%s-%d-%d", name, time.Now().UnixMilli(), topics))
-	// Made before it is used: a topic that Kafka made by itself would have as many partitions
-	// as the broker likes.
+	// Brokers that create topics automatically would choose the number of partitions.
 	full := t.In(environment)
 	return t, full, b.admin.CreateTopics(ctx, transport.TopicSpec{Name: full, Partitions: partitions})
 }
 
-// fill writes a backlog of n events.
+// fill writes a backlog of n events into the system's outbox.
 func (b *bed) fill(ctx context.Context, s system, n int) error {
 	// Filling is not measured, so its transactions may be large.
 	const chunk = 1000
 	for from := 0; from < n; from += chunk {
 		events := make([]order, min(chunk, n-from))
 		for i := range events {
-			// Keys come again, so that a relay has an order to keep.
+			// Keys repeat, so that the relay has an order to keep.
 			events[i] = order{ID: fmt.Sprint("k", (from+i)%5000), At: time.Now().UnixNano(), Note: note}
 		}
-		// One transaction after the other, so that ids and commits have the same order.
+		// The transactions are sequential, so that ids and commits have the same order.
 		if err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return s.publish(ctx, tx, events...) }); err != nil {
 			return err
 		}
@@ -158,18 +164,27 @@ func (b *bed) fill(ctx context.Context, s system, n int) error {
 	return nil
 }
 
-// relaying runs a system's relay while do runs.
-// The relay has ended when it returns, so that it takes nothing from the next turn.
+// relaying runs do while the system's relay runs, and cancels do's context if the relay
+// fails. The relay has stopped when relaying returns, so that it takes no processor time
+// from the next turn.
 func relaying(ctx context.Context, s system, do func(context.Context) error) error {
-	running, cancel := context.WithCancel(ctx)
-	// Room for the error, so that a relay which fails early ends before do does.
+	running, stop := context.WithCancel(ctx)
+	doing, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	ended := make(chan error, 1)
-	go func() { ended <- s.relay(running) }()
-	// do gets the outer context: cancelling the relay must not fail a last look.
-	err := do(ctx)
-	cancel()
-	if relayErr := <-ended; err == nil && relayErr != nil {
-		err = fmt.Errorf("relay of %s: %w", s.name(), relayErr)
+	go func() {
+		err := s.relay(running)
+		// Without a relay, do would wait until its limit, up to an hour.
+		if err != nil {
+			giveUp()
+		}
+		ended <- err
+	}()
+	err := do(doing)
+	stop()
+	if failed := <-ended; failed != nil {
+		// The relay's error comes first, since that of do usually follows from it.
+		err = errors.Join(fmt.Errorf("relay of %s: %w", s.name(), failed), err)
 	}
 	return err
 }

@@ -4,21 +4,22 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/eventbus-go/eventbus"
-	"github.com/eventbus-go/eventbus/postgres/outbox"
 	"github.com/jackc/pgx/v5"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/eventbus-go/eventbus"
+	"github.com/eventbus-go/eventbus/postgres/outbox"
 )
 
-// eventbusOutbox is package postgres/outbox, with its defaults but for Unfenced.
-// publisher is made by prepare, for the topic of the turn.
+// eventbusOutbox is package postgres/outbox, with its defaults except for Unfenced.
 type eventbusOutbox struct {
-	bed       *bed
-	unfenced  bool
+	bed      *bed
+	unfenced bool
+	// publisher is set by prepare, for the topic of the turn.
 	publisher *outbox.Publisher[order]
 }
 
-// ours is the outbox of both variants, which run one at a time.
+// ours is the outbox of both variants, which take turns.
 var ours = outbox.Table{Schema: "bench_outbox"}
 
 func (o *eventbusOutbox) name() string {
@@ -28,8 +29,8 @@ func (o *eventbusOutbox) name() string {
 	return "eventbus"
 }
 
-// prepare drops the tables instead of emptying them, since dead rows and statistics of
-// the previous turn would affect the measurement.
+// prepare drops the tables instead of deleting their rows, since dead rows and statistics
+// of the previous turn would affect the measurement.
 func (o *eventbusOutbox) prepare(ctx context.Context) (string, error) {
 	if err := o.bed.exec(ctx, `DROP TABLE IF EXISTS bench_outbox.outbox, bench_outbox.outbox_relay, bench_outbox.outbox_run, bench_outbox.outbox_parked, bench_outbox.outbox_scheduled, bench_outbox.outbox_version CASCADE`); err != nil {
 		return "", err
@@ -45,15 +46,15 @@ func (o *eventbusOutbox) prepare(ctx context.Context) (string, error) {
 }
 
 func (o *eventbusOutbox) publish(ctx context.Context, tx pgx.Tx, events ...order) error {
-	// For a single event use the call that a service would use.
+	// A service publishes a single event by this call.
 	if len(events) == 1 {
 		return o.publisher.Publish(ctx, outbox.Pgx(tx), events[0])
 	}
 	return o.publisher.PublishBatch(ctx, outbox.Pgx(tx), events)
 }
 
-// relay uses the default name, whose cursor the migration created before the first
-// event.
+// relay runs a relay with the default name: the migration has created its cursor, so it
+// begins at the first event.
 func (o *eventbusOutbox) relay(ctx context.Context) error {
 	// Logs and metrics are discarded, as the peer's are.
 	r, err := outbox.NewRelay(o.bed.bus, o.bed.pool, outbox.Config{
@@ -65,7 +66,7 @@ func (o *eventbusOutbox) relay(ctx context.Context) error {
 	return r.Run(ctx)
 }
 
-// sent reads what the relay stores together with its cursor.
+// sent returns the count that the relay stores together with its cursor.
 func (o *eventbusOutbox) sent(ctx context.Context) (n int64, err error) {
 	err = o.bed.pool.QueryRow(ctx, `SELECT published FROM bench_outbox.outbox_relay`).Scan(&n)
 	return n, err

@@ -1,12 +1,18 @@
-// Command outbox measures the outbox and the inbox on PostgreSQL beside
-// Watermill's SQL subscriber and forwarder, in one run on the same servers.
+// Command outbox measures the outbox on PostgreSQL beside Watermill's SQL publisher and
+// forwarder, and the inbox beside transactions without one, in one run on the same
+// servers. Its workloads are
+//
+//	drain   the rate at which a relay sends a backlog
+//	follow  the delay from a transaction to a reader of the topic
+//	write   the rate of transactions that write one event
+//	inbox   the rate of events that pass an inbox
 //
 //	make bench-outbox                       # from the root: starts both servers, about half an hour
 //	go run ./outbox -workload drain -rounds 1
 //
-// In each round every system has its turn at every workload, so that a machine that
-// is busy for a while slows all of them. Figures are medians over the rounds; ratios
-// are taken round by round.
+// In each round of a workload every system has its turn, so that a machine that is busy
+// for a while slows all of them. Figures are medians over the rounds; ratios are taken
+// round by round.
 package main
 
 import (
@@ -20,9 +26,9 @@ import (
 	"time"
 )
 
-// flags holds the command's flags.
-// rows and peerRows are sizes of drain, writers and rate those of follow. lasts is the
-// length of a turn of every workload but drain, which ends by itself.
+// flags holds the command's flags. rows and peerRows are sizes of drain, writers and rate
+// those of follow. lasts is how long each measurement of the other workloads runs; a
+// drain ends with its backlog.
 type flags struct {
 	database, brokers string
 	workloads         string
@@ -32,20 +38,21 @@ type flags struct {
 	lasts             time.Duration
 }
 
-// parse reads the flags. The environment variables are those of the tests.
+// parse returns the flags. The servers default to those of the tests, which two
+// environment variables name.
 func parse() flags {
 	var f flags
-	flag.StringVar(&f.database, "database", os.Getenv("EVENTBUS_TEST_POSTGRES"), "`address` of a PostgreSQL, whose schema bench_outbox is replaced")
-	flag.StringVar(&f.brokers, "brokers", os.Getenv("EVENTBUS_TEST_BROKERS"), "`addresses` of Kafka, comma-separated")
-	flag.StringVar(&f.workloads, "workload", "drain,follow,write,inbox", "these `workloads`, comma-separated")
-	flag.IntVar(&f.rounds, "rounds", 5, "rounds of each")
-	flag.IntVar(&f.rows, "rows", 500_000, "rows of the backlog that is drained")
-	flag.IntVar(&f.peerRows, "peer-rows", 0, "rows of Watermill's backlog, for its rate; 0: -rows")
-	flag.IntVar(&f.writers, "writers", 100, "writers that are followed")
-	flag.IntVar(&f.rate, "rate", 500, "transactions a second of all the writers that are followed")
-	flag.DurationVar(&f.lasts, "for", 10*time.Second, "how long a turn of the other workloads lasts")
+	flag.StringVar(&f.database, "database", os.Getenv("EVENTBUS_TEST_POSTGRES"), "`address` of a PostgreSQL database, whose schema bench_outbox is replaced")
+	flag.StringVar(&f.brokers, "brokers", os.Getenv("EVENTBUS_TEST_BROKERS"), "comma-separated `addresses` of Kafka brokers")
+	flag.StringVar(&f.workloads, "workload", "drain,follow,write,inbox", "comma-separated `workloads` to measure, in this order")
+	flag.IntVar(&f.rounds, "rounds", 5, "number of rounds of each workload")
+	flag.IntVar(&f.rows, "rows", 500_000, "rows of the backlog in drain")
+	flag.IntVar(&f.peerRows, "peer-rows", 0, "rows of Watermill's backlog in drain; 0 means as many as -rows")
+	flag.IntVar(&f.writers, "writers", 100, "concurrent writers in follow")
+	flag.IntVar(&f.rate, "rate", 500, "transactions per second of all writers in follow together")
+	flag.DurationVar(&f.lasts, "for", 10*time.Second, "how long each measurement of follow, write and inbox runs")
 	flag.Parse()
-	// Fewer rows show the rate of a slow relay as well, in less time.
+	// Fewer rows show the rate of a slow relay just as well, in less time.
 	if f.peerRows == 0 {
 		f.peerRows = f.rows
 	}
@@ -53,7 +60,7 @@ func parse() flags {
 }
 
 func main() {
-	// An interrupt ends the relays in order, and the pool with them.
+	// On an interrupt the relay stops in order, and the bus and the pool are closed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, parse()); err != nil {
@@ -62,29 +69,28 @@ func main() {
 	}
 }
 
-// run does one workload after the other, and prints each when its rounds are over. An
-// error ends the run without the figures of its workload.
+// run runs the workloads in the order of the flag, and prints the figures of each after
+// its last round. An error ends the run without the figures of its workload.
 func run(ctx context.Context, f flags) error {
 	if f.database == "" || f.brokers == "" {
-		return errors.New("say where PostgreSQL and Kafka are: -database and -brokers, or make bench-outbox")
+		return errors.New("-database and -brokers are required; make bench-outbox starts both servers")
 	}
-	// Both servers are there before anything is said about them.
 	b, err := newBed(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	// First, so that a run which is interrupted has said what its figures hold for.
+	// The conditions come first, so that an interrupted run has stated them too.
 	fmt.Println(b.describe())
-	// A turn is one round of a workload, by all systems.
+	// Each function runs one round of a workload, with all systems.
 	turns := map[string]func(context.Context, *results) error{"drain": b.drain, "follow": b.follow, "write": b.write, "inbox": b.inbox}
 	for _, name := range strings.Split(f.workloads, ",") {
 		turn := turns[name]
-		// An unknown name ends the run only when its turn comes.
+		// An unknown name ends the run only here, after the workloads before it.
 		if turn == nil {
-			return fmt.Errorf("there is no workload %q: use drain, follow, write and inbox", name)
+			return fmt.Errorf("there is no workload %q: use drain, follow, write or inbox", name)
 		}
-		// One set of results for all rounds: medians and ratios need them together.
+		// Medians and ratios need the figures of all rounds together.
 		found := newResults(name)
 		for range f.rounds {
 			if err := turn(ctx, found); err != nil {

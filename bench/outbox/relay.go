@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// until polls a condition.
-// It returns the error of holds, or one when limit is over. It looks at once, and then
-// every 20 ms, which is the resolution of what drain measures.
+// until calls holds at once and then every 20 ms, until it returns true. It returns the
+// error of holds, or an error if limit passes or ctx ends before. The interval is the
+// resolution of what drain measures.
 func until(ctx context.Context, limit time.Duration, holds func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -28,15 +28,15 @@ func until(ctx context.Context, limit time.Duration, holds func() (bool, error))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("not within %v: %w", limit, ctx.Err())
+			return fmt.Errorf("waiting for at most %v: %w", limit, ctx.Err())
 		}
 	}
 }
 
-// drain measures how fast a backlog goes to Kafka.
+// drain measures the rate at which each system's relay sends a backlog to Kafka.
 func (b *bed) drain(ctx context.Context, r *results) error {
 	for _, s := range b.systems {
-		// The peer may have fewer rows: rates are compared, not times.
+		// The peer may have fewer rows, since rates are compared and not times.
 		n := b.flags.rows
 		if _, peer := s.(*watermillOutbox); peer {
 			n = b.flags.peerRows
@@ -48,15 +48,16 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 		if err := b.fill(ctx, s, n); err != nil {
 			return fmt.Errorf("fill %s: %w", s.name(), err)
 		}
-		if err := b.exec(ctx, `CHECKPOINT`); err != nil { // what filling left to be written is not part of draining
+		if err := b.exec(ctx, `CHECKPOINT`); err != nil { // pages that filling left dirty are not written while draining
 			return err
 		}
 		var took time.Duration
 		if err := relaying(ctx, s, func(ctx context.Context) error {
-			// From the start of the relay: taking the lease, fencing or subscribing is included.
+			// The time includes the relay's start: taking the lease, fencing, subscribing.
 			start := time.Now()
 			defer func() { took = time.Since(start) }()
-			// What the relay has noted, not what Kafka holds: only noted rows are not sent again.
+			// The end is what the relay has recorded, not what Kafka holds: after a crash it
+			// would send again what it had not recorded.
 			return until(ctx, time.Hour, func() (bool, error) {
 				sent, err := s.sent(ctx)
 				return sent >= int64(n), err
@@ -64,7 +65,7 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 		}); err != nil {
 			return err
 		}
-		// The number of rows is in the name, since it may differ between systems.
+		// The name includes the number of rows, which may differ between systems.
 		r.add(fmt.Sprintf("%s, %d rows", s.name(), n), "rows/s", float64(n)/took.Seconds())
 		if s != b.systems[0] {
 			first := fmt.Sprintf("%s, %d rows", b.systems[0].name(), b.flags.rows)
@@ -74,10 +75,9 @@ func (b *bed) drain(ctx context.Context, r *results) error {
 	return nil
 }
 
-// follow measures how long after the beginning of its transaction an event is in the
-// hands of a reader of committed records.
-// The transaction itself is in the delay. Both times are of this process's clock, so
-// they can be compared.
+// follow measures the delay from the beginning of an event's transaction until a reader of
+// committed records has decoded the event. The delay includes the transaction. Both times
+// come from this process's clock, so they can be compared.
 func (b *bed) follow(ctx context.Context, r *results) error {
 	for _, s := range b.systems {
 		topic, err := s.prepare(ctx)
@@ -87,27 +87,28 @@ func (b *bed) follow(ctx context.Context, r *results) error {
 		var delays []time.Duration
 		var wrote int64
 		if err := relaying(ctx, s, func(ctx context.Context) error {
-			// The reader ends with the turn, or it would take processor time from the next one.
+			// The reader stops with the turn, or it would take processor time from the next one.
 			reading, cancel := context.WithCancel(ctx)
 			defer cancel()
 			read, err := b.read(reading, topic)
 			if err != nil {
 				return err
 			}
-			// Reading begins before the first event, so that its start is in few delays or none.
+			// The reader starts before the first event, so that few delays include its start, if
+			// any.
 			if wrote, err = b.writeAt(ctx, s); err != nil {
 				return err
 			}
-			// Every event is waited for: the last ones to come are the tail that is measured.
+			// Wait for every event: the last ones to arrive are the tail that is measured.
 			return until(ctx, time.Minute, func() (bool, error) {
-				// Each look copies all delays, which is cheap beside a turn of seconds.
+				// Each call copies all delays, which costs little beside a turn of seconds.
 				delays = read()
 				return int64(len(delays)) >= wrote, nil
 			})
 		}); err != nil {
 			return fmt.Errorf("%s: %w", s.name(), err)
 		}
-		// Sorted for the percentiles, whose nearest rank will do among thousands.
+		// Among thousands of delays the nearest rank is close enough to a percentile.
 		slices.Sort(delays)
 		r.add(s.name()+", written", "tx/s", float64(wrote)/b.flags.lasts.Seconds())
 		for _, q := range []int{50, 99} {
@@ -121,17 +122,18 @@ func (b *bed) follow(ctx context.Context, r *results) error {
 	return nil
 }
 
-// writeAt has the writers commit transactions of one event each, evenly in time.
+// writeAt has the writers commit transactions of one event each, spread evenly over time,
+// and returns how many it tried.
 func (b *bed) writeAt(ctx context.Context, s system) (wrote int64, err error) {
 	var wg sync.WaitGroup
 	// mu guards wrote and err.
 	var mu sync.Mutex
-	// Each writer commits at this interval, and all of them together at the rate.
+	// If each writer commits at this interval, all of them together commit at the rate.
 	every := time.Second * time.Duration(b.flags.writers) / time.Duration(b.flags.rate)
 	end := time.Now().Add(b.flags.lasts)
 	for n := range b.flags.writers {
 		wg.Go(func() {
-			// The writers begin one after the other, so that commits are spread over the interval.
+			// The writers begin at different times, so that commits are spread over the interval.
 			next := time.Now().Add(every * time.Duration(n) / time.Duration(b.flags.writers))
 			// Due times do not depend on how long commits take: a writer that is late catches up.
 			for i := 0; next.Before(end); next, i = next.Add(every), i+1 {
@@ -140,14 +142,14 @@ func (b *bed) writeAt(ctx context.Context, s system) (wrote int64, err error) {
 				case <-ctx.Done():
 					return
 				}
-				// A key for each writer, so that no order between writers is asked for.
+				// Each writer has its own key, so that no order between writers has to be kept.
 				o := order{ID: fmt.Sprint("w", n), At: time.Now().UnixNano(), Note: note}
 				one := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error { return s.publish(ctx, tx, o) })
 				mu.Lock()
 				wrote++
 				err = errors.Join(err, one)
 				mu.Unlock()
-				// A writer that failed stops. The others go on, and the error ends the turn.
+				// A writer stops when it fails. The others continue, and the error ends the turn.
 				if one != nil {
 					return
 				}
@@ -158,11 +160,11 @@ func (b *bed) writeAt(ctx context.Context, s system) (wrote int64, err error) {
 	return wrote, err
 }
 
-// read reads a topic until ctx ends. The function that it returns returns how long
-// each event took.
+// read starts a reader of a topic, which stops when ctx ends. The function that it returns
+// returns a copy of the delays so far, in the order of arrival.
 func (b *bed) read(ctx context.Context, topic string) (delays func() []time.Duration, err error) {
-	// The same reader for all systems. Committed records alone, as fenced relays ask of
-	// their readers, and from the start: the topic is new, so all of it is of this turn.
+	// All systems have the same reader. It reads committed records alone, as the events of a
+	// fenced relay require, and from the start: the topic is new, so all of it is of this turn.
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -185,7 +187,7 @@ func (b *bed) read(ctx context.Context, topic string) (delays func() []time.Dura
 			})
 		}
 	}()
-	// A copy: the caller sorts it.
+	// The caller sorts the copy.
 	return func() []time.Duration {
 		mu.Lock()
 		defer mu.Unlock()

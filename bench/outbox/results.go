@@ -8,24 +8,23 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/statistic"
 )
 
-// results are the figures of one workload by what was measured, one per round.
-// The figures of a name stand in the order of the rounds, so that ratios are taken
-// between figures of one round.
+// results holds the figures of one workload: for each name one per round, in the order of
+// the rounds, so that ratios are taken between figures of the same round.
 type results struct {
 	workload string
-	names    []string // in the order in which they came
+	names    []string // in the order in which they were added first
 	values   map[string][]float64
 	unit     map[string]string
-	ratios   [][3]string // a name, what it is compared with, and what that says
+	ratios   [][3]string // the name, the name to compare it with, and the text of the line
 }
 
 func newResults(workload string) *results {
 	return &results{workload: workload, values: make(map[string][]float64), unit: make(map[string]string)}
 }
 
-// add notes a figure of this round.
+// add adds a figure of the current round.
 func (r *results) add(name, unit string, value float64) {
-	// The first round decides the order in which names are printed.
+	// Names are printed in the order of the first round.
 	if _, known := r.values[name]; !known {
 		r.names = append(r.names, name)
 	}
@@ -34,8 +33,8 @@ func (r *results) add(name, unit string, value float64) {
 	r.unit[name] = unit
 }
 
-// compare asks for the ratio of two figures below the table.
-// It may be asked for in every round, and is printed once.
+// compare has print write the ratio of name to with in a line below the figures. The
+// line is written once, even if every round asks for it.
 func (r *results) compare(name, with, says string) {
 	for _, known := range r.ratios {
 		if known[0] == name && known[1] == with {
@@ -45,7 +44,7 @@ func (r *results) compare(name, with, says string) {
 	r.ratios = append(r.ratios, [3]string{name, with, says})
 }
 
-// print writes the medians, and below them the ratios.
+// print writes the medians, and the ratios below them.
 func (r *results) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n", r.workload)
 	for _, name := range r.names {
@@ -56,9 +55,9 @@ func (r *results) print(w io.Writer) {
 	}
 }
 
-// interval prints a median with its 95 % interval, where there is one.
+// interval formats a median and, if there is one, its 95 % confidence interval.
 func interval(e statistic.Estimate, format string) string {
-	// Few rounds give a median alone: an interval would claim more than they show.
+	// Fewer than six rounds give no interval.
 	if math.IsNaN(e.Low) {
 		return fmt.Sprintf(format, e.Median)
 	}

@@ -15,18 +15,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// watermillOutbox is Watermill's SQL publisher behind its forwarder, as its
-// documentation sets an outbox up. Where that has a choice it gets what serves it:
-// batches of the size of ours, and looks as often as ours.
-// topic is the one in Kafka, which prepare makes for every turn.
+// watermillOutbox is Watermill's SQL publisher with its forwarder, set up as its
+// documentation shows. It reads larger batches than by default, and polls as often as our
+// relay does.
 type watermillOutbox struct {
-	bed   *bed
+	bed *bed
+	// topic is the topic in Kafka, which prepare creates for every turn.
 	topic string
 }
 
 // forwarded is the topic within PostgreSQL from which the forwarder takes messages. The
-// tables have names of their own, so that prepare can drop them. watermillKey is the
-// metadata in which the key travels.
+// names of the tables are set, so that prepare can drop them. watermillKey is the name of
+// the metadata that holds the key.
 const (
 	forwarded      = "bench_forwarder"
 	watermillTable = `bench_outbox.watermill`
@@ -36,12 +36,13 @@ const (
 
 func (w *watermillOutbox) name() string { return "watermill" }
 
-// schema reads as many messages at once as our relay does by default.
+// schema returns an adapter that reads up to 2,000 messages at once, in place of the
+// library's 100, which would be a query for each hundred.
 func (w *watermillOutbox) schema() wsql.DefaultPostgreSQLSchema {
 	return wsql.DefaultPostgreSQLSchema{SubscribeBatchSize: 2000, GenerateMessagesTableName: func(string) string { return watermillTable }}
 }
 
-// offsets is where the subscriber keeps what it has acknowledged, which sent reads.
+// offsets returns the adapter for the table of acknowledged offsets, which sent reads.
 func (w *watermillOutbox) offsets() wsql.DefaultPostgreSQLOffsetsAdapter {
 	return wsql.DefaultPostgreSQLOffsetsAdapter{GenerateMessagesOffsetsTableName: func(string) string { return watermillRead }}
 }
@@ -54,8 +55,7 @@ func (w *watermillOutbox) prepare(ctx context.Context) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// This creates the tables. The publisher does not: it writes in the transactions that
-	// are measured.
+	// The subscriber creates the tables: a publisher within a transaction must not.
 	if err := s.SubscribeInitialize(forwarded); err != nil {
 		return "", err
 	}
@@ -63,7 +63,7 @@ func (w *watermillOutbox) prepare(ctx context.Context) (_ string, err error) {
 	return w.topic, err
 }
 
-// subscriber returns one that looks as often as our relay does by default.
+// subscriber returns a subscriber that polls as often as our relay does by default.
 func (w *watermillOutbox) subscriber() (*wsql.Subscriber, error) {
 	return wsql.NewSubscriber(wsql.BeginnerFromPgx(w.bed.pool), wsql.SubscriberConfig{
 		ConsumerGroup: "bench", SchemaAdapter: w.schema(), OffsetsAdapter: w.offsets(), InitializeSchema: true, PollInterval: 50 * time.Millisecond,
@@ -71,7 +71,7 @@ func (w *watermillOutbox) subscriber() (*wsql.Subscriber, error) {
 }
 
 func (w *watermillOutbox) publish(_ context.Context, tx pgx.Tx, events ...order) error {
-	// A publisher belongs to one transaction.
+	// A publisher is bound to one transaction.
 	p, err := wsql.NewPublisher(wsql.TxFromPgx(tx), wsql.PublisherConfig{SchemaAdapter: w.schema()}, watermill.NopLogger{})
 	if err != nil {
 		return err
@@ -83,20 +83,22 @@ func (w *watermillOutbox) publish(_ context.Context, tx pgx.Tx, events ...order)
 			return err
 		}
 		messages[i] = message.NewMessage(watermill.NewUUID(), data)
-		// The forwarder carries the metadata along, for the marshaler that writes to Kafka.
+		// The forwarder keeps the metadata, from which the marshaler for Kafka takes the key.
 		messages[i].Metadata.Set(watermillKey, e.ID)
 	}
-	// The forwarder's publisher puts the topic in Kafka into an envelope around the message.
+	// The forwarder's publisher wraps the message in an envelope that names the topic in Kafka.
 	return forwarder.NewPublisher(p, forwarder.PublisherConfig{ForwarderTopic: forwarded}).Publish(w.topic, messages...)
 }
 
-// relay runs the forwarder, with the acknowledgements and the keys that ours has.
+// relay runs the forwarder until ctx ends, with the same acknowledgements and keys as our
+// relay.
 func (w *watermillOutbox) relay(ctx context.Context) error {
-	// The configuration is the library's own, but for the acknowledgements.
+	// The configuration is the library's own, except for two settings, which are also those
+	// of package peer.
 	config := wkafka.DefaultSaramaSyncPublisherConfig()
-	// The protocol version is the one that bench/internal/peer sets too.
 	config.Version = sarama.V2_8_0_0
-	config.Producer.RequiredAcks = sarama.WaitForAll // as ours
+	// The default waits for the leader alone.
+	config.Producer.RequiredAcks = sarama.WaitForAll
 	to, err := wkafka.NewPublisher(wkafka.PublisherConfig{
 		Brokers: w.bed.brokers, OverwriteSaramaConfig: config,
 		Marshaler: wkafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) { return m.Metadata.Get(watermillKey), nil }),
@@ -113,15 +115,15 @@ func (w *watermillOutbox) relay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Close ends Run, after the message that is under way; a context that ends would cut
-	// it off.
+	// Close stops Run and waits for the message under way. Run's own context does not end,
+	// since its end could interrupt that message.
 	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 	defer stop()
 	return f.Run(context.WithoutCancel(ctx))
 }
 
-// sent is the offset that is acknowledged: rows are numbered from 1, and none is
-// rolled back here.
+// sent returns the acknowledged offset. It equals the number of acknowledged rows, since
+// rows are numbered from 1 and no transaction is rolled back here.
 func (w *watermillOutbox) sent(ctx context.Context) (n int64, err error) {
 	err = w.bed.pool.QueryRow(ctx, `SELECT coalesce(max(offset_acked), 0) FROM `+watermillRead).Scan(&n)
 	return n, err

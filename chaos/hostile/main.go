@@ -1,16 +1,16 @@
-// Hostile shows what a consumer takes of bytes that were made to harm it: batches that a
-// broker accepts, and answers of a server that is not a broker. Each attack meets a process
-// of its own, whose peak memory is measured.
+// Hostile measures how consumers survive bytes that are made to harm them: batches that a
+// broker accepts, and answers of a server that is not a broker. Each attack meets its own
+// process, whose peak memory is measured.
 //
 //	scripts/kafka.sh run -- go run ./chaos/hostile    or: make hostile
 //
-// It prints one row for each attack and exits with 1 if one took more memory than it may,
-// or ended in another way than it should.
+// It prints a row for each attack. It exits with status 1 if one took more memory than
+// allowed or had another outcome than it should.
 //
 //	main     the table and the verdict
 //	attack   the batches and the answers
 //	victim   the processes that meet them
-//	wire     a producer of raw bytes, which is a few requests over TCP
+//	wire     a producer of raw bytes over TCP, and a server in place of a broker
 package main
 
 import (
@@ -31,18 +31,18 @@ import (
 )
 
 const (
-	// fetchBytes is what a consumer may fetch ahead, the default.
+	// fetchBytes is how many bytes a consumer fetches ahead by default.
 	fetchBytes = 16 << 20
-	// garbage is what the victim's heap may have grown by before the garbage collector
-	// ran, in bytes, beside what is in use.
+	// garbage is the allowance for memory that is no longer used but not collected yet, in
+	// bytes.
 	garbage = 32 << 20
-	// patience bounds one victim.
+	// patience bounds the time of one victim.
 	patience = 90 * time.Second
 )
 
-// A victim is this program with a task in its environment, so that its memory is
-// its own.
 func main() {
+	// A victim is this program with a task in its environment. In a separate process its peak
+	// memory is that of one attack.
 	if task := os.Getenv(taskVariable); task != "" {
 		if err := victim(task); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
@@ -59,15 +59,14 @@ func main() {
 	}
 }
 
-// run carries out all attacks and prints a row for each. Its error says how many
-// got through.
+// run carries out all attacks and prints a row for each. It returns an error that says how
+// many failed, or the error of the first that could not be carried out.
 func run(ctx context.Context) error {
 	brokers := os.Getenv("EVENTBUS_TEST_BROKERS")
 	if brokers == "" {
-		return errors.New("EVENTBUS_TEST_BROKERS names no broker: run it by scripts/kafka.sh run --")
+		return errors.New("EVENTBUS_TEST_BROKERS names no broker; scripts/kafka.sh run -- starts one")
 	}
-	// The topics are created through the library itself. The batches are not: it would refuse
-	// to make them.
+	// The library creates the topics. It would refuse to write the batches.
 	t := kafka.New(kafka.Config{Brokers: strings.Split(brokers, ",")})
 	defer func() { _ = t.Close(context.WithoutCancel(ctx)) }()
 	fmt.Printf("%-44s %9s %10s %10s  %-38s %s\n", "attack", "bytes in", "peak MiB", "allowed", "outcome", "verdict")
@@ -78,16 +77,16 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		// The first attack is none.
+		// The first attack does nothing, so its peak is that of the runtime, the client and one
+		// event.
 		if i == 0 {
-			// What a victim takes that meets nothing: the runtime, the client, and one event.
 			base = r.Peak
 		}
-		// A record is held twice at most: as it was fetched and decompressed.
+		// A record may be in memory twice: as it was fetched, and decompressed.
 		allowed := base + garbage + 2*int64(max(fetchBytes, a.record))
 		verdict := "ok"
 		switch {
-		// The outcome comes first: one that stopped early has a small peak.
+		// The outcome is checked first, because a victim that stopped early has a small peak.
 		case r.Outcome != a.want:
 			verdict, failed = "FAILED: want "+a.want, failed+1
 		case r.Peak > allowed:
@@ -96,26 +95,26 @@ func run(ctx context.Context) error {
 		fmt.Printf("%-44s %9d %10.1f %10.1f  %-38s %s\n", a.name, r.Bytes, mib(r.Peak), mib(allowed), r.Outcome, verdict)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d attacks got through", failed)
+		return fmt.Errorf("%d attack(s) failed", failed)
 	}
 	return nil
 }
 
-// mib returns bytes in mebibytes.
+// mib converts bytes to mebibytes.
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
-// result is what a victim reports.
+// result is what a victim reports, except for Bytes.
 type result struct {
-	// Bytes is how much the attack took, in bytes.
+	// Bytes is the size of the batches that were written, in bytes.
 	Bytes int
-	// Peak is the most resident memory, in bytes.
+	// Peak is the peak of the victim's resident memory, in bytes.
 	Peak int64
-	// Outcome is one of the constants, or an error's text.
+	// Outcome is one of the constants, or says what happened instead.
 	Outcome string
 }
 
-// carryOut prepares an attack, starts its victim and returns what that reports.
-// Each has a topic of its own, which stays behind: the cluster ends with the program.
+// carryOut prepares an attack, runs its victim, and returns the victim's report. The attack's
+// topic is not deleted, since the cluster ends with the program.
 func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers string) (r result, err error) {
 	task := task{Victim: a.victim, Brokers: strings.Split(brokers, ","), Topic: a.topic(), Letter: a.want == oneMore || a.want == passed}
 	if a.answer != nil {
@@ -126,11 +125,13 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 		defer l.close()
 		task.Brokers = []string{l.address()}
 	} else {
-		config := map[string]string{"max.message.bytes": fmt.Sprint(maxMessage)}
+		// The records have timestamps of 1970, so any retention would delete them. Brokers look
+		// for such records half a minute after their start.
+		config := map[string]string{"max.message.bytes": fmt.Sprint(maxMessage), "retention.ms": "-1"}
 		if err := t.Admin().CreateTopics(ctx, transport.TopicSpec{Name: task.Topic, Partitions: 1, Replication: 1, Configs: config}); err != nil {
 			return r, err
 		}
-		// The sentinel follows: it is handled if the victim gets past the attack.
+		// The sentinel comes last, so that it is handled only if the victim gets past the attack.
 		for _, b := range [][]byte{a.batch(), sentinel()} {
 			if len(b) == 0 {
 				continue
@@ -145,10 +146,10 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 	if err != nil {
 		return r, err
 	}
-	// The victim does not know how much was written.
+	// The victim's report has no Bytes, so they are kept.
 	n := r.Bytes
 	if err := json.Unmarshal(out, &r); err != nil {
-		return r, fmt.Errorf("the victim says %q: %w", out, err)
+		return r, fmt.Errorf("the victim reports %.200q: %w", out, err)
 	}
 	if a.answer == nil {
 		r.Bytes = n
@@ -156,17 +157,17 @@ func (a *attack) carryOut(ctx context.Context, t *kafka.Transport, brokers strin
 	return r, nil
 }
 
-// start runs this program as a victim, and returns what it prints.
+// start runs this program as a victim, and returns its standard output.
 func start(ctx context.Context, t *task) ([]byte, error) {
-	// A victim ends by itself ten seconds before this, with an outcome; this is for one that
-	// can't.
+	// A victim ends by itself ten seconds earlier, with an outcome. This bound is for one that
+	// hangs.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	text, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
 	}
-	// The same program, so that what is measured is built from the same source.
+	// The victim is the same program, so that it is always built from the same source.
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -174,10 +175,10 @@ func start(ctx context.Context, t *task) ([]byte, error) {
 	var failure bytes.Buffer
 	c := exec.CommandContext(ctx, self)
 	c.Env, c.Stderr = append(os.Environ(), taskVariable+"="+string(text)), &failure
-	// Standard output has the result alone; logs and a panic are on standard error.
+	// Standard output only has the result. Logs and a panic are on standard error.
 	out, err := c.Output()
 	if err != nil {
-		return nil, fmt.Errorf("its victim: %w: %.2000s", err, failure.String())
+		return nil, fmt.Errorf("running the victim: %w: %.2000s", err, failure.String())
 	}
 	return out, nil
 }

@@ -17,21 +17,23 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// taskVariable holds the task of a victim.
+// taskVariable names the environment variable with the task of a victim.
 const taskVariable = "EVENTBUS_HOSTILE_TASK"
 
-// task is what a victim is to do, as JSON in its environment.
+// task is what a victim has to do. The victim gets it as JSON.
 type task struct {
 	// Victim is "bus", "reader" or "client".
 	Victim string
-	// Brokers are the addresses to connect to; one is a server that is not a broker.
+	// Brokers has the addresses to connect to: those of brokers, or that of the server in
+	// place of a broker.
 	Brokers []string
-	Topic   string
-	// Letter says that a dead letter is expected, and to be waited for.
+	// Topic is the attacked topic. A client needs none.
+	Topic string
+	// Letter is set if a dead letter is expected, so that the victim waits for it.
 	Letter bool
 }
 
-// victim carries a task out and prints the result.
+// victim carries out a task and writes the result to standard output as JSON.
 func victim(text string) error {
 	var t task
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
@@ -55,13 +57,14 @@ func victim(text string) error {
 	if err != nil {
 		return err
 	}
-	// Last, so that it covers everything: VmHWM only rises.
+	// VmHWM only rises, so at the end it covers everything.
 	r.Peak = peak()
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// peak returns the most resident memory of this process, in bytes (proc_pid_status(5)).
-// It is 0 on systems without that file, where every attack would pass: run it on Linux.
+// peak returns the peak of this process's resident memory, in bytes (proc_pid_status(5)). It
+// returns 0 on systems without that file, on which no attack can take too much: the figures
+// hold on Linux alone.
 func peak() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -73,14 +76,14 @@ func peak() int64 {
 	return n << 10
 }
 
-// consume handles the events of the topic until the sentinel comes, and returns the
-// outcome.
+// consume runs a bus that handles the events of the topic until the sentinel arrives, and
+// returns the outcome. An error means that the attack could not be judged.
 func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger) (string, error) {
 	bus, err := eventbus.New(k, eventbus.Config{Service: "hostile", Environment: "hostile", Source: "urn:hostile", Logger: log, AutoProvision: eventbus.ProvisionAlways})
 	if err != nil {
 		return "", err
 	}
-	// The declaration must give the very topic that was attacked.
+	// The topic is declared so that its name is that of the attacked one.
 	parts := strings.Split(t.Topic, ".")
 	topic := eventbus.NewTopic(eventbus.TopicConfig[string]{
 		Domain: parts[1], Name: parts[3], Type: "Next", Partitions: 1, Replication: 1,
@@ -89,7 +92,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 	if name := topic.In("hostile"); name != t.Topic {
 		return "", fmt.Errorf("the topic is %s, not %s", name, t.Topic)
 	}
-	// With room: the handler must not wait for this loop.
+	// The buffer keeps the handler from waiting for the loop below.
 	handled := make(chan struct{}, 10)
 	if err := eventbus.Subscribe(bus, topic, func(context.Context, string) error {
 		handled <- struct{}{}
@@ -110,7 +113,7 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 			switch {
 			case err != nil:
 				return "", err
-			// What was passed over is kept as a dead letter, for people to see.
+			// Skip writes a note to the dead-letter topic, which counts as one.
 			case outcome != "" && n == 1:
 				return outcome, nil
 			case n > 0:
@@ -118,22 +121,22 @@ func consume(ctx context.Context, k *kafka.Transport, t *task, log *slog.Logger)
 			}
 			return goneOn, nil
 		case <-tick.C:
-			// An operator sees an unhealthy partition, and passes over what it names.
+			// An operator who sees that a batch can't be read skips it, by its first offset.
 			if h := bus.Health(ctx); outcome == "" && !h.Ready && strings.Contains(fmt.Sprint(h), "can't be read") {
 				if err := bus.Operator().Skip("hostile-hostile", t.Topic, 0, 0); err != nil {
 					return "", err
 				}
 				outcome = passed
 			}
-		// Not an error: standing still is an outcome.
+		// That nothing moves is an outcome too.
 		case <-ctx.Done():
 			return "stands still", nil
 		}
 	}
 }
 
-// letters counts the records of a dead-letter topic, and waits for the first if it is
-// expected. It reads none, as the peak is that of this process.
+// letters returns the number of records in a dead-letter topic. If one is expected it waits
+// until there is one. It reads none, since that would count in the peak of this process.
 func letters(ctx context.Context, k *kafka.Transport, topic string, expected bool) (int64, error) {
 	p := transport.Partition{Topic: topic}
 	for {
@@ -149,14 +152,14 @@ func letters(ctx context.Context, k *kafka.Transport, topic string, expected boo
 	}
 }
 
-// read reads the topic to its end, and returns the outcome.
+// read reads the topic to its end by a reader, and returns the outcome.
 func read(ctx context.Context, k *kafka.Transport, t *task) string {
 	p := transport.Partition{Topic: t.Topic}
 	ends, err := k.Admin().Offsets(ctx, transport.Latest(), p)
 	if err != nil {
 		return err.Error()
 	}
-	// To bounds it, or a reader would wait at the end for more.
+	// Without To the reader would wait for more records at the end.
 	r, err := k.NewReader(transport.ReaderConfig{From: map[transport.Partition]int64{p: 0}, To: ends})
 	if err != nil {
 		return err.Error()
@@ -172,7 +175,7 @@ func read(ctx context.Context, k *kafka.Transport, t *task) string {
 		case err != nil:
 			return err.Error()
 		}
-		// Memory that is never released would count as the reader's.
+		// Memory that is not released would count as the reader's.
 		for i := range batches {
 			if batches[i].Release != nil {
 				batches[i].Release()
@@ -181,7 +184,7 @@ func read(ctx context.Context, k *kafka.Transport, t *task) string {
 	}
 }
 
-// call asks a server for its cluster, and returns the outcome.
+// call asks a server that is not a broker for its cluster, and returns the outcome.
 func call(ctx context.Context, k *kafka.Transport) string {
 	within, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -193,7 +196,7 @@ func call(ctx context.Context, k *kafka.Transport) string {
 	if took := time.Since(begun); took > 6*time.Second {
 		return fmt.Sprintf("an error after %s", took.Round(time.Second))
 	}
-	// What goes on behind the call's back would show now.
+	// Work that continues in the background would raise the peak now.
 	time.Sleep(2 * time.Second)
 	return anError
 }

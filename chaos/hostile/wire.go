@@ -11,18 +11,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// produce writes a batch as it is to partition 0 of a topic, whose leader is the
-// broker at the address. The topic's leader may not be elected yet: then it asks
-// again.
+// produce writes a batch unchanged to partition 0 of a topic. The broker at the address must
+// lead it, or become its leader soon: until then produce tries again.
 func produce(ctx context.Context, address, topic string, batch []byte) error {
 	for {
 		code, err := produceOnce(ctx, address, topic, batch)
 		if err != nil || code == 0 {
 			return err
 		}
-		// Anything else, such as a record that is too large or damaged, will not change.
+		// Trying again does not help after other codes, such as for a batch that is too large.
 		if code != 3 && code != 5 && code != 6 { // unknown topic, no leader, another leader
-			return fmt.Errorf("the broker refuses the batch with code %d", code)
+			return fmt.Errorf("the broker refused the batch with error code %d", code)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -32,8 +31,8 @@ func produce(ctx context.Context, address, topic string, batch []byte) error {
 	}
 }
 
-// produceOnce writes the batch once, on a connection of its own, and returns the
-// broker's error code. A client library would check the batch.
+// produceOnce writes the batch once, on a new connection, and returns the broker's error
+// code. It does not use a client library, which would not send such a batch.
 func produceOnce(ctx context.Context, address, topic string, batch []byte) (code int16, err error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", address)
@@ -45,7 +44,7 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 		return 0, err
 	}
 	req := kmsg.NewPtrProduceRequest()
-	// Version 7 takes zstd (KIP-110) and has no tagged fields.
+	// Version 7 allows zstd (KIP-110), and has no tagged fields yet.
 	req.Version, req.Acks, req.TimeoutMillis = 7, -1, 30_000
 	part := kmsg.NewProduceRequestTopicPartition()
 	part.Records = batch
@@ -59,7 +58,7 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 	if _, err := io.ReadFull(c, size[:]); err != nil {
 		return 0, err
 	}
-	// The size is the broker's word: it is bounded.
+	// The size comes from the network, so it is bounded.
 	answer := make([]byte, min(binary.BigEndian.Uint32(size[:]), 1<<20))
 	if _, err := io.ReadFull(c, answer); err != nil {
 		return 0, err
@@ -70,32 +69,32 @@ func produceOnce(ctx context.Context, address, topic string, batch []byte) (code
 	if err := resp.ReadFrom(answer[min(len(answer), 4):]); err != nil {
 		return 0, err
 	}
-	// One topic and one partition were asked for.
+	// The request had one topic and one partition.
 	return resp.Topics[0].Partitions[0].ErrorCode, nil
 }
 
-// listener is a server that is not a broker.
+// listener is a server in place of a broker.
 type listener struct{ net.Listener }
 
-// listen starts a server on a free port of this machine, which answers each
-// connection once.
-// answer may run for several connections at once, and the connection is closed after it.
+// listen starts a server on a free port of this machine, which calls answer once for each
+// connection and then closes the connection. answer may run for several connections
+// concurrently. The caller closes the listener.
 func listen(answer func(net.Conn)) (*listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	// It ends when the listener is closed.
+	// This goroutine ends when the listener is closed.
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			// One goroutine each, because a client may open several connections at once.
+			// Each has a goroutine, because a client may open several connections at once.
 			go func() {
 				defer c.Close()
-				// The request is read, or the client would see a reset.
+				// Closing a connection with an unread request would reset it.
 				_, _ = c.Read(make([]byte, 1024))
 				answer(c)
 			}()
@@ -104,8 +103,8 @@ func listen(answer func(net.Conn)) (*listener, error) {
 	return &listener{l}, nil
 }
 
-// address returns host:port.
+// address returns the address of the server, host:port.
 func (l *listener) address() string { return l.Addr().String() }
 
-// close stops accepting; connections end with their clients.
+// close stops accepting connections. Open ones end when their clients close them.
 func (l *listener) close() { _ = l.Close() }

@@ -1,3 +1,3 @@
-// Package prometheus has Prometheus' own parsers judge the alert rules and the dashboards of
-// docs/grafana. It is a module of its own, so that nobody who uses the bus requires them.
+// Package prometheus tests the alert rules and the dashboards of docs/grafana by the parsers
+// of Prometheus. It is a separate module, so that users of the bus do not require them.
 package prometheus

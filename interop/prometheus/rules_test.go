@@ -13,15 +13,17 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
+// folder is the directory of the rules and dashboards.
 const folder = "../../docs/grafana"
 
-// load reads rules as a Prometheus does at its start: fields, durations, expressions, names
-// of labels, and the templates of texts.
+// load parses rules as Prometheus does at its start. It checks fields, durations,
+// expressions, names of labels, and templates, and returns all faults.
 func load(text string) (*rulefmt.RuleGroups, []error) {
 	return rulefmt.Parse([]byte(text), false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
 }
 
-// TestAlertRules: Prometheus takes the alert rules, and would refuse them with a fault.
+// TestAlertRules: Prometheus accepts the alert rules. With any of several mistakes in them it
+// would not.
 func TestAlertRules(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(folder, "alerts.yml"))
 	if err != nil {
@@ -32,30 +34,31 @@ func TestAlertRules(t *testing.T) {
 		t.Fatal(faults)
 	}
 	if len(rules.Groups) != 1 || len(rules.Groups[0].Rules) < 8 {
-		t.Errorf("the rules were not found: %+v", rules)
+		t.Errorf("want one group of at least eight rules: %+v", rules)
 	}
 	for name, planted := range map[string][2]string{
-		"a misspelt field":       {"annotations:", "annotation:"},
-		"no duration":            {"for: 2m", "for: two minutes"},
-		"an expression":          {"> 300", "> "},
-		"a function":             {"max by", "maximum by"},
-		"a label's name":         {"labels: { severity: page }", `labels: { "": page }`},
-		"a template":             {"humanizeDuration }}", "humaniseDuration }}"},
-		"a name that is missing": {"alert: EventbusGroupBehind", "alert: ''"},
+		"a misspelt field":             {"annotations:", "annotation:"},
+		"an invalid duration":          {"for: 2m", "for: two minutes"},
+		"an incomplete expression":     {"> 300", "> "},
+		"an unknown function":          {"max by", "maximum by"},
+		"an empty label name":          {"labels: { severity: page }", `labels: { "": page }`},
+		"an unknown template function": {"humanizeDuration }}", "humaniseDuration }}"},
+		"an empty name of an alert":    {"alert: EventbusGroupBehind", "alert: ''"},
 	} {
 		if _, faults := load(strings.Replace(string(content), planted[0], planted[1], 1)); len(faults) == 0 {
-			t.Errorf("%s is not found", name)
+			t.Errorf("%s is not a fault", name)
 		}
 	}
 }
 
-// TestDashboards: Prometheus can parse every query of the dashboards.
+// TestDashboards: Prometheus parses every query of the dashboards.
 func TestDashboards(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	// Grafana's durations are put in before the query is sent; other variables are in strings.
+	// Grafana replaces variables before it sends a query. Other variables are within strings,
+	// so the queries are valid with them.
 	duration := strings.NewReplacer("$__rate_interval", "5m", "$__interval", "1m", "$__range", "1h")
 	for _, file := range files {
 		content, err := os.ReadFile(file)
@@ -81,7 +84,7 @@ func TestDashboards(t *testing.T) {
 			}
 		}
 		if queries < 5 {
-			t.Errorf("%s: %d queries: were they found?", file, queries)
+			t.Errorf("%s: found %d queries, want at least five", file, queries)
 		}
 	}
 }

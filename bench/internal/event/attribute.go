@@ -9,23 +9,23 @@ import (
 	"github.com/gofrs/uuid/v5"
 )
 
-// ids makes ids as the bus does; its reader is buffered, or each id would cost a
-// system call.
 var (
+	// ids makes UUIDs of version 7, as the bus does. Its reader is buffered like that of the
+	// bus: without a buffer each id would cost a system call.
 	ids = uuid.NewGenWithOptions(uuid.WithRandomReader(bufio.NewReaderSize(rand.Reader, 512)))
 	// oneAtATime guards the reader of ids.
 	oneAtATime sync.Mutex
 )
 
-// Attributes returns the two attributes that each event has for itself, as they
-// stand in headers: a new id and the present time. The id is made as the bus
-// makes its ids, so that ids weigh the same for all.
+// Attributes returns the two attributes that differ between events, as values of headers:
+// a new id, and the current time in UTC by RFC 3339. Clients other than the bus use it, at
+// about the cost that ids have for the bus. It is safe for concurrent use.
 func Attributes() (id, now []byte) {
 	at := time.Now()
 	oneAtATime.Lock()
 	made, err := ids.NewV7AtTime(at)
 	oneAtATime.Unlock()
-	// It never fails.
+	// rand.Reader never fails, and it is the only source of errors.
 	id, _ = uuid.Must(made, err).MarshalText()
 	return id, at.UTC().AppendFormat(make([]byte, 0, len(time.RFC3339Nano)), time.RFC3339Nano)
 }

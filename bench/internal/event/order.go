@@ -1,10 +1,10 @@
-// Package event is the one event that every peer publishes and handles: about
-// 300 bytes of JSON, a key, six CloudEvents headers.
+// Package event has the event that every peer publishes and handles: about 300 bytes of
+// JSON, a key, and six CloudEvents headers.
 package event
 
 import "time"
 
-// Type, SourceURI and the rest are the CloudEvents attributes that all events share.
+// The CloudEvents attributes that all events share.
 const (
 	Type        = "OrderPlaced"
 	SourceURI   = "urn:bench"
@@ -14,11 +14,11 @@ const (
 
 // Order is the data of every event.
 type Order struct {
-	// Number is the event's number from 0; negative in a warm-up.
+	// Number counts events from 0. It is negative in a warm-up.
 	Number int64 `json:"number"`
-	// Customer is the key.
+	// Customer is the key of the record too.
 	Customer string `json:"customerId"`
-	// Sent is when it was published, in Unix nanoseconds, where that is measured.
+	// Sent is the time of publishing, in Unix nanoseconds; 0 where no latency is measured.
 	Sent     int64     `json:"sent"`
 	PlacedAt time.Time `json:"placedAt"`
 	Total    float64   `json:"total"`
@@ -27,14 +27,14 @@ type Order struct {
 	Lines    []Line    `json:"lines"`
 }
 
-// Address is where an Order goes.
+// Address is where an Order is delivered.
 type Address struct {
 	Street  string `json:"street"`
 	City    string `json:"city"`
 	Country string `json:"country"`
 }
 
-// Line is one article of an Order.
+// Line is one article of an Order, and how many of it.
 type Line struct {
 	SKU      string  `json:"sku"`
 	Quantity int     `json:"quantity"`

@@ -6,24 +6,26 @@ import (
 	"time"
 )
 
-// Source makes orders without allocating, so that what is measured is the peer.
-// It is safe for concurrent use.
+// Source makes orders without allocating, so that only the peers' allocations are
+// measured. It is safe for concurrent use. Create one with NewSource; the zero value is not
+// usable.
 type Source struct {
 	// customers is the number of distinct keys.
 	customers int
-	// names has the names of all customers in one string: a million strings of
-	// their own would be work for the garbage collector, and be measured.
+	// names has the names of all customers in one string: a million strings would be work
+	// for the garbage collector, and that would be measured.
 	names string
-	// lines are shared by all orders.
-	lines  [][]Line
+	// lines are shared by all orders, each of which has one of the 64 slices.
+	lines [][]Line
+	// placed is the earliest PlacedAt; it has nanoseconds, so that all have the same length.
 	placed time.Time
 }
 
-// nameSize is the length of a customer's name in bytes.
+// nameSize is the length of a customer's name, in bytes.
 const nameSize = len("customer-0000000")
 
-// NewSource returns a source of orders of so many customers; fewer than one count
-// as one.
+// NewSource returns a source of orders of a number of customers, at most 10,000,000. A
+// number below one counts as one.
 func NewSource(customers int) *Source {
 	s := &Source{
 		customers: max(customers, 1),
@@ -43,8 +45,8 @@ func NewSource(customers int) *Source {
 	return s
 }
 
-// At returns the order with that number, always the same one. Its Lines are
-// shared: they may be read only.
+// At returns the order with a number, which must not be negative. The order depends on the
+// number alone. Its Lines are shared with other orders, so callers must not change them.
 func (s *Source) At(number int) Order {
 	// Knuth's multiplicative hash spreads neighbouring numbers over the customers.
 	name := uint64(number) * 2654435761 % uint64(s.customers) * uint64(nameSize)

@@ -1,4 +1,5 @@
-// Package meter measures what this process uses while it works.
+// Package meter measures the latencies of a process, and the CPU time and the memory that
+// it uses.
 package meter
 
 import (
@@ -12,22 +13,22 @@ import (
 
 // Usage is what the process used between Start and Stop, and its peaks.
 type Usage struct {
-	// Elapsed is the time from Start to Stop.
+	// Elapsed is the wall-clock time from Start to Stop.
 	Elapsed time.Duration
-	// CPU is user and system time of all threads (getrusage).
+	// CPU is the user and system time of all threads (getrusage).
 	CPU time.Duration
-	// Allocs counts Go objects.
+	// Allocs is the number of Go objects that were allocated.
 	Allocs uint64
-	// Bytes is what was allocated in Go objects.
+	// Bytes is the size of these objects.
 	Bytes uint64
-	// Heap is the peak of what a garbage collection found alive, in bytes.
+	// Heap is the largest live heap that a garbage collection found, in bytes.
 	Heap uint64
-	// RSS is the peak resident set since the process began, in bytes; 0 if the
-	// system does not say.
+	// RSS is the peak resident set since the process began, in bytes, or 0 if the system does
+	// not say.
 	RSS uint64
 }
 
-// Meter measures one stretch of work. It is used once.
+// Meter measures one stretch of work. It is created by Start and used once.
 type Meter struct {
 	begin time.Time
 	cpu   time.Duration
@@ -37,9 +38,10 @@ type Meter struct {
 	ended sync.WaitGroup
 }
 
-// Start begins the measurement with a collected heap. Stop must follow.
+// Start collects garbage and starts a measurement. The caller must call Stop, which also
+// ends a goroutine of the Meter.
 func Start() *Meter {
-	// What earlier work left behind is not counted as alive.
+	// Garbage of earlier work must not count as live.
 	runtime.GC()
 	m := &Meter{stop: make(chan struct{})}
 	m.ended.Go(m.watch)
@@ -50,9 +52,9 @@ func Start() *Meter {
 	return m
 }
 
-// Stop ends the measurement.
+// Stop ends the measurement and returns the usage since Start. It must be called once.
 func (m *Meter) Stop() Usage {
-	// The clock stops first: what follows is not the work.
+	// The clock is read first, because the rest is not the work.
 	u := Usage{Elapsed: time.Since(m.begin), CPU: cpu() - m.cpu, RSS: peakRSS()}
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
@@ -62,8 +64,8 @@ func (m *Meter) Stop() Usage {
 	return u
 }
 
-// watch keeps the highest live heap. The runtime sets the figure at the end of
-// each collection, and tells nobody: it is looked at more often than that.
+// watch keeps the largest live heap until stop is closed. The runtime updates the figure at
+// the end of each collection without a signal, so watch reads it more often than that.
 func (m *Meter) watch() {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -79,7 +81,7 @@ func (m *Meter) watch() {
 	}
 }
 
-// cpu returns the CPU time of this process, user and system.
+// cpu returns the user and system time of this process, or 0 if the system does not say.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -48,10 +48,11 @@ func TestMeter(t *testing.T) {
 	m := meter.Start()
 	sink = nil
 	for range 1000 {
-		sink = append(sink, bytes.Repeat([]byte{1}, 10<<10)) // written to, so that it is resident
+		sink = append(sink, bytes.Repeat([]byte{1}, 10<<10)) // ones, because pages that are not written need not be resident
 	}
 	runtime.GC()
-	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; { // CPU to be seen
+	for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
+		// Use enough CPU time for the clock of getrusage.
 	}
 	u := m.Stop()
 	if u.Allocs < 1000 || u.Bytes < 1000*10<<10 {

@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// peakRSS reads VmHWM, which starts again with each program that a process runs
-// (Linux, proc_pid_status(5)); getrusage's ru_maxrss would begin with that of
-// the process that started this one.
+// peakRSS returns VmHWM, in bytes (Linux, proc_pid_status(5)). Executing a program resets
+// it, whereas the ru_maxrss of getrusage would begin with that of the parent process.
 func peakRSS() uint64 { return status("VmHWM:") }
 
-// RSS returns the resident set of this process now, in bytes; 0 if the system does
+// RSS returns the current resident set of this process, in bytes, or 0 if the system does
 // not say.
 func RSS() uint64 { return status("VmRSS:") }
 
-// status returns a field of /proc/self/status that is in kB, in bytes.
+// status returns the value of a field of /proc/self/status, converted from KiB to bytes, or
+// 0 if there is none.
 func status(name string) uint64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -13,28 +13,28 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
-// confluentPeers is a slice so that a build without cgo can have none.
+// confluentPeers has Confluent's client. It is a slice because a build without cgo has none.
 var confluentPeers = []Peer{{
 	Name: Confluent, Module: "github.com/confluentinc/confluent-kafka-go/v2", Publishes: true,
 	NewPublisher: newConfluentPublisher, NewConsumer: newConfluentConsumer,
 }}
 
-// confluentPublisher publishes through librdkafka.
+// confluentPublisher publishes through librdkafka. Its outcomes are those of Enqueue alone.
 type confluentPublisher struct {
 	producer *kafka.Producer
 	topic    string
-	// draining waits for the goroutine that reads delivery reports.
+	// draining waits for the goroutine that reads the delivery reports.
 	draining sync.WaitGroup
 	*outcomes
 }
 
-// newConfluentPublisher sets the other clients' partitioner. Where callers wait,
-// linger.ms goes from 5 to 0; where they don't, delivery reports come without the
-// message, as its performance notes say.
+// newConfluentPublisher sets the partitioner of the other clients. For callers that wait
+// and for low latency linger.ms is 0 instead of 5. For events that are enqueued delivery
+// reports leave out the message, which nobody reads.
 func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
-	// murmur2_random is the Java client's partitioner. The queue has room for more than the
-	// window, because Produce does not wait when it is full: it fails. Client metrics
-	// (KIP-714) are off, since no other client of the comparison pushes any.
+	// murmur2_random is the Java client's partitioner. The queue has room for the whole
+	// window, because Produce fails instead of waiting when it is full. Client metrics
+	// (KIP-714) are off, since no other client in the comparison pushes any.
 	config := kafka.ConfigMap{
 		"bootstrap.servers":            strings.Join(s.Brokers, ","),
 		"acks":                         "all",
@@ -57,11 +57,11 @@ func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
 	p.draining.Go(func() {
 		for e := range producer.Events() {
 			switch e := e.(type) {
-			// Only what was enqueued reports here. Publish has a channel of its own.
+			// Only enqueued events report here. Publish has its own channel.
 			case *kafka.Message:
 				p.end(1, e.TopicPartition.Error)
 			case kafka.Error:
-				// The client retries after any other error.
+				// The client recovers from other errors by itself.
 				if e.IsFatal() {
 					p.fail(e)
 				}
@@ -71,8 +71,8 @@ func newConfluentPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
-// message returns the message of an order, with the headers of the binary mode.
-// An error is that of encoding, and the message is then of no use.
+// message returns the message for an order, with the headers of the binary mode. If
+// encoding fails, it returns the error, and the message must not be used.
 func (p *confluentPublisher) message(o event.Order) (*kafka.Message, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -91,13 +91,14 @@ func (p *confluentPublisher) message(o event.Order) (*kafka.Message, error) {
 	}, err
 }
 
-// Publish waits on a channel of its own, as the client's documentation shows.
+// Publish waits for the delivery report on its own channel, as the client's documentation
+// shows.
 func (p *confluentPublisher) Publish(ctx context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err != nil {
 		return err
 	}
-	// Room for the report, so that the client does not block on it if ctx ends first.
+	// The buffer keeps the client from blocking on the report if ctx ends first.
 	reports := make(chan kafka.Event, 1)
 	if err := p.producer.Produce(m, reports); err != nil {
 		return err
@@ -110,33 +111,34 @@ func (p *confluentPublisher) Publish(ctx context.Context, o event.Order) error {
 	}
 }
 
-// Enqueue bounds what is under way; the client's own queue is larger.
+// Enqueue waits for room in the window; the client's own queue is at least as large.
 func (p *confluentPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err == nil {
 		err = p.begin(ctx)
 	}
 	if err == nil {
-		// After an error its room stays taken, which does not matter: the measurement has failed.
+		// After an error the room stays taken, which is harmless as the measurement has failed.
 		err = p.producer.Produce(m, nil)
 	}
 	return err
 }
 
-// Flush waits for the outcomes of what was enqueued.
+// Flush waits for the outcomes of enqueued events.
 func (p *confluentPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
-// Close waits for all reports: Events is closed by it.
+// Close closes the client, waits until all its reports are read, and returns the first
+// failure.
 func (p *confluentPublisher) Close(context.Context) error {
-	// This closes Events.
+	// This closes Events, which ends the goroutine that reads reports.
 	p.producer.Close()
 	p.draining.Wait()
 	return p.firstErr()
 }
 
-// confluentConsumer polls; the client commits what was polled. As with kafka-go
-// a slow handler gets several.
-// Of outcomes it uses the first failure alone: a consumer has no window.
+// confluentConsumer polls, and the client commits what was polled. Slow handlers get
+// several consumers, as with kafka-go. It uses outcomes only for the first failure, since a
+// consumer has no window.
 type confluentConsumer struct {
 	consumers []*kafka.Consumer
 	cancel    context.CancelFunc
@@ -144,10 +146,10 @@ type confluentConsumer struct {
 	outcomes
 }
 
-// newConfluentConsumer returns a consumer with a goroutine for each loop.
+// newConfluentConsumer starts as many consumers as loops says, each with its own goroutine.
 func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := new(confluentConsumer)
-	// The consumer outlives the context of the call.
+	// The consumer outlives the context of this call.
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for range loops(s) {
 		consumer, err := kafka.NewConsumer(&kafka.ConfigMap{
@@ -160,24 +162,24 @@ func newConfluentConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 			"enable.metrics.push":        false,
 		})
 		if err == nil {
-			// Before it subscribes, so that Close ends it if that fails.
+			// It is added before it subscribes, so that Close closes it if that fails.
 			c.consumers = append(c.consumers, consumer)
 			err = consumer.SubscribeTopics([]string{s.Topic()}, nil)
 		}
 		if err != nil {
 			return nil, errors.Join(err, c.Close(ctx))
 		}
-		// A loop that fails ends, and its error is returned by Close.
+		// A loop ends at its first error, which Close returns.
 		c.polling.Go(func() { c.fail(pollConfluent(ctx, consumer, handle)) })
 	}
 	return c, nil
 }
 
-// pollConfluent handles messages until ctx ends. Errors that are not fatal are the
-// client's to retry.
+// pollConfluent handles messages until ctx ends, decoding fails, or the client reports a
+// fatal error. The client retries after other errors.
 func pollConfluent(ctx context.Context, consumer *kafka.Consumer, handle Handler) error {
 	for ctx.Err() == nil {
-		// The end of ctx is noticed within 100 ms.
+		// Poll does not know ctx, so it returns after 100 ms at most.
 		switch e := consumer.Poll(100).(type) {
 		case *kafka.Message:
 			if err := decode(confluentType(e), e.Value, handle); err != nil {
@@ -192,7 +194,7 @@ func pollConfluent(ctx context.Context, consumer *kafka.Consumer, handle Handler
 	return nil
 }
 
-// confluentType returns the event's type, empty if the header is missing.
+// confluentType returns the event's type, or "" if the header is missing.
 func confluentType(m *kafka.Message) string {
 	for i := range m.Headers {
 		if m.Headers[i].Key == keyType {
@@ -202,11 +204,12 @@ func confluentType(m *kafka.Message) string {
 	return ""
 }
 
-// Close stops polling before it closes the consumers.
+// Close stops polling, closes the consumers, which commits and leaves the group, and
+// returns all errors.
 func (c *confluentConsumer) Close(context.Context) error {
 	c.cancel()
 	c.polling.Wait()
-	// The first failure comes first: what closing says may follow from it.
+	// The first failure comes first, since errors of closing may follow from it.
 	errs := []error{c.firstErr()}
 	for _, consumer := range c.consumers {
 		errs = append(errs, consumer.Close())

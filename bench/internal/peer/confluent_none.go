@@ -2,5 +2,5 @@
 
 package peer
 
-// confluentPeers is empty: that client needs a C compiler.
+// confluentPeers is empty, because the client needs cgo.
 var confluentPeers []Peer

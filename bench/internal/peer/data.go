@@ -19,7 +19,7 @@ const (
 	keyContentType = "content-type"
 )
 
-// Header values that all events share, made once as a careful user does.
+// Header values that all events share, made once as a careful user would.
 var (
 	valueSpecVersion = []byte(event.SpecVersion)
 	valueSource      = []byte(event.SourceURI)
@@ -27,17 +27,17 @@ var (
 	valueContentType = []byte(event.ContentType)
 )
 
-// encode returns the data as all clients but the bus write it.
-// A pointer, so that the order is not copied into the interface.
+// encode returns an order as JSON, for all clients but the bus, which has codecs. Marshal
+// gets a pointer, because an interface would hold another copy of the order.
 func encode(o event.Order) ([]byte, error) { return json.Marshal(&o) }
 
-// decode does what each consumer does with a record: choose by the event's type,
-// decode, handle.
+// decode does with a record what the bus does too: it checks the event's type, decodes the
+// data, and calls the handler.
 func decode(typ string, data []byte, handle Handler) error {
 	if typ != event.Type {
-		return fmt.Errorf("an event of type %q", typ)
+		return fmt.Errorf("event of unexpected type %q", typ)
 	}
-	// An order of its own for every event: handlers run at once.
+	// Handlers run concurrently and may keep the order, so each gets its own.
 	var o event.Order
 	if err := json.Unmarshal(data, &o); err != nil {
 		return err
@@ -46,21 +46,21 @@ func decode(typ string, data []byte, handle Handler) error {
 	return nil
 }
 
-// outcomes bounds and counts what a client without such a bound has not
-// acknowledged yet, and keeps the first failure.
-// The zero value has no room, and only keeps the first failure.
+// outcomes bounds the events that are not acknowledged yet, for clients without such a
+// bound, and keeps the first failure. It is safe for concurrent use. The zero value can only
+// keep the first failure: begin and end need newOutcomes.
 type outcomes struct {
-	// room has an element for each event that is under way.
+	// room has an element for each event under way.
 	room chan struct{}
 	// mu guards err, the first failure.
 	mu  sync.Mutex
 	err error
 }
 
-// newOutcomes returns outcomes for at most window events at once.
+// newOutcomes returns outcomes for at most window events under way, and at least for one.
 func newOutcomes(window int) *outcomes { return &outcomes{room: make(chan struct{}, max(window, 1))} }
 
-// begin waits for room.
+// begin takes room for one event, and waits until there is some or ctx ends.
 func (o *outcomes) begin(ctx context.Context) error {
 	select {
 	case o.room <- struct{}{}:
@@ -70,19 +70,19 @@ func (o *outcomes) begin(ctx context.Context) error {
 	}
 }
 
-// end frees the room of n events.
+// end gives back the room of n events. Their error, if any, counts as a failure.
 func (o *outcomes) end(n int, err error) {
 	o.fail(err)
-	// This does not block: begin has put an element there for each event.
+	// This does not block, since begin has added an element for each event.
 	for range n {
 		<-o.room
 	}
 }
 
-// fail keeps the first error; nil is none.
+// fail keeps err if it is the first error. It ignores nil.
 func (o *outcomes) fail(err error) {
 	if err != nil {
-		// Several of a client's goroutines may report at once.
+		// Several goroutines of a client may report concurrently.
 		o.mu.Lock()
 		if o.err == nil {
 			o.err = err
@@ -91,10 +91,11 @@ func (o *outcomes) fail(err error) {
 	}
 }
 
-// wait returns when nothing is unacknowledged: when all the room can be had.
+// wait waits until no event is under way, and returns the first failure, or the error of
+// ctx if that ends before.
 func (o *outcomes) wait(ctx context.Context) error {
-	// Enqueue and Flush are called by one goroutine, so nobody else takes room meanwhile. It
-	// is given back for the events that follow the flush.
+	// Nothing is under way once all room can be taken. One goroutine calls Enqueue and Flush,
+	// so nobody takes room meanwhile. Events after the flush get it back.
 	taken := 0
 	defer func() { o.end(taken, nil) }()
 	for range cap(o.room) {
@@ -106,7 +107,7 @@ func (o *outcomes) wait(ctx context.Context) error {
 	return o.firstErr()
 }
 
-// firstErr returns the first failure, nil if there is none.
+// firstErr returns the first failure, or nil if there is none.
 func (o *outcomes) firstErr() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -17,10 +17,9 @@ import (
 	"github.com/eventbus-go/eventbus/transport"
 )
 
-// The bus as a service uses it, through Publisher[T] and Subscribe[T]; with
-// encoding/json in place of its own codec; and with more than the default 64
-// handlers at once.
-// newEventbusPublisher and newEventbusConsumer make constructors, one for each variant.
+// The variants of the bus: as a service uses it, through Publisher[T] and Subscribe[T]; with
+// encoding/json in place of its own codec; and with 256 concurrent handlers in place of the
+// default 64, for slow ones.
 var (
 	eventbusPeer = Peer{
 		Name: Eventbus, Module: "github.com/eventbus-go/eventbus", Publishes: true,
@@ -36,8 +35,8 @@ var (
 	}
 )
 
-// eventbusTopic declares the topic under the name that the other clients use.
-// With the environment of newBus this is Settings.Topic.
+// eventbusTopic declares the topic of the settings. In the environment of newBus its name
+// is that of Settings.Topic, which the other clients use.
 func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order] {
 	return eventbus.NewTopic(eventbus.TopicConfig[event.Order]{
 		Domain: "bench", Name: s.Stem, Unversioned: true, Type: event.Type, Codec: codec,
@@ -45,8 +44,8 @@ func eventbusTopic(s Settings, codec eventbus.Codec) *eventbus.Topic[event.Order
 	})
 }
 
-// newBus returns a bus without telemetry: the other clients have none either.
-// BufferRecords is the window that the other clients have, too.
+// newBus returns a bus without telemetry, since the other clients have none either, and with
+// the same window for a publisher.
 func newBus(s Settings) (*eventbus.Bus, error) {
 	return eventbus.New(kafka.New(kafka.Config{Brokers: s.Brokers, Compression: s.Compression}), eventbus.Config{
 		Service: "bench", Environment: "Test", Source: event.SourceURI,
@@ -59,23 +58,24 @@ func newBus(s Settings) (*eventbus.Bus, error) {
 	})
 }
 
-// eventbusPublisher publishes through the bus, as a service does.
+// eventbusPublisher publishes through a bus of its own.
 type eventbusPublisher struct {
 	bus    *eventbus.Bus
 	orders *eventbus.Publisher[event.Order]
-	// receipts has those of the last events, as a ring.
+	// receipts is a ring with the receipts of the last events. next is the place of the next.
 	receipts []eventbus.Receipt
 	next     int
 }
 
-// newEventbusPublisher returns a constructor for a codec; nil is the default one.
+// newEventbusPublisher returns a constructor of publishers with a codec; nil means the
+// default codec.
 func newEventbusPublisher(codec eventbus.Codec) func(context.Context, Settings) (Publisher, error) {
 	return func(_ context.Context, s Settings) (Publisher, error) {
 		bus, err := newBus(s)
 		if err != nil {
 			return nil, err
 		}
-		// The ring has at least one place, or next would have none to go to.
+		// An empty ring would have no place for a receipt.
 		return &eventbusPublisher{
 			bus: bus, orders: eventbus.NewPublisher(bus, eventbusTopic(s, codec)),
 			receipts: make([]eventbus.Receipt, max(s.Window, 1)),
@@ -88,21 +88,21 @@ func (p *eventbusPublisher) Publish(ctx context.Context, o event.Order) error {
 	return p.orders.Publish(ctx, o)
 }
 
-// Enqueue looks at each receipt once, when its place in the ring is needed again.
-// A place that was not used yet has the zero Receipt, whose Wait returns at once.
+// Enqueue publishes without waiting for the event. It waits for the one that was enqueued
+// Window events before, and returns its error. The zero Receipt of an unused place returns
+// from Wait at once.
 func (p *eventbusPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	place := &p.receipts[p.next]
 	if _, err := place.Wait(ctx); err != nil {
 		return err
 	}
-	// The event that had this place is written, so its receipt may go.
+	// The event before in this place is acknowledged, so its receipt is no longer needed.
 	*place = p.orders.PublishAsync(ctx, o)
 	p.next = (p.next + 1) % len(p.receipts)
 	return nil
 }
 
-// Flush waits for all receipts of the ring. Those waited for already return at
-// once.
+// Flush waits for all receipts in the ring, and returns the first error.
 func (p *eventbusPublisher) Flush(ctx context.Context) error {
 	for i := range p.receipts {
 		if _, err := p.receipts[i].Wait(ctx); err != nil {
@@ -112,13 +112,14 @@ func (p *eventbusPublisher) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close flushes and ends the bus.
+// Close flushes and closes the bus.
 func (p *eventbusPublisher) Close(ctx context.Context) error { return p.bus.Close(ctx) }
 
 // eventbusConsumer handles events through a subscription.
 type eventbusConsumer struct{ bus *eventbus.Bus }
 
-// newEventbusConsumer returns a constructor for a codec and further options.
+// newEventbusConsumer returns a constructor of consumers with a codec, nil for the default
+// one, and options of the subscription.
 func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOption) func(context.Context, Settings, Handler) (Consumer, error) {
 	return func(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 		bus, err := newBus(s)
@@ -129,7 +130,7 @@ func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOpti
 			handle(&o)
 			return nil
 		}, append(options, eventbus.Group(s.Group))...)
-		// The bus joins the group here. Until then it has read nothing.
+		// The bus joins the group only here, so no event is handled before.
 		if err == nil {
 			err = bus.Start(ctx)
 		}
@@ -140,12 +141,11 @@ func newEventbusConsumer(codec eventbus.Codec, options ...eventbus.SubscribeOpti
 	}
 }
 
-// Close leaves the group and ends the bus.
+// Close closes the bus, which finishes running handlers, commits and leaves the group.
 func (c *eventbusConsumer) Close(ctx context.Context) error { return c.bus.Close(ctx) }
 
-// plainJSON is a codec of encoding/json alone, so that codecs do not decide the
-// comparison.
-// Encode copies what json.Marshal returns, as any codec around it would have to.
+// plainJSON is a codec that only uses encoding/json, for a comparison that codecs do not
+// decide. Encode copies the result of json.Marshal, as any such codec has to.
 type plainJSON struct{}
 
 func (plainJSON) ContentType() string { return event.ContentType }

@@ -11,24 +11,24 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
-// franzPeer is the client that everything is compared with.
+// franzPeer is franz-go, the client with which the bus is compared on every workload.
 var franzPeer = Peer{
 	Name: Franz, Module: "github.com/twmb/franz-go", Publishes: true,
 	NewPublisher: newFranzPublisher, NewConsumer: newFranzConsumer,
 }
 
-// franzPublisher publishes through one client.
-// Of outcomes it uses the first failure alone: the client has a bound of its own.
+// franzPublisher publishes through one client. It uses outcomes only for the first failure,
+// since the client bounds its own buffer.
 type franzPublisher struct {
 	client *kgo.Client
-	// promise is shared by all records: a closure for each would be an allocation.
+	// promise is shared by all records, since a closure for each would be an allocation.
 	promise func(*kgo.Record, error)
 	outcomes
 }
 
-// newFranzPublisher keeps the client's defaults: idempotent, acks=all, up to
-// 1 MB a batch. Where callers wait, its linger of 10 ms would be the latency:
-// the documentation of ProducerLinger calls 0 the setting for that.
+// newFranzPublisher keeps the client's defaults: idempotent, acks=all, and batches of up to
+// 1 MB unless the settings bound them. Its linger of 10 ms is off for callers that wait and
+// for low latency, as it would be most of the latency of Produce.
 func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...),
@@ -38,7 +38,7 @@ func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if s.Publishers > 0 || s.Prompt {
 		options = append(options, kgo.ProducerLinger(0))
 	} else {
-		// Produce waits at this bound, so outcomes needs no room here.
+		// Produce waits at this bound, so outcomes needs no room.
 		options = append(options, kgo.MaxBufferedRecords(s.Window))
 	}
 	if s.BatchBytes > 0 {
@@ -49,7 +49,7 @@ func newFranzPublisher(_ context.Context, s Settings) (Publisher, error) {
 		return nil, err
 	}
 	p := &franzPublisher{client: client}
-	// After p exists, as it refers to p.
+	// The promise refers to p, so it is set once p exists.
 	p.promise = func(_ *kgo.Record, err error) { p.fail(err) }
 	return p, nil
 }
@@ -65,7 +65,7 @@ func franzCompression(name string) kgo.CompressionCodec {
 	return kgo.NoCompression()
 }
 
-// franzRecord returns the record of an order.
+// franzRecord returns the record for an order, with the headers of the binary mode.
 func franzRecord(o event.Order) (*kgo.Record, error) {
 	data, err := encode(o)
 	if err != nil {
@@ -95,7 +95,8 @@ func (p *franzPublisher) Publish(ctx context.Context, o event.Order) error {
 	return p.client.ProduceSync(ctx, r).FirstErr()
 }
 
-// Enqueue waits inside the client, which bounds its buffer by Window.
+// Enqueue returns once the client has buffered the record. The client waits while its
+// buffer is full. Failures are returned by Flush.
 func (p *franzPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	r, err := franzRecord(o)
 	if err != nil {
@@ -105,19 +106,19 @@ func (p *franzPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	return nil
 }
 
-// Flush returns the first failure of what was enqueued.
+// Flush waits for the outcomes of enqueued events, and returns the first failure.
 func (p *franzPublisher) Flush(ctx context.Context) error {
 	return errors.Join(p.client.Flush(ctx), p.firstErr())
 }
 
-// Close ends the client.
+// Close closes the client.
 func (p *franzPublisher) Close(context.Context) error {
 	p.client.Close()
 	return nil
 }
 
-// franzConsumer is the project's example of a goroutine per partition with marked
-// auto-commits.
+// franzConsumer follows franz-go's example with a goroutine per partition and marked
+// auto-commits. It uses outcomes only for the first failure.
 type franzConsumer struct {
 	client  *kgo.Client
 	handle  Handler
@@ -127,26 +128,25 @@ type franzConsumer struct {
 
 	// mu guards partitions.
 	mu sync.Mutex
-	// partitions has those that are assigned.
+	// partitions has the assigned partitions of the topic, by number.
 	partitions map[int32]*franzPartition
 }
 
-// franzPartition is the goroutine of one partition.
+// franzPartition is a goroutine that handles the records of one partition.
 type franzPartition struct {
-	// batches has what was polled; quit asks the goroutine to end, and ended says
-	// that it did.
+	// batches has polled records. Closing quit asks the goroutine to end, which closes ended.
 	batches chan []*kgo.Record
 	quit    chan struct{}
 	ended   chan struct{}
 }
 
-// newFranzConsumer marks and auto-commits, so that only handled records are
-// committed.
+// newFranzConsumer starts a consumer that commits marked records automatically, so that
+// only handled records are committed.
 func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := &franzConsumer{handle: handle, partitions: make(map[int32]*franzPartition)}
-	// The client may rebalance only between AllowRebalance and the next poll: what was polled
-	// is of partitions that are still this member's. Lost partitions are another member's
-	// already, so nothing of them is committed.
+	// The client may rebalance only between AllowRebalance and the next poll, so polled
+	// records belong to partitions that this member still owns. Lost partitions may have
+	// another owner already, so nothing is committed for them.
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...),
 		kgo.ConsumerGroup(s.Group),
@@ -165,35 +165,34 @@ func newFranzConsumer(ctx context.Context, s Settings, handle Handler) (Consumer
 		return nil, err
 	}
 	c.client = client
-	// The consumer outlives the context of the call.
+	// The consumer outlives the context of this call.
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.polling.Go(func() { c.poll(ctx) })
 	return c, nil
 }
 
-// poll hands what it polled to the partitions' goroutines.
+// poll passes records to the goroutines of their partitions until ctx ends.
 func (c *franzConsumer) poll(ctx context.Context) {
 	for {
-		// The bound keeps a rebalance from waiting for long, as it can't begin before all of
-		// these records are handed over.
+		// A rebalance waits until all of these records are passed on, so their number is bounded.
 		fetches := c.client.PollRecords(ctx, 10000)
-		// The last poll has blocked rebalances as well, and Close will leave the group.
+		// This poll has blocked rebalances too, and Close could not leave the group.
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			c.client.AllowRebalance()
 			return
 		}
-		// Errors that the client retries don't come here.
+		// The client does not report errors after which it retries.
 		fetches.EachError(func(_ string, _ int32, err error) { c.fail(err) })
 		fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 			c.mu.Lock()
 			p := c.partitions[f.Partition]
 			c.mu.Unlock()
 			if p == nil {
-				// This is an error of the client, not of a partition.
+				// The client reports its own errors in a partition -1, which has no records.
 				return
 			}
 			select {
-			// A partition that is behind holds the poll up, which bounds what is kept in memory.
+			// A partition that is behind makes the poll wait, which bounds the records in memory.
 			case p.batches <- f.Records:
 			case <-p.quit:
 			case <-ctx.Done():
@@ -203,8 +202,8 @@ func (c *franzConsumer) poll(ctx context.Context) {
 	}
 }
 
-// assigned starts a goroutine for each partition.
-// It takes the client from its arguments: it may be called before c.client is set.
+// assigned starts a goroutine for each new partition. It passes on the client of its
+// arguments, because it may be called before c.client is set.
 func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned map[string][]int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,17 +216,17 @@ func (c *franzConsumer) assigned(_ context.Context, client *kgo.Client, assigned
 	}
 }
 
-// revoked ends the goroutines and commits what they handled, before another member
-// reads on.
+// revoked stops the goroutines of partitions and commits what they have handled, before
+// another member continues there.
 func (c *franzConsumer) revoked(ctx context.Context, client *kgo.Client, revoked map[string][]int32) {
-	// First everything that was handled is marked.
+	// The goroutines mark their last records before they end.
 	c.stop(revoked)
 	if err := client.CommitMarkedOffsets(ctx); err != nil {
 		c.fail(err)
 	}
 }
 
-// stop ends the goroutines of partitions, all at once, and waits for them.
+// stop stops the goroutines of partitions and waits for them.
 func (c *franzConsumer) stop(gone map[string][]int32) {
 	c.mu.Lock()
 	var ending []*franzPartition
@@ -240,9 +239,9 @@ func (c *franzConsumer) stop(gone map[string][]int32) {
 		}
 	}
 	c.mu.Unlock()
-	// Without the lock, since a handler may take long.
+	// The lock is released, since a handler may take long. All goroutines are asked to end
+	// before the first is waited for, so that they finish their batches concurrently.
 	for _, p := range ending {
-		// All are asked before one is awaited, so that their last batches end side by side.
 		close(p.quit)
 	}
 	for _, p := range ending {
@@ -250,7 +249,7 @@ func (c *franzConsumer) stop(gone map[string][]int32) {
 	}
 }
 
-// run handles batches until the partition is gone.
+// run handles batches until quit is closed. A batch that has begun is finished.
 func (p *franzPartition) run(client *kgo.Client, c *franzConsumer) {
 	defer close(p.ended)
 	for {
@@ -263,13 +262,13 @@ func (p *franzPartition) run(client *kgo.Client, c *franzConsumer) {
 					c.fail(err)
 				}
 			}
-			// After the whole batch: what was not handled is never marked.
+			// Records are marked only once they are handled.
 			client.MarkCommitRecords(records...)
 		}
 	}
 }
 
-// franzType returns the event's type, empty if the header is missing.
+// franzType returns the event's type, or "" if the header is missing.
 func franzType(r *kgo.Record) string {
 	for i := range r.Headers {
 		if r.Headers[i].Key == keyType {
@@ -279,13 +278,14 @@ func franzType(r *kgo.Record) string {
 	return ""
 }
 
-// Close commits what was handled and leaves the group.
+// Close stops polling, commits what was handled and leaves the group, within ten seconds for
+// the first commit.
 func (c *franzConsumer) Close(ctx context.Context) error {
 	c.cancel()
 	c.polling.Wait()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	// What was marked since the last commit of the interval.
+	// Records may have been marked since the last automatic commit.
 	err := c.client.CommitMarkedOffsets(ctx)
 	c.client.CloseAllowingRebalance()
 	return errors.Join(err, c.firstErr())

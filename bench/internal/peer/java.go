@@ -4,13 +4,13 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
-// javaPeer is Apache Kafka's own client, as its kafka-producer-perf-test and
+// javaPeer is Apache Kafka's own client, as kafka-producer-perf-test and
 // kafka-consumer-perf-test use it. They write random bytes without keys and headers, and
-// drop what they read: nobody encodes, decodes, or chooses by type.
+// drop what they read, so they do not encode, decode, or check types.
 var javaPeer = Peer{Name: Java, Tool: true}
 
-// RecordBytes returns the size of an order's key, value and headers, for clients that
-// write records of the same size.
+// RecordBytes returns the size of an order's key, value and headers, in bytes. Tools write
+// records of that size.
 func RecordBytes(o event.Order) (int, error) {
 	r, err := franzRecord(o)
 	if err != nil {

@@ -17,18 +17,18 @@ var kafkaGoPeer = Peer{
 	NewPublisher: newKafkaGoPublisher, NewConsumer: newKafkaGoConsumer,
 }
 
-// kafkaGoPublisher publishes through a Writer.
+// kafkaGoPublisher publishes through a Writer, which is asynchronous if events are enqueued.
 type kafkaGoPublisher struct {
 	writer *kafka.Writer
 	*outcomes
 }
 
-// newKafkaGoPublisher sets acks=all (a Writer waits for none by default), the
-// partitioner of all others, and a batch timeout: with its default of one second
-// a call takes a second.
+// newKafkaGoPublisher sets acks=all, since a Writer waits for no acknowledgement by
+// default, the partitioner of the other clients, and a batch timeout, since by default a
+// batch waits for a second until it is full.
 func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
 	p := &kafkaGoPublisher{outcomes: newOutcomes(s.Window)}
-	// MetadataTopics: by default a Transport keeps the metadata of all topics of the cluster.
+	// Without MetadataTopics a Transport keeps the metadata of all topics in the cluster.
 	p.writer = &kafka.Writer{
 		Addr:         kafka.TCP(s.Brokers...),
 		Topic:        s.Topic(),
@@ -38,17 +38,17 @@ func newKafkaGoPublisher(_ context.Context, s Settings) (Publisher, error) {
 		Compression:  kafkaGoCompression(s.Compression),
 		Transport:    &kafka.Transport{MetadataTopics: []string{s.Topic()}},
 	}
-	// Several publishers keep the default size: a batch ends after the timeout at the latest.
+	// With several publishers the default size remains, and the timeout ends most batches.
 	switch {
 	case s.Publishers == 1, s.Prompt:
-		// The batch is full at once: nothing waits.
+		// A batch of one is full at once, so that nothing waits.
 		p.writer.BatchSize = 1
 	case s.Publishers == 0:
-		// Ten times the default size: nobody waits for a single event here.
+		// Nobody waits for a single event, so batches may have ten times the default size.
 		p.writer.BatchSize, p.writer.BatchTimeout = 1000, 5*time.Millisecond
 	}
 	if s.Publishers == 0 {
-		// Enqueue bounds what the Writer itself would take without an end.
+		// The Writer accepts events without a bound; Enqueue has one.
 		p.writer.Async = true
 		p.writer.Completion = func(messages []kafka.Message, err error) { p.end(len(messages), err) }
 	}
@@ -63,11 +63,12 @@ func kafkaGoCompression(name string) kafka.Compression {
 	case "zstd":
 		return kafka.Zstd
 	}
-	// Zero is not a compression.
+	// 0 means no compression.
 	return 0
 }
 
-// kafkaGoMessage returns the message of an order.
+// kafkaGoMessage returns the message for an order. If encoding fails, it returns the error,
+// and the message must not be used.
 func kafkaGoMessage(o event.Order) (kafka.Message, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -94,28 +95,28 @@ func (p *kafkaGoPublisher) Publish(ctx context.Context, o event.Order) error {
 	return p.writer.WriteMessages(ctx, m)
 }
 
-// Enqueue waits for room of its own, as the Writer takes without a bound.
+// Enqueue waits for room in the window, and returns once the Writer has the message.
 func (p *kafkaGoPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	m, err := kafkaGoMessage(o)
 	if err == nil {
 		err = p.begin(ctx)
 	}
 	if err == nil {
-		// Async makes it return at once. Completion gets the outcome.
+		// With Async this returns at once, and Completion gets the outcome.
 		err = p.writer.WriteMessages(ctx, m)
 	}
 	return err
 }
 
-// Flush waits for the outcomes of what was enqueued.
+// Flush waits for the outcomes of enqueued events.
 func (p *kafkaGoPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
-// Close flushes and ends the Writer.
+// Close flushes and closes the Writer.
 func (p *kafkaGoPublisher) Close(context.Context) error { return p.writer.Close() }
 
-// kafkaGoConsumer is a loop of ReadMessage. A handler that takes its time gets a
-// Reader for each partition: one loop handles one event at a time.
-// Of outcomes it uses the first failure alone: a consumer has no window.
+// kafkaGoConsumer calls ReadMessage in a loop, which handles one event at a time. Slow
+// handlers get a Reader and a loop for each partition. It uses outcomes only for the first
+// failure, since a consumer has no window.
 type kafkaGoConsumer struct {
 	readers []*kafka.Reader
 	cancel  context.CancelFunc
@@ -123,31 +124,32 @@ type kafkaGoConsumer struct {
 	outcomes
 }
 
-// newKafkaGoConsumer returns a consumer with a Reader for each loop.
+// newKafkaGoConsumer starts as many Readers as loops says, each with its own goroutine.
 func newKafkaGoConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	c := new(kafkaGoConsumer)
+	// The consumer outlives the context of this call.
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	// The readers of one group divide the partitions between them.
+	// The Readers are members of one group, so each gets some of the partitions.
 	for range loops(s) {
 		reader := kafka.NewReader(kafka.ReaderConfig{
 			Brokers: s.Brokers, GroupID: s.Group, Topic: s.Topic(),
 			StartOffset:      kafka.FirstOffset,
 			MinBytes:         1,
-			MaxBytes:         10e6,                   // as the README has it
-			MaxWait:          500 * time.Millisecond, // ten seconds by default, for which revoking and closing wait too
-			QueueCapacity:    1000,
-			CommitInterval:   CommitInterval, // zero would commit each event by itself
-			JoinGroupBackoff: 500 * time.Millisecond,
+			MaxBytes:         10e6,                   // the value in the client's README
+			MaxWait:          500 * time.Millisecond, // 10 s by default, for which revoking and closing wait too
+			QueueCapacity:    1000,                   // messages; 100 by default
+			CommitInterval:   CommitInterval,         // 0 would commit each event by itself
+			JoinGroupBackoff: 500 * time.Millisecond, // 5 s by default, which an error while joining would cost
 		})
 		c.readers = append(c.readers, reader)
-		// A loop that fails ends, and its error is returned by Close.
+		// A loop ends at its first error, which Close returns.
 		c.reading.Go(func() { c.fail(readKafkaGo(ctx, reader, handle)) })
 	}
 	return c, nil
 }
 
-// loops returns how many consumers a client needs that runs one handler at a time:
-// one, but for slow handlers one for each of the six partitions.
+// loops returns how many consumers a client needs that runs one handler at a time: one for
+// each of the six partitions if handlers are slow, and otherwise one.
 func loops(s Settings) int {
 	if s.Slow {
 		return 6
@@ -155,15 +157,15 @@ func loops(s Settings) int {
 	return 1
 }
 
-// readKafkaGo handles messages until ctx ends.
+// readKafkaGo handles messages until ctx ends, or until reading or decoding fails.
 func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) error {
-	for ctx.Err() == nil { // until it is closed
-		// ReadMessage notes the message for the next commit by itself.
+	for ctx.Err() == nil {
+		// ReadMessage also marks the message for the next commit.
 		m, err := reader.ReadMessage(ctx)
 		if err == nil {
 			err = decode(kafkaGoType(m), m.Value, handle)
 		}
-		// Errors that the end of ctx brings are not failures.
+		// An error because ctx has ended is not a failure.
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -171,7 +173,7 @@ func readKafkaGo(ctx context.Context, reader *kafka.Reader, handle Handler) erro
 	return nil
 }
 
-// kafkaGoType returns the event's type, empty if the header is missing.
+// kafkaGoType returns the event's type, or "" if the header is missing.
 func kafkaGoType(m kafka.Message) string {
 	for i := range m.Headers {
 		if m.Headers[i].Key == keyType {
@@ -181,11 +183,11 @@ func kafkaGoType(m kafka.Message) string {
 	return ""
 }
 
-// Close stops reading, then leaves the group.
+// Close stops reading, commits, leaves the group, and returns all errors.
 func (c *kafkaGoConsumer) Close(context.Context) error {
 	c.cancel()
 	c.reading.Wait()
-	// Each Reader commits what it noted when it is closed.
+	// A Reader commits its marked messages when it is closed.
 	errs := []error{c.firstErr()}
 	for _, reader := range c.readers {
 		errs = append(errs, reader.Close())

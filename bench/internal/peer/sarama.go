@@ -10,23 +10,23 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
-// saramaPeer is IBM's client.
+// saramaPeer is sarama, IBM's client.
 var saramaPeer = Peer{
 	Name: Sarama, Module: "github.com/IBM/sarama", Publishes: true,
 	NewPublisher: newSaramaPublisher, NewConsumer: newSaramaConsumer,
 }
 
-// saramaConfig sets acks=all (the default waits for the leader alone) and, for
-// groups, the earliest offset and the other clients' session.
+// saramaConfig returns a configuration with acks=all, since the default waits for the leader
+// alone, and with the same compression and commit interval as the other clients.
 func saramaConfig(s Settings) *sarama.Config {
 	c := sarama.NewConfig()
-	// Record headers need protocol version 0.11 (KIP-82), and zstd needs 2.1 (KIP-110).
+	// Record headers need the protocol of 0.11 (KIP-82), and zstd needs that of 2.1 (KIP-110).
 	c.Version = sarama.V2_8_0_0
 	c.Producer.RequiredAcks = sarama.WaitForAll
-	// A SyncProducer requires this, and an AsyncProducer reports to outcomes by it.
+	// A SyncProducer requires this, and Enqueue learns from it that there is room.
 	c.Producer.Return.Successes = true
 	c.Producer.Compression = saramaCompression(s.Compression)
-	// A group without offsets would begin at the end otherwise, behind the events.
+	// By default a new group begins at the end, after the events.
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Offsets.AutoCommit.Interval = CommitInterval
 	return c
@@ -43,19 +43,20 @@ func saramaCompression(name string) sarama.CompressionCodec {
 	return sarama.CompressionNone
 }
 
-// saramaPublisher is a SyncProducer where callers wait, and an AsyncProducer
-// where they don't.
-// One of sync and async is set.
+// saramaPublisher has a SyncProducer for callers that wait, or an AsyncProducer for events
+// that are enqueued.
 type saramaPublisher struct {
-	topic    string
-	sync     sarama.SyncProducer
-	async    sarama.AsyncProducer
+	topic string
+	// One of sync and async is set.
+	sync  sarama.SyncProducer
+	async sarama.AsyncProducer
+	// draining waits for the goroutines that read the outcomes of async.
 	draining sync.WaitGroup
 	*outcomes
 }
 
-// newSaramaPublisher drains both channels of an AsyncProducer, which stops
-// otherwise.
+// newSaramaPublisher starts a publisher. It reads both channels of an AsyncProducer, which
+// would otherwise block.
 func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
 	p := &saramaPublisher{topic: s.Topic(), outcomes: newOutcomes(s.Window)}
 	var err error
@@ -66,7 +67,7 @@ func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if p.async, err = sarama.NewAsyncProducer(s.Brokers, saramaConfig(s)); err != nil {
 		return nil, err
 	}
-	// Both loops end when AsyncClose has closed the channels.
+	// Both loops end once AsyncClose has closed the channels.
 	p.draining.Go(func() {
 		for range p.async.Successes() {
 			p.end(1, nil)
@@ -80,7 +81,8 @@ func newSaramaPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
-// message returns the message of an order.
+// message returns the message for an order. If encoding fails, it returns the error, and
+// the message must not be used.
 func (p *saramaPublisher) message(o event.Order) (*sarama.ProducerMessage, error) {
 	data, err := encode(o)
 	id, now := event.Attributes()
@@ -113,36 +115,36 @@ func (p *saramaPublisher) Publish(_ context.Context, o event.Order) error {
 	return err
 }
 
-// Enqueue waits for room, and then hands the message to the client's channel.
+// Enqueue waits for room in the window, and then for the client's channel.
 func (p *saramaPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	m, err := p.message(o)
 	if err == nil {
 		err = p.begin(ctx)
 	}
 	if err == nil {
-		// The room is there, so this waits for the client's own goroutine alone.
+		// The client's goroutine reads this channel until Close, so the send does not need ctx.
 		p.async.Input() <- m
 	}
 	return err
 }
 
-// Flush waits for the outcomes of what was enqueued.
+// Flush waits for the outcomes of enqueued events.
 func (p *saramaPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
-// Close waits for all outcomes.
+// Close flushes and closes the client. It returns the first failure of an enqueued event.
 func (p *saramaPublisher) Close(context.Context) error {
 	if p.sync != nil {
-		// Its calls have returned with their outcomes, so none is left to wait for.
+		// Publish has returned each outcome, so none is left to wait for.
 		return p.sync.Close()
 	}
-	// Close would take the outcomes itself.
+	// The method Close would read the outcomes itself.
 	p.async.AsyncClose()
 	p.draining.Wait()
 	return p.firstErr()
 }
 
-// saramaConsumer is a ConsumerGroup: one goroutine for each partition.
-// Of outcomes it uses the first failure alone: a consumer has no window.
+// saramaConsumer handles the events of a ConsumerGroup, which has a goroutine for each
+// partition. It uses outcomes only for the first failure, since a consumer has no window.
 type saramaConsumer struct {
 	group   sarama.ConsumerGroup
 	handle  Handler
@@ -151,17 +153,18 @@ type saramaConsumer struct {
 	outcomes
 }
 
-// newSaramaConsumer consumes again after each rebalance, which ends Consume.
+// newSaramaConsumer starts a consumer. It calls Consume again after each rebalance.
 func newSaramaConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	group, err := sarama.NewConsumerGroup(s.Brokers, s.Group, saramaConfig(s))
 	if err != nil {
 		return nil, err
 	}
 	c := &saramaConsumer{group: group, handle: handle}
+	// The consumer outlives the context of this call.
 	ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.running.Go(func() {
 		for ctx.Err() == nil {
-			// It returns nil when a rebalance has ended the session.
+			// Consume returns nil when a rebalance has ended the session.
 			if err := group.Consume(ctx, []string{s.Topic()}, c); err != nil {
 				c.fail(err)
 				return
@@ -171,12 +174,12 @@ func newSaramaConsumer(ctx context.Context, s Settings, handle Handler) (Consume
 	return c, nil
 }
 
-// Setup and Cleanup implement sarama.ConsumerGroupHandler. They have nothing to do.
+// Setup and Cleanup do nothing. sarama.ConsumerGroupHandler requires them.
 func (*saramaConsumer) Setup(sarama.ConsumerGroupSession) error   { return nil }
 func (*saramaConsumer) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
-// ConsumeClaim handles one partition until it is taken away.
-// An event that can't be decoded is marked as well: it has failed the measurement already.
+// ConsumeClaim handles the messages of one partition until it is revoked. A message that
+// can't be decoded is marked too: the measurement has then failed anyway.
 func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
 	for {
 		select {
@@ -188,14 +191,14 @@ func (c *saramaConsumer) ConsumeClaim(session sarama.ConsumerGroupSession, claim
 				c.fail(err)
 			}
 			session.MarkMessage(m, "")
-		// Without this a rebalance would wait until the fetched messages are handled.
+		// Otherwise a rebalance would wait until all fetched messages are handled.
 		case <-session.Context().Done():
 			return nil
 		}
 	}
 }
 
-// saramaType returns the event's type, empty if the header is missing.
+// saramaType returns the event's type, or "" if the header is missing.
 func saramaType(m *sarama.ConsumerMessage) string {
 	for _, h := range m.Headers {
 		if string(h.Key) == keyType {
@@ -205,7 +208,7 @@ func saramaType(m *sarama.ConsumerMessage) string {
 	return ""
 }
 
-// Close ends Consume before it closes the group.
+// Close stops consuming, and then closes the group, which leaves it.
 func (c *saramaConsumer) Close(context.Context) error {
 	c.cancel()
 	c.running.Wait()

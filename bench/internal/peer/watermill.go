@@ -14,23 +14,23 @@ import (
 	"github.com/eventbus-go/eventbus/bench/internal/event"
 )
 
-// watermillPeer is a message router over sarama.
+// watermillPeer is Watermill, a message router, with its Kafka client over sarama.
 var watermillPeer = Peer{
 	Name: Watermill, Module: "github.com/ThreeDotsLabs/watermill-kafka/v3", Publishes: true,
 	NewPublisher: newWatermillPublisher, NewConsumer: newWatermillConsumer,
 }
 
-// watermillKey is the metadata that the key travels in to the marshaler.
+// watermillKey is the name of the metadata from which the marshaler takes the key.
 const watermillKey = "key"
 
-// watermillMarshaler takes the key from the metadata, which is how the library sets
-// one.
+// watermillMarshaler sets the key of a record in the way that the library offers.
 var watermillMarshaler = kafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) {
 	return m.Metadata.Get(watermillKey), nil
 })
 
-// watermillConfig is the client's own, with acks=all (it waits for the leader
-// alone) and a protocol version that has what the compressions need.
+// watermillConfig changes a configuration of the library as saramaConfig does: acks=all,
+// since the default waits for the leader alone, the compression with a protocol that has it,
+// the earliest offset, and the commit interval. It returns base.
 func watermillConfig(base *sarama.Config, s Settings) *sarama.Config {
 	base.Version = sarama.V2_8_0_0
 	base.Producer.RequiredAcks = sarama.WaitForAll
@@ -40,22 +40,22 @@ func watermillConfig(base *sarama.Config, s Settings) *sarama.Config {
 	return base
 }
 
-// watermillPublisher has nothing asynchronous: what is enqueued goes through
-// goroutines that publish.
-// queue is nil where callers wait. What is in it has its room in outcomes.
+// watermillPublisher publishes synchronously, as the library does. Enqueued events go to
+// goroutines that publish them.
 type watermillPublisher struct {
 	topic     string
 	publisher *kafka.Publisher
-	queue     chan event.Order
-	workers   sync.WaitGroup
+	// queue has enqueued events, and is nil if callers wait. workers waits for its readers.
+	queue   chan event.Order
+	workers sync.WaitGroup
 	*outcomes
 }
 
-// watermillWorkers is how many publish at once where events are enqueued. More
+// watermillWorkers is the number of goroutines that publish enqueued events. More of them
 // gain nothing.
 const watermillWorkers = 512
 
-// newWatermillPublisher starts the workers only where events are enqueued.
+// newWatermillPublisher returns a publisher. It starts workers only if events are enqueued.
 func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers: s.Brokers, Marshaler: watermillMarshaler,
@@ -68,10 +68,10 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	if s.Publishers > 0 {
 		return p, nil
 	}
-	// As many wait as are being published, so that a worker finds the next one there.
+	// The buffer has room for the next event of every worker.
 	p.queue = make(chan event.Order, watermillWorkers)
 	for range watermillWorkers {
-		// Each worker waits for its event: the number of workers is what is under way at once.
+		// A worker publishes one event at a time, so their number bounds the events under way.
 		p.workers.Go(func() {
 			for o := range p.queue {
 				p.end(1, p.publish(o))
@@ -81,15 +81,17 @@ func newWatermillPublisher(_ context.Context, s Settings) (Publisher, error) {
 	return p, nil
 }
 
-// publish publishes one order and waits for it.
-// The marshaler writes all metadata as headers, and the UUID: two more than others have.
+// publish publishes an order and waits until it is acknowledged. The marshaler writes all
+// metadata and the UUID as headers, so that records have two headers more than with other
+// clients.
 func (p *watermillPublisher) publish(o event.Order) error {
 	data, err := encode(o)
 	if err != nil {
 		return err
 	}
 	id, now := event.Attributes()
-	// The UUID is the event's id: making a second one would be work that others don't do.
+	// The UUID is the event's id, since making another one would be work that other clients
+	// don't have.
 	m := message.NewMessage(string(id), data)
 	m.Metadata = message.Metadata{
 		watermillKey:   o.Customer,
@@ -106,31 +108,31 @@ func (p *watermillPublisher) publish(o event.Order) error {
 // Publish waits for the acknowledgement.
 func (p *watermillPublisher) Publish(_ context.Context, o event.Order) error { return p.publish(o) }
 
-// Enqueue waits for room, then for a worker.
+// Enqueue waits for room in the window, and then in the queue.
 func (p *watermillPublisher) Enqueue(ctx context.Context, o event.Order) error {
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
-	// The workers take from it until Close, so this ends.
+	// The workers read the queue until Close, so the send does not need ctx.
 	p.queue <- o
 	return nil
 }
 
-// Flush waits for the outcomes of what was enqueued.
+// Flush waits for the outcomes of enqueued events.
 func (p *watermillPublisher) Flush(ctx context.Context) error { return p.wait(ctx) }
 
-// Close ends the workers before the publisher that they use.
+// Close stops the workers, and then closes the publisher that they use.
 func (p *watermillPublisher) Close(context.Context) error {
 	if p.queue != nil {
-		// The workers end when they have published what is left in it.
+		// The workers first publish what is left in the queue.
 		close(p.queue)
 		p.workers.Wait()
 	}
 	return p.publisher.Close()
 }
 
-// watermillConsumer is a Router with one handler.
-// Of outcomes it uses the first failure alone: a consumer has no window.
+// watermillConsumer is a Router with one handler. It uses outcomes only for the first
+// failure, since a consumer has no window.
 type watermillConsumer struct {
 	router     *message.Router
 	subscriber *kafka.Subscriber
@@ -138,7 +140,7 @@ type watermillConsumer struct {
 	outcomes
 }
 
-// newWatermillConsumer runs a router, as the library's documentation shows.
+// newWatermillConsumer starts a router, as the library's documentation shows.
 func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Consumer, error) {
 	subscriber, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers: s.Brokers, Unmarshaler: watermillMarshaler, ConsumerGroup: s.Group,
@@ -147,7 +149,7 @@ func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 	if err != nil {
 		return nil, err
 	}
-	// Closing is bounded, or a handler that hangs would keep the process from ending.
+	// A handler that hangs must not keep the process from ending.
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 10 * time.Second}, watermill.NopLogger{})
 	if err != nil {
 		return nil, errors.Join(err, subscriber.Close())
@@ -156,14 +158,14 @@ func newWatermillConsumer(ctx context.Context, s Settings, handle Handler) (Cons
 	router.AddConsumerHandler("bench", s.Topic(), subscriber, func(m *message.Message) error {
 		return decode(m.Metadata.Get(keyType), m.Payload, handle)
 	})
-	// Close ends the router, and not the context of the call.
+	// Close stops the router; the end of this call's context does not.
 	c.running.Go(func() { c.fail(router.Run(context.WithoutCancel(ctx))) })
 	return c, nil
 }
 
-// Close ends the router, which acknowledges what was handled.
+// Close stops the router, which waits for its handlers, and leaves the group.
 func (c *watermillConsumer) Close(context.Context) error {
-	// The subscriber is closed last: acknowledgements go through it.
+	// The subscriber is closed last, since it commits what the handlers acknowledged.
 	err := c.router.Close()
 	c.running.Wait()
 	return errors.Join(err, c.subscriber.Close(), c.firstErr())

@@ -1,4 +1,4 @@
-// Package statistic says how sure a median is.
+// Package statistic estimates medians and their confidence intervals.
 package statistic
 
 import (
@@ -6,22 +6,25 @@ import (
 	"slices"
 )
 
-// Estimate is a median and its 95 % confidence interval. Low and High are NaN
-// where there are too few values for one (fewer than six).
+// Estimate is a median and its 95 % confidence interval, which includes Low and High. Both
+// are NaN if there are fewer than six values, and all three are NaN without any.
 type Estimate struct {
 	Median, Low, High float64
 }
 
-// Sure reports whether there is an interval.
+// Sure reports whether the estimate has an interval.
 func (e Estimate) Sure() bool { return !math.IsNaN(e.Low) }
 
+// confidence is the least probability with which an interval covers the true median.
 const confidence = 0.95
 
-// Median estimates the median of the population that the values were drawn
-// from. The interval lies between two order statistics: the number of values
-// below the true median is binomial with p = 1/2 whatever their distribution,
-// so [x(k), x(n+1-k)] covers it with probability 1 - 2·P(B ≤ k-1). The largest k
-// that gives 95 % or more is taken; with nine values that is the second, 96.1 %.
+// Median estimates the median of the population from which the values were drawn. It does
+// not change values.
+//
+// The interval lies between two order statistics. The number of values below the true
+// median is binomial with p = 1/2 for any continuous distribution, so [x(k), x(n+1-k)]
+// covers the median with probability 1 - 2·P(B ≤ k-1). Median takes the largest k for which
+// that is at least 95 %: of nine values the second, with 96.1 %.
 func Median(values []float64) Estimate {
 	n := len(values)
 	if n == 0 {
@@ -35,8 +38,8 @@ func Median(values []float64) Estimate {
 	return e
 }
 
-// rank is the largest k whose interval covers the median well enough, 0 if none
-// does.
+// rank returns the largest k whose interval covers the median of n values with enough
+// confidence, or 0 if there is none.
 func rank(n int) int {
 	tail, k := 0.0, 0 // tail is P(B ≤ k-1)
 	for choose := math.Pow(0.5, float64(n)); k < n/2; k++ {
@@ -48,9 +51,8 @@ func rank(n int) int {
 	return k
 }
 
-// Ratio estimates the median of the ratios between paired values: those of the
-// same round stand at the same index. A pair without a ratio (either is 0, NaN
-// or missing) is left out.
+// Ratio estimates the median of values[i]/to[i]. Values of the same round have the same
+// index. A pair is left out if either value is 0, NaN or missing.
 func Ratio(values, to []float64) Estimate {
 	var ratios []float64
 	for i := range min(len(values), len(to)) {

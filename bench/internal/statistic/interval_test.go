@@ -7,8 +7,8 @@ import (
 )
 
 func TestRank(t *testing.T) {
-	// From tables of the sign test: n, and the order statistic that bounds the
-	// 95 % interval of the median.
+	// Tables of the sign test give, for each n, the order statistic that bounds the 95 %
+	// interval of the median.
 	for n, want := range map[int]int{0: 0, 1: 0, 5: 0, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2, 12: 3, 15: 4, 20: 6, 25: 8} {
 		if got := rank(n); got != want {
 			t.Errorf("rank(%d) = %d, want %d", n, got, want)
@@ -40,8 +40,8 @@ func TestMedian(t *testing.T) {
 }
 
 func TestMedianCoversTheTruth(t *testing.T) {
-	// Exponential values have the median ln 2; the interval of nine must hold it
-	// in 96.1 % of all campaigns.
+	// Exponential values have the median ln 2. The intervals of nine must cover it in 96.1 %
+	// of all campaigns.
 	random := rand.New(rand.NewPCG(1, 2))
 	const campaigns = 20000
 	held := 0
@@ -55,12 +55,12 @@ func TestMedianCoversTheTruth(t *testing.T) {
 		}
 	}
 	if share := float64(held) / campaigns; share < 0.955 || share > 0.967 {
-		t.Errorf("the interval held the median in %.3f of %d campaigns, want 0.961", share, campaigns)
+		t.Errorf("the interval covered the median in %.3f of %d campaigns, want 0.961", share, campaigns)
 	}
 }
 
 func TestRatioIsPaired(t *testing.T) {
-	// The machine's pace doubles and halves; the ratio within each round is 1.3.
+	// The speed of the machine doubles and halves. The ratio within each round is 1.3.
 	ours, franz := []float64{130, 260, 65, 520}, []float64{100, 200, 50, 400}
 	if e := Ratio(ours, franz); math.Abs(e.Median-1.3) > 1e-12 {
 		t.Errorf("ratio %v, want 1.3", e.Median)

@@ -33,8 +33,8 @@ func (c *Cluster) Create(ctx context.Context, name string, partitions int32, rep
 // Remove deletes topics. It ignores failures, which cost disk space and change no verdict.
 func (c *Cluster) Remove(ctx context.Context, names ...string) {
 	request := kmsg.NewPtrDeleteTopicsRequest()
-	// The names are given in both forms: request versions up to 5 have TopicNames, later ones
-	// Topics. The client picks the version that the broker knows.
+	// Versions of the request up to 5 have TopicNames, and later ones have Topics. Both are set,
+	// since the client chooses the version.
 	request.TopicNames, request.TimeoutMillis = names, 10_000
 	for _, name := range names {
 		t := kmsg.NewDeleteTopicsRequestTopic()
@@ -49,7 +49,7 @@ func (c *Cluster) Remove(ctx context.Context, names ...string) {
 func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	for {
 		sick, err := c.sick(ctx, topics)
-		// Ask again until ctx ends, also after an error.
+		// A request may fail while brokers restart, so Healthy tries again after an error too.
 		if err == nil && sick == 0 {
 			return nil
 		}
@@ -76,13 +76,14 @@ func (c *Cluster) sick(ctx context.Context, topics []string) (n int, err error) 
 		return 0, err
 	}
 	for _, t := range response.Topics {
-		// A topic that the broker does not know yet has no partitions, and would look healthy.
+		// A topic that the broker does not know yet has no partitions, so it would look healthy.
 		if t.ErrorCode != 0 {
 			return 0, kerr.ErrorForCode(t.ErrorCode)
 		}
 		for _, p := range t.Partitions {
-			// A leader alone is not enough: the next fault would take a partition below the two
-			// in-sync replicas that it needs, and the campaign would blame the library.
+			// A leader alone is not enough: the next fault would leave the partition with fewer
+			// than the two in-sync replicas that writing needs, and the campaign would blame the
+			// library.
 			if p.ErrorCode != 0 || p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
 				n++
 			}

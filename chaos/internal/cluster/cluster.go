@@ -1,15 +1,15 @@
 // Package cluster runs the brokers of the fault campaign. It starts and damages them through
-// scripts/kafka.sh, and observes them through another client, so that a mistake in ours can't
-// hide itself.
+// scripts/kafka.sh, and observes them through another client, so that a mistake in this
+// library can't hide itself.
 //
 // The files:
 //
-//	cluster         start, run a command of the script, make whole again, end
+//	cluster         start, run commands of the script, repair, end
 //	admin, groups   topics and groups, as the other client sees them
-//	replace         a broker with another id takes one's place
+//	replace         replacing a broker by one with another id
 //	log             the records of a topic
-//	fencing         when the cluster has given a lost broker up
-//	proxy           the network before a broker
+//	fencing         waiting until the cluster does without a lost broker
+//	proxy           the network between clients and a broker
 package cluster
 
 import (
@@ -30,59 +30,61 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Cluster is the three brokers of a campaign.
+// Cluster is the three brokers of a campaign. Create one with Start; the caller calls End. Its
+// methods are safe for concurrent use, except for those that start, move or stop brokers.
 type Cluster struct {
-	// root is the directory of the repository, and name that of the cluster.
+	// root is the directory of the repository. name is the name of the cluster.
 	root, name string
-	// env has the cluster's name and port for the script.
+	// env is the environment of the script, with the cluster's name and port.
 	env []string
-	// Client is another library's client, for questions and orders.
+	// Client is a client of another library, for requests about the cluster.
 	Client *kgo.Client
 
 	// mu guards addresses.
 	mu sync.Mutex
-	// addresses are those of brokers 1 to Brokers, in that order.
+	// addresses has the addresses of brokers 1 to Brokers, in that order, or those of their
+	// stand-ins.
 	addresses []string
 }
 
 // Brokers is the number of brokers. Topics have three replicas, two of which must be in sync.
 const Brokers = 3
 
-// Start starts brokers for this campaign only.
+// Start starts the brokers of a campaign and waits until they serve. root is the directory of
+// the repository.
 func Start(ctx context.Context, root string) (*Cluster, error) {
-	// The process's id distinguishes campaigns on one machine, also in the script's
-	// directories.
+	// The process id keeps campaigns on one machine apart, in the script's directories too.
 	name := "chaos-" + strconv.Itoa(os.Getpid())
 	c := &Cluster{
 		root: root, name: name,
 		env: append(os.Environ(), "KAFKA_CLUSTER="+name,
-			// Random, so that two campaigns don't meet, and below the ports
-			// that the system gives to outgoing connections.
+			// The port is random, so that two campaigns rarely want the same, and below those
+			// that the system uses for outgoing connections.
 			"KAFKA_PORT="+strconv.Itoa(21000+rand.IntN(900)*10)), //nolint:gosec // not for secrets
 	}
 	answer, err := c.Run(ctx, "start", strconv.Itoa(Brokers))
 	if err != nil {
 		return nil, err
 	}
-	// The script prints an assignment for a shell.
+	// The script prints an assignment of a shell variable.
 	_, list, found := strings.Cut(strings.TrimSpace(answer), "EVENTBUS_TEST_BROKERS=")
 	if !found {
-		return nil, fmt.Errorf("kafka.sh start answers %q", answer)
+		return nil, fmt.Errorf("kafka.sh start printed %q, want EVENTBUS_TEST_BROKERS=…", answer)
 	}
 	c.addresses = strings.Split(list, ",")
-	// Metadata is refreshed quickly and requests are retried for long, because leaders move all
-	// the time. Records go to the partition that the campaign names.
+	// Leaders move all the time, so metadata is refreshed quickly, and requests are retried for
+	// long. The campaign chooses the partition of a record.
 	c.Client, err = kgo.NewClient(kgo.SeedBrokers(c.addresses...), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.RetryTimeout(30*time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	return c, err
 }
 
-// Run runs a command of the script and returns what it prints.
-// An error has what the script said on standard error.
+// Run runs a command of scripts/kafka.sh on this cluster and returns its standard output. If
+// the command fails, the error includes its standard error.
 func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(c.root, "scripts", "kafka.sh"), args...)
 	command.Env = c.env
-	// Use files, not pipes: brokers inherit them, and would keep pipes open.
+	// Started brokers inherit the outputs and would keep pipes open, so they are files.
 	var out, complaints bytes.Buffer
 	stdout, err := os.CreateTemp("", "chaos-kafka-")
 	if err != nil {
@@ -97,9 +99,9 @@ func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	defer os.Remove(stderr.Name())
 	defer stderr.Close()
 	command.Stdout, command.Stderr = stdout, stderr
-	// A failure's reason is on standard error, so the files are read in any case.
+	// The files are read even if the command fails, since standard error says why.
 	failed := command.Run()
-	// Read by name, from the start: the open file's offset is where the script stopped writing.
+	// They are read by name, since the offset of the open files is where the script ended.
 	for file, to := range map[*os.File]*bytes.Buffer{stdout: &out, stderr: &complaints} {
 		text, err := os.ReadFile(file.Name())
 		if err != nil {
@@ -113,35 +115,38 @@ func (c *Cluster) Run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// Addresses returns the addresses of brokers 1 to Brokers, in that order.
+// Addresses returns the current addresses of brokers 1 to Brokers, in that order. The place of
+// a replaced broker has the address of its stand-in. The caller owns the slice.
 func (c *Cluster) Addresses() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.addresses)
 }
 
-// Move stops a broker in an orderly way and starts it again at another address.
-// Nobody answers at the one that it had.
+// Move stops a broker in an orderly way, if it runs, and starts it on the same data at another
+// address. Nothing listens at the old one then.
 func (c *Cluster) Move(ctx context.Context, broker int) error {
 	answer, err := c.Run(ctx, "move", strconv.Itoa(broker))
 	if err != nil {
 		return err
 	}
-	// Only once the broker runs there.
+	// Clients learn the address only now that the broker serves there.
 	c.setAddress(broker, answer)
 	return nil
 }
 
-// Whole starts every broker that is down and resumes every one that is paused.
+// Whole starts every broker that is down, and resumes every broker that is paused. It returns
+// all errors.
 func (c *Cluster) Whole(ctx context.Context) error {
 	status, err := c.Run(ctx, "status")
 	if err != nil {
 		return err
 	}
 	var errs []error
-	// A broker that was just started counts as running; callers that need more use Healthy.
+	// A broker that has just started is running, but may not be in sync: callers that need that
+	// use Healthy.
 	for line := range strings.Lines(status) {
-		// A line is the broker's number, its state, and what the script adds.
+		// A line has the broker's id, its state, its address and its process id.
 		fields := strings.Split(line, "\t")
 		if len(fields) < 2 || fields[1] == "running" {
 			continue
@@ -151,21 +156,19 @@ func (c *Cluster) Whole(ctx context.Context) error {
 			verb = "resume"
 		}
 		_, err := c.Run(ctx, verb, fields[0])
-		// One broker that does not come back is no reason to leave the others down. Join drops
-		// nil errors.
+		// The other brokers are started even if one does not start.
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// dir returns the directory in which the script keeps the cluster.
+// dir returns the directory of the cluster, which the script creates.
 func (c *Cluster) dir() string {
 	return filepath.Join(c.root, ".cache", "kafka", "clusters", c.name)
 }
 
-// SaveLogs copies what the brokers have logged so far. It often shows why a
-// scenario failed.
-// What can't be read or written is left out: the verdict does not depend on it.
+// SaveLogs copies the logs of brokers 1 to Brokers to a directory, since they often show why a
+// scenario failed. It leaves out what it can't read or write: no verdict depends on it.
 func (c *Cluster) SaveLogs(to string) {
 	for id := 1; id <= Brokers; id++ {
 		name := "broker-" + strconv.Itoa(id) + ".log"
@@ -175,19 +178,19 @@ func (c *Cluster) SaveLogs(to string) {
 	}
 }
 
-// End stops the brokers and removes their data.
+// End closes Client, kills the brokers and removes their data.
 func (c *Cluster) End() error {
-	// Use a new context: the brokers of an interrupted campaign must end too.
+	// The brokers of an interrupted campaign must end too, so the context is a new one.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if c.Client != nil {
 		c.Client.Close()
 	}
 	for id := 1; id <= Brokers; id++ {
-		// It fails for a broker that is down, which is fine.
+		// This fails for a broker that is down, which is fine.
 		_, _ = c.Run(ctx, "kill", strconv.Itoa(id))
 	}
-	// ZooKeeper, where there is one.
+	// A stand-in and ZooKeeper may still run.
 	_, _ = c.Run(ctx, "stop")
 	return os.RemoveAll(c.dir())
 }

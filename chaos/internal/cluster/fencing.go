@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Deposed waits until a broker leads no partition of the topics, and no partition waits for it to
-// replicate. When ctx ends first, it returns the last reason why that is not so.
+// Deposed waits until a broker leads no partition of the topics and is in sync in none, so that no
+// write waits for it. If ctx ends before, Deposed returns the last reason why that is not so.
 func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) error {
 	for {
 		err := c.counts(ctx, broker, topics)
@@ -21,16 +21,15 @@ func (c *Cluster) Deposed(ctx context.Context, broker int32, topics ...string) e
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(50 * time.Millisecond): // nothing signals it
+		case <-time.After(50 * time.Millisecond): // nothing signals the change
 		}
 	}
 }
 
-// counts returns an error while the cluster still counts on a broker, or can't
-// be asked.
-// It describes the first partition that it finds.
+// counts returns nil if the cluster no longer counts on a broker. Otherwise the error describes
+// the first partition that does, or says why the cluster can't be asked.
 func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) error {
-	// Give up a request that is not answered soon; the caller asks again.
+	// The caller tries again, so a request that is not answered soon is given up.
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	request := kmsg.NewPtrMetadataRequest()
@@ -39,7 +38,7 @@ func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) err
 		t.Topic = &name
 		request.Topics = append(request.Topics, t)
 	}
-	// The broker itself may be frozen, and would count itself in.
+	// The broker itself may be frozen, or still take itself for a leader.
 	other := int(broker)%Brokers + 1
 	answer, err := c.Client.Broker(other).Request(ctx, request)
 	if err != nil {
@@ -47,7 +46,7 @@ func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) err
 	}
 	response, ok := answer.(*kmsg.MetadataResponse)
 	if !ok {
-		return fmt.Errorf("broker %d answers with %T", other, answer)
+		return fmt.Errorf("broker %d answered with %T", other, answer)
 	}
 	for i := range response.Topics {
 		t := &response.Topics[i]
@@ -55,10 +54,10 @@ func (c *Cluster) counts(ctx context.Context, broker int32, topics []string) err
 			return err
 		}
 		for _, p := range t.Partitions {
-			// While the broker is in sync, acks=all waits for it; without a leader nothing is written
-			// either. What partitions stand still for until then is the cluster's doing.
+			// With acks=all a write waits for every broker in sync, and without a leader nothing can be
+			// written. Until that has changed, a standstill is not the fault of the library.
 			if p.Leader == broker || p.Leader < 0 || slices.Contains(p.ISR, broker) {
-				return fmt.Errorf("partition %d of %s is led by broker %d, in sync are %v", p.Partition, *t.Topic, p.Leader, p.ISR)
+				return fmt.Errorf("partition %d of %s has leader %d and in-sync replicas %v", p.Partition, *t.Topic, p.Leader, p.ISR)
 			}
 		}
 	}

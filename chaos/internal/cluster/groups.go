@@ -11,35 +11,36 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Stable waits until a group has this many members and every partition of the
-// topic an owner, under either group protocol.
+// Stable waits until a group is stable, has the number of members, and its members own all
+// partitions of the topic. It works for both group protocols. If ctx ends before, the error
+// has the last state of the group.
 func (c *Cluster) Stable(ctx context.Context, group, topic string, partitions int32, members int) error {
 	for {
 		g, err := c.describe(ctx, group, topic)
-		// All three: a group is stable for a moment with members that are about to be expired, and
-		// under KIP-848 while members still give partitions up.
+		// The state alone is not enough: a group can be stable with members that are about to be
+		// expired, and by KIP-848 while members still give up partitions.
 		if err == nil && g.state == "Stable" && g.members == members && g.owned == int(partitions) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("group %s is %q, has %d members of %d, and they %d partitions: %w",
-				group, g.state, g.members, members, g.owned, errors.Join(err, ctx.Err()))
-		case <-time.After(100 * time.Millisecond): // nothing tells when it is
+			return fmt.Errorf("group %s is in state %q with %d of %d members, which own %d of %d partitions: %w",
+				group, g.state, g.members, members, g.owned, partitions, errors.Join(err, ctx.Err()))
+		case <-time.After(100 * time.Millisecond): // nothing signals the change
 		}
 	}
 }
 
-// groupState is what the coordinator says of a group: its state, how many
-// members it has, and how many partitions of one topic they own together.
+// groupState is the state of a group, as its coordinator describes it: the name of the state,
+// the number of members, and how many partitions of one topic they own together.
 type groupState struct {
-	// state is Kafka's word, such as Stable.
+	// state is Kafka's name of the state, such as Stable.
 	state          string
 	members, owned int
 }
 
-// describe asks for a group's state. A group of the protocol of KIP-848 is
-// unknown to the request for classic ones, and has one of its own.
+// describe returns the state of a group. The request for classic groups does not find those of
+// the protocol of KIP-848, for which there is another request.
 func (c *Cluster) describe(ctx context.Context, group, topic string) (s groupState, err error) {
 	classic := kmsg.NewPtrDescribeGroupsRequest()
 	classic.Groups = []string{group}
@@ -47,13 +48,12 @@ func (c *Cluster) describe(ctx context.Context, group, topic string) (s groupSta
 	if err != nil || len(response.Groups) != 1 {
 		return s, err
 	}
-	// A coordinator answers the classic request with the state Dead, or with an error, for a
-	// group that it does not have under that protocol.
+	// For a group of the other protocol, a coordinator answers with the state Dead or an error.
 	if g := &response.Groups[0]; g.ErrorCode == 0 && g.State != "Dead" {
 		s = groupState{state: g.State, members: len(g.Members)}
 		for i := range g.Members {
 			var a kmsg.ConsumerMemberAssignment
-			// Empty until the member has been given its assignment: it owns nothing yet.
+			// An assignment is empty until the member gets one: it owns nothing yet.
 			if a.ReadFrom(g.Members[i].MemberAssignment) != nil {
 				continue
 			}
@@ -83,11 +83,12 @@ func (c *Cluster) describe(ctx context.Context, group, topic string) (s groupSta
 	return s, kerr.ErrorForCode(g.ErrorCode)
 }
 
-// Coordinator returns the broker that coordinates a group.
-// Asking makes the brokers create GroupsTopic if there is none.
+// Coordinator returns the id of the broker that coordinates a group. The request also makes
+// the brokers create GroupsTopic if it does not exist.
 func (c *Cluster) Coordinator(ctx context.Context, group string) (int32, error) {
 	request := kmsg.NewPtrFindCoordinatorRequest()
-	// Versions up to 3 have one key, later ones a list (KIP-699), and so do their answers.
+	// Versions up to 3 of the request have one key, and later ones have a list (KIP-699). The
+	// same holds for their answers.
 	request.CoordinatorKey, request.CoordinatorKeys = group, []string{group}
 	response, err := request.RequestWith(ctx, c.Client)
 	switch {
@@ -99,14 +100,13 @@ func (c *Cluster) Coordinator(ctx context.Context, group string) (int32, error) 
 	return response.NodeID, kerr.ErrorForCode(response.ErrorCode)
 }
 
-// GroupsTopic is where Kafka keeps groups: the leader of the partition that has
-// a group is its coordinator.
+// GroupsTopic is the topic in which Kafka stores groups. The coordinator of a group is the
+// leader of its partition.
 const GroupsTopic = "__consumer_offsets"
 
-// MoveLeaders gives every partition of a topic another leader. It returns how
-// many have one afterwards, and for the other partitions why the cluster
-// refused.
-// Two calls at the same time would choose the same leaders.
+// MoveLeaders elects another leader for every partition of a topic. It returns the number of
+// partitions that have one, and for the others why the cluster refused. Concurrent calls for
+// one topic would choose the same leaders.
 func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, refused map[int32]error, err error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
@@ -116,7 +116,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	if err != nil {
 		return 0, nil, err
 	}
-	// Leaders can't be named directly: the order of replicas is changed, and then the preferred
+	// A request can't name a leader. So the order of replicas is changed, and then the preferred
 	// one, which is the first, is elected.
 	move := kmsg.NewPtrAlterPartitionAssignmentsRequest()
 	order := kmsg.NewAlterPartitionAssignmentsRequestTopic()
@@ -126,7 +126,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	elected := kmsg.NewElectLeadersRequestTopic()
 	elected.Topic = topic
 	for _, p := range response.Topics[0].Partitions {
-		// The same replicas, another first: the preferred leader.
+		// The replicas stay the same. The one after the current leader becomes the first.
 		first := (slices.Index(p.Replicas, p.Leader) + 1) % len(p.Replicas)
 		one := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
 		one.Partition = p.Partition
@@ -140,7 +140,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	} else if response.ErrorCode != 0 {
 		return 0, nil, kerr.ErrorForCode(response.ErrorCode)
 	}
-	// An election before the new order is known would choose the old leaders again.
+	// The controller has accepted the new order. An election before would choose the old leaders.
 	elect.Topics = append(elect.Topics, elected)
 	elections, err := elect.RequestWith(ctx, c.Client)
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	for _, t := range elections.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				// Such as a replica that is not in sync. The others have moved all the same.
+				// The new leader may not be in sync, for example. Other partitions have moved even so.
 				refused[p.Partition] = err
 				continue
 			}
@@ -160,9 +160,8 @@ func (c *Cluster) MoveLeaders(ctx context.Context, topic string) (moved int, ref
 	return moved, refused, kerr.ErrorForCode(elections.ErrorCode)
 }
 
-// Committed returns the committed offset of a group in each partition of a
-// topic, 0 without one.
-// The index is the partition's number.
+// Committed returns the committed offset of a group for each partition of a topic, or 0 where
+// nothing was committed. The index is the partition's number.
 func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions int32) ([]int64, error) {
 	request := kmsg.NewPtrOffsetFetchRequest()
 	request.Group = group
@@ -177,7 +176,8 @@ func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions
 		of.Partitions = append(of.Partitions, p)
 	}
 	g.Topics = append(g.Topics, of)
-	// Both forms again: versions from 8 on have groups (KIP-709).
+	// Versions from 8 on have groups (KIP-709), and earlier ones topics. The client converts the
+	// answers of earlier ones to groups.
 	request.Topics, request.Groups = append(request.Topics, t), append(request.Groups, g)
 	response, err := request.RequestWith(ctx, c.Client)
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions
 		}
 		for _, t := range g.Topics {
 			for _, p := range t.Partitions {
-				// Kafka answers −1 where nothing was committed.
+				// The offset is −1 if nothing was committed.
 				offsets[p.Partition] = max(p.Offset, 0)
 			}
 		}

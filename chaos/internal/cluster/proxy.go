@@ -9,32 +9,30 @@ import (
 	"time"
 )
 
-// Proxy stands between the clients and one broker. It delays, limits, cuts and
-// resets connections. It is safe for concurrent use.
+// Proxy forwards connections of clients to one broker. It can delay, limit, silence and reset
+// them. It is safe for concurrent use. Create one with NewProxy; the caller calls Close.
 type Proxy struct {
 	// to is the broker's address.
 	to       string
 	listener net.Listener
-	// Delay is in nanoseconds for each chunk, in each direction.
+	// Delay is the delay of each chunk in each direction, in nanoseconds.
 	Delay atomic.Int64
-	// Rate is in bytes per second, of each connection and direction; 0 is
-	// unlimited.
+	// Rate is the bound for each direction of a connection, in bytes per second; 0 means none.
 	Rate atomic.Int64
-	// Silent lets nothing pass, and closes nothing: as a cable that was pulled.
+	// Silent stops all bytes and closes nothing, as if a cable were unplugged.
 	Silent atomic.Bool
 
 	// mu guards conns.
 	mu sync.Mutex
-	// conns has both ends of each connection.
+	// conns has both connections of each client: its own, and that to the broker.
 	conns map[*net.TCPConn]struct{}
-	// work waits for the accepting goroutine and for connections.
+	// work waits for the accepting goroutine and for those of connections.
 	work sync.WaitGroup
 }
 
-// NewProxy starts a proxy for the broker at an address.
-// The broker need not run yet. The caller closes the proxy.
+// NewProxy starts a proxy for the broker at an address, host:port. It listens on a free port of
+// the loopback interface. The broker need not run yet.
 func NewProxy(to string) (*Proxy, error) {
-	// A free port, on this machine alone.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -44,7 +42,7 @@ func NewProxy(to string) (*Proxy, error) {
 	return p, nil
 }
 
-// Address returns where the proxy listens.
+// Address returns the address at which the proxy listens, host:port.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 // accept serves connections until the listener is closed.
@@ -54,16 +52,16 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		// Added by a goroutine that is counted itself, so Wait in Close can't be ahead of it.
+		// This goroutine is counted itself, so the count is not zero when Close waits.
 		p.work.Go(func() { p.serve(in.(*net.TCPConn)) })
 	}
 }
 
-// serve forwards one connection until either side ends it.
+// serve forwards one connection until either side closes it.
 func (p *Proxy) serve(in *net.TCPConn) {
 	defer in.Close()
-	// Each client's connection is one to the broker. A broker that is down shows as one that
-	// accepts and closes, which clients have to bear as well.
+	// If the broker is down, clients see a broker that accepts and closes connections, which they
+	// have to survive too.
 	dialled, err := net.DialTimeout("tcp", p.to, 5*time.Second)
 	if err != nil {
 		return
@@ -71,16 +69,15 @@ func (p *Proxy) serve(in *net.TCPConn) {
 	out := dialled.(*net.TCPConn)
 	defer out.Close()
 	p.mu.Lock()
-	// Both ends, because a reset has to reach the client and the broker.
+	// A reset has to reach both the client and the broker.
 	p.conns[in], p.conns[out] = struct{}{}, struct{}{}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	// When one direction ends, so does the other: Kafka uses no half-closed
-	// connections.
+	// If one direction ends, so does the other: Kafka does not use half-closed connections.
 	for _, way := range [][2]*net.TCPConn{{in, out}, {out, in}} {
 		both.Go(func() {
 			p.forward(way[0], way[1])
-			// Closing ends the Read of the other direction.
+			// Closing also ends the Read of the other direction.
 			_, _ = way[0].Close(), way[1].Close()
 		})
 	}
@@ -91,19 +88,18 @@ func (p *Proxy) serve(in *net.TCPConn) {
 	p.mu.Unlock()
 }
 
-// chunk is how many bytes are forwarded at once.
-// It is also the unit of Delay: a large answer is delayed once for each.
+// chunk is the largest number of bytes that are forwarded at once. Delay applies to each, so a
+// large answer is delayed several times.
 const chunk = 16 << 10
 
-// forward copies in one direction.
+// forward copies in one direction until reading or writing fails.
 func (p *Proxy) forward(from, to *net.TCPConn) {
 	buffer := make([]byte, chunk)
 	for {
 		n, err := from.Read(buffer)
-		// What was read is passed on even if an error came with it.
+		// Bytes that came with an error are forwarded too.
 		if n > 0 {
-			// A reader that waits here stops reading, so the sender's buffers fill
-			// up as on a dead link.
+			// Nothing is read meanwhile, so the sender's buffers fill up as on a dead link.
 			for p.Silent.Load() {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -112,7 +108,7 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 				wait += time.Duration(int64(n) * int64(time.Second) / rate)
 			}
 			if wait > 0 {
-				// Within the copying goroutine, so that order is kept and the other direction goes on.
+				// Each direction has its goroutine, so order is kept and the other one continues.
 				time.Sleep(wait)
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
@@ -120,7 +116,7 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 			}
 		}
 		if err != nil {
-			// A reset is passed on as a reset.
+			// Without lingering, closing passes a reset on as a reset.
 			if !errors.Is(err, io.EOF) {
 				_ = to.SetLinger(0)
 			}
@@ -129,8 +125,7 @@ func (p *Proxy) forward(from, to *net.TCPConn) {
 	}
 }
 
-// Reset ends every connection with a TCP reset, in the middle of what it
-// carries.
+// Reset ends every connection by a TCP reset, even within a request or an answer.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,17 +135,17 @@ func (p *Proxy) Reset() {
 	}
 }
 
-// Heal lets everything pass again, without Delay.
-// Connections that were held back go on where they were.
+// Heal sets Delay, Rate and Silent to zero. Connections that were silent continue where they
+// stopped.
 func (p *Proxy) Heal() {
 	p.Delay.Store(0)
 	p.Rate.Store(0)
 	p.Silent.Store(false)
 }
 
-// Close ends the proxy and its connections.
+// Close stops the proxy, resets its connections, and waits for its goroutines.
 func (p *Proxy) Close() {
-	// Healed first: a forward that waits while Silent is set would never end, and Wait with it.
+	// A goroutine that waits while Silent is set would never end.
 	p.Heal()
 	_ = p.listener.Close()
 	p.Reset()

@@ -13,32 +13,32 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// standIn is the id of the broker that takes another's place.
-// The script gives the next free id, which this is as long as one broker is added at a time.
+// standIn is the id of the broker that takes another's place. The script uses the next free id,
+// which is this one as long as at most one broker is added at a time.
 const standIn = Brokers + 1
 
-// Replace lets a new broker, with an id and an address that nobody knows, take a
-// broker's place: it gets all of its replicas, and the old one stops.
+// Replace replaces a broker by a new one with another id and address, which no client knows: the
+// new broker gets all replicas of the old one, and the old one stops. It requires Kafka 3 or
+// later, as Reinstate does.
 func (c *Cluster) Replace(ctx context.Context, broker int) error {
 	address, err := c.Run(ctx, "add")
 	if err != nil {
 		return err
 	}
-	// The index stays that of the broker replaced, so that clients get three addresses of
-	// brokers that run, before and after.
+	// The new broker has the place of the old one, so that clients always get the addresses of
+	// three brokers.
 	c.setAddress(broker, address)
 	if err := c.reassign(ctx, int32(broker), standIn); err != nil { //nolint:gosec // small
 		return err
 	}
-	// Only now: its replicas are in sync elsewhere, so that no record is on this broker alone.
+	// The new replicas are in sync, so no record is on the old broker alone.
 	_, err = c.Run(ctx, "stop", strconv.Itoa(broker))
 	return err
 }
 
-// Reinstate undoes Replace, but for the address: the broker comes back at a third.
+// Reinstate undoes Replace, except for the address: the broker is back at a third one.
 func (c *Cluster) Reinstate(ctx context.Context, broker int) error {
-	// The old address must answer no more, or clients would find their way back without
-	// learning anything.
+	// At its old address clients would find the broker without learning a new address.
 	if err := c.Move(ctx, broker); err != nil {
 		return err
 	}
@@ -49,19 +49,17 @@ func (c *Cluster) Reinstate(ctx context.Context, broker int) error {
 	return err
 }
 
-// setAddress notes the address at which a broker, or the one in its place, is.
-// Both the campaign's clients to come and this package's own learn of it.
+// setAddress sets the address of a broker or of its stand-in, for Addresses and for Client.
 func (c *Cluster) setAddress(broker int, address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.addresses[broker-1] = strings.TrimSpace(address)
-	// The error is one of addresses that can't be parsed, which brokers print no.
+	// This fails only for addresses that can't be parsed, which the script does not print.
 	_ = c.Client.UpdateSeedBrokers(c.addresses...)
 }
 
-// reassign moves every replica of one broker to another, and waits until the new
-// ones are in sync.
-// The internal topics are among them, groups and their coordinators too.
+// reassign moves every replica of one broker to another, and waits until the new replicas are in
+// sync. Those of internal topics move too, and with them the coordinators of groups.
 func (c *Cluster) reassign(ctx context.Context, from, to int32) error {
 	topics, err := c.replicas(ctx)
 	if err != nil {
@@ -74,7 +72,7 @@ func (c *Cluster) reassign(ctx context.Context, from, to int32) error {
 		order.Topic = *t.Topic
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
-			// The replica is replaced in its place, so that the preferred leader stays the first.
+			// The order of replicas stays, so that a preferred leader is replaced by one.
 			at := slices.Index(p.Replicas, from)
 			if at < 0 {
 				continue
@@ -102,11 +100,11 @@ func (c *Cluster) reassign(ctx context.Context, from, to int32) error {
 			}
 		}
 	}
-	// Accepted is not done: the brokers copy the records afterwards.
+	// The request is only accepted now. Brokers still have to copy the records.
 	return c.awaitReassigned(ctx, from)
 }
 
-// awaitReassigned waits until a broker has no replica and every other is in sync.
+// awaitReassigned waits until a broker has no replicas and those of other brokers are in sync.
 func (c *Cluster) awaitReassigned(ctx context.Context, from int32) error {
 	for {
 		left := 0
@@ -118,19 +116,19 @@ func (c *Cluster) awaitReassigned(ctx context.Context, from int32) error {
 				}
 			}
 		}
-		// Without an answer left is 0 too.
+		// After an error left is 0 too.
 		if err == nil && left == 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d partitions are still being moved: %w", left, errors.Join(err, ctx.Err()))
-		case <-time.After(100 * time.Millisecond): // nothing tells when the brokers are through
+			return fmt.Errorf("%d partitions are not moved or not in sync yet: %w", left, errors.Join(err, ctx.Err()))
+		case <-time.After(100 * time.Millisecond): // nothing signals the change
 		}
 	}
 }
 
-// replicas returns the partitions of all topics.
+// replicas returns all topics, with their partitions and replicas.
 func (c *Cluster) replicas(ctx context.Context) ([]kmsg.MetadataResponseTopic, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = nil // all
