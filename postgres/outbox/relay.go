@@ -141,8 +141,8 @@ func permanent(err error) bool {
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrSchema) || errors.Is(err, ErrCursorLost)
 }
 
-// check checks the server, the schema and the sequence. It takes no lease and writes
-// nothing.
+// check checks the server, the schema, its policies and the sequence. It takes no lease
+// and writes nothing.
 func (r *Relay) check(ctx context.Context) error {
 	if err := checkServer(ctx, r.pool); err != nil {
 		return err
@@ -151,6 +151,9 @@ func (r *Relay) check(ctx context.Context) error {
 		return err
 	}
 	if err := checkBytes(ctx, r.pool); err != nil {
+		return err
+	}
+	if err := checkPolicies(ctx, r.pool, r.names); err != nil {
 		return err
 	}
 	return checkSequence(ctx, r.pool, r.names)
@@ -222,7 +225,7 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	if err := r.fence(ctx, l, system, database); err != nil {
 		return c, err
 	}
-	return c, r.chore(ctx, l, r.loadParked)
+	return c, r.loadParked(ctx, l)
 }
 
 // fence makes the sender and, unless the relay is unfenced, fences all other relays of
