@@ -24,14 +24,22 @@ func waits(n int, do func(i int)) (took []time.Duration) {
 	return took
 }
 
+// ms returns durations of so many milliseconds.
+func ms(numbers ...int) (durations []time.Duration) {
+	for _, n := range numbers {
+		durations = append(durations, time.Duration(n)*time.Millisecond)
+	}
+	return durations
+}
+
 // TestPause: a relay that finds nothing waits a millisecond longer each time, up to
 // PollInterval and a third of the lease, and not at all once it is woken or ends.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &Relay{config: Config{PollInterval: 4 * time.Millisecond, Lease: time.Hour}, wake: make(chan struct{}, 1)}
 		pause := func(i int) { r.pause(t.Context(), i+1) }
-		if got, want := waits(6, pause), []time.Duration{1, 2, 3, 4, 4, 4}; !slices.EqualFunc(got, want, func(got, ms time.Duration) bool { return got == ms*time.Millisecond }) {
-			t.Errorf("pauses of %v, want %d ms", got, want)
+		if got, want := waits(6, pause), ms(1, 2, 3, 4, 4, 4); !slices.Equal(got, want) {
+			t.Errorf("pauses of %v, want %v", got, want)
 		}
 		if got := waits(1, func(int) { r.pause(t.Context(), math.MaxInt32) }); got[0] != r.config.PollInterval {
 			t.Errorf("a pause of %v after a long silence", got[0])
@@ -57,9 +65,9 @@ func TestPause(t *testing.T) {
 // something has worked for a time.
 func TestFailuresInARow(t *testing.T) {
 	var f failures
-	for i, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
-		if got := f.next(steady); got != want*time.Millisecond {
-			t.Errorf("%v after %d failures, want %d ms", got, i+1, want)
+	for i, want := range ms(100, 200, 400, 800, 1600, 3200, 5000, 5000) {
+		if got := f.next(steady); got != want {
+			t.Errorf("%v after %d failures, want %v", got, i+1, want)
 		}
 	}
 	for range 100 {
