@@ -23,7 +23,7 @@ type mute struct {
 	timeout  time.Duration
 	given    int          // calls of Produce
 	underWay atomic.Int64 // events without an outcome
-	last     time.Time    // of an outcome
+	last     atomic.Int64 // when the last outcome came, in Unix nanoseconds
 }
 
 // muteBus returns a bus on a mute transport, whose producer calls accept for each event.
@@ -56,7 +56,7 @@ func (p muteProducer) Produce(ctx context.Context, _ *transport.Record, done tra
 	}
 	p.of.underWay.Add(1)
 	time.AfterFunc(p.of.timeout, func() {
-		p.of.last = time.Now()
+		p.of.last.Store(time.Now().UnixNano())
 		p.of.underWay.Add(-1)
 		done.Done(transport.Position{Offset: -1}, transport.ErrOutcomeUnknown)
 	})
@@ -168,7 +168,7 @@ func TestUnfencedEndsWithinTheLease(t *testing.T) {
 		if _, err := r.deliver(t.Context(), &l, someEvents(5)); !errors.Is(err, transport.ErrOutcomeUnknown) || m.given == 0 {
 			t.Errorf("%d events were sent, %v", m.given, err)
 		}
-		if left := l.until.Sub(m.last); m.underWay.Load() > 0 || left <= margin {
+		if left := l.until.Sub(time.Unix(0, m.last.Load())); m.underWay.Load() > 0 || left <= margin {
 			t.Errorf("%d events are under way, and the last outcome came %v before the end of the lease", m.underWay.Load(), left)
 		}
 	})
