@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafkatest"
@@ -182,3 +183,31 @@ func (deafTransactor) Produce(context.Context, ...transport.Record) error { retu
 func (deafTransactor) Commit(context.Context) error { return nil }
 
 func (deafTransactor) Abort(context.Context) error { return nil }
+
+// TestDeliveryTimeout: the bus says how long what its producer has accepted may still be
+// written, also where the configuration leaves it to the default.
+func TestDeliveryTimeout(t *testing.T) {
+	t.Parallel()
+	for _, configured := range []time.Duration{0, 5 * time.Second} {
+		var got time.Duration
+		bus, err := eventbus.New(producing{memory.New(), &got}, eventbus.Config{Service: "s", Environment: "Test", Producer: transport.ProducerConfig{DeliveryTimeout: configured}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = bus.Close(context.Background()) })
+		if bus.DeliveryTimeout() != got || got == 0 {
+			t.Errorf("%v, and the producer has %v", bus.DeliveryTimeout(), got)
+		}
+	}
+}
+
+// producing is a transport that notes the DeliveryTimeout of its producers.
+type producing struct {
+	transport.Transport
+	timeout *time.Duration
+}
+
+func (p producing) NewProducer(c transport.ProducerConfig) (transport.Producer, error) {
+	*p.timeout = c.WithDefaults().DeliveryTimeout
+	return p.Transport.NewProducer(c)
+}

@@ -71,6 +71,13 @@ func (b *Bus) PublishEnvelopes(ctx context.Context, envelopes []*Envelope) error
 	return outcome.wait(ctx)
 }
 
+// DeliveryTimeout returns how long an event that the producer has accepted may still be
+// written: Config.Producer.DeliveryTimeout, or its default. The relay of an outbox that
+// publishes without a Transactor has to lead for longer than that.
+func (b *Bus) DeliveryTimeout() time.Duration {
+	return b.config.Producer.WithDefaults().DeliveryTimeout
+}
+
 // forwarded returns a draft of an envelope that is published as it is.
 func (b *Bus) forwarded(e *Envelope) (*draft, error) {
 	if err := naming.CheckTopicName(e.Topic); err != nil {

@@ -75,17 +75,15 @@ func await[T any](ctx context.Context, r *Relay, l *lease, from <-chan T) (value
 	}
 }
 
-// sending runs do, which sends a batch. With transactions the sender bounds each of
-// them, since a refused batch takes several. Without transactions DeliveryTimeout
-// bounds do, and the lease covers it and is not renewed: a batch that was cut off may
-// still be under way when another process leads.
+// sending runs do, which sends a batch. The sender bounds it: with transactions each of
+// them, since a refused batch takes several. Without transactions the lease covers the
+// batch and is not renewed: one that was cut off may still be under way when another
+// process leads.
 func (r *Relay) sending(ctx context.Context, l *lease, do func(context.Context) error) error {
-	if !r.config.Unfenced {
-		return r.keeping(ctx, l, do)
+	if r.config.Unfenced {
+		return do(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.config.DeliveryTimeout)
-	defer cancel()
-	return do(ctx)
+	return r.keeping(ctx, l, do)
 }
 
 // keeping runs do, and keeps the lease meanwhile. If the lease is lost, do's context

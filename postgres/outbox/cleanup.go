@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // chores are what a leader does between batches, each at its interval. The fields hold
@@ -52,10 +50,10 @@ func (c *chores) run(ctx context.Context, l *lease) error {
 		}
 	}
 	// The keys are read again first: an operator may have skipped the event that
-	// others wait behind. retryParked keeps the lease itself, since it also sends,
+	// others wait behind. Both keep the lease themselves: retryParked also sends,
 	// which can take as long as a batch.
 	if passed(&c.retried, retryEvery) {
-		if err := r.chore(ctx, l, r.loadParked); err != nil {
+		if err := r.loadParked(ctx, l); err != nil {
 			return err
 		}
 		if err := r.retryParked(ctx, l); err != nil {
@@ -108,8 +106,7 @@ func (r *Relay) clean(ctx context.Context) error {
 	if r.partitioned {
 		n.outbox = n.overflow // days are dropped
 	}
-	var b pgx.Batch
-	b.Queue(sessionSettings, "off")
+	b := pipeline("off")
 	// A row may be deleted once every relay's from_snapshot shows its transaction.
 	// Rows of a window that is being walked are not in it yet, so they stay.
 	// MATERIALIZED keeps the planner from merging the steps: the limit counts rows
@@ -121,11 +118,11 @@ func (r *Relay) clean(ctx context.Context) error {
 		gone AS (DELETE FROM {outbox} WHERE id = ANY(ARRAY(SELECT id FROM settled)) RETURNING 1)
 		SELECT (SELECT count(*) FROM old), (SELECT coalesce(max(id), 0) FROM old), (SELECT count(*) FROM gone)`),
 		r.cleaned, cleanRows, r.config.Keep.Seconds())
-	results := r.pool.SendBatch(ctx, &b)
-	defer results.Close()
-	if _, err := results.Exec(); err != nil {
+	results, err := send(ctx, r.pool, b)
+	if err != nil {
 		return err
 	}
+	defer results.Close()
 	var looked, last, gone int64
 	if err := results.QueryRow().Scan(&looked, &last, &gone); err != nil {
 		return err

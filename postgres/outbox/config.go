@@ -70,8 +70,9 @@ type Config struct {
 	Listen bool
 	// DeliveryTimeout bounds sending one batch to Kafka, or one part of a batch that
 	// is sent in parts because Kafka refused some of its events. Default 10 s. With
-	// Unfenced it must be at least the bus's Producer.DeliveryTimeout, and both
-	// default to 2 minutes.
+	// Unfenced it must be longer than the bus's Producer.DeliveryTimeout, and is 10 s
+	// longer by default: a batch waits for room in the producer's buffer for no longer
+	// than that, and nothing of it is under way at the end.
 	DeliveryTimeout time.Duration
 	// Lease is how long a leader that stops answering still leads, by the database's
 	// clock. After a kill, the next leader waits for its end, even if it is the same
@@ -80,7 +81,8 @@ type Config struct {
 	// minimum is DeliveryTimeout plus 2 s.
 	Lease time.Duration
 	// DrainTimeout bounds the batch that is under way when Run's context ends. Default
-	// 5 s. With Unfenced, if it cuts off a batch, the lease is not freed but expires.
+	// 5 s. A transaction that it cuts off may take 5 s more to be aborted. With
+	// Unfenced, if it cuts off a batch, the lease is not freed but expires.
 	DrainTimeout time.Duration
 
 	// RetryInterval is the time between attempts at keys that Kafka refused.
@@ -106,8 +108,9 @@ const margin = time.Second
 // labels and command lines.
 var validRelay = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// resolve fills in the defaults. The error names every wrong field.
-func (c Config) resolve() (Config, names, error) {
+// resolve fills in the defaults, for a bus with a Producer.DeliveryTimeout. The error
+// names every wrong field.
+func (c Config) resolve(producer time.Duration) (Config, names, error) {
 	// All errors are collected, so that a configuration can be fixed in one go.
 	var wrong []error
 	fault := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
@@ -123,11 +126,14 @@ func (c Config) resolve() (Config, names, error) {
 	if c.Batch < 1 || c.Batch > 100_000 {
 		fault("Batch is %d: use 1 to 100,000", c.Batch)
 	}
-	// Without transactions the bus's producer decides when it gives up, after 2 minutes
-	// by default. A shorter bound here would end a batch that may still be written.
+	// Without transactions the bus's producer decides when it gives up. A shorter bound
+	// here would end a batch that may still be written, behind the next leader's.
 	delivery := 10 * time.Second
 	if c.Unfenced {
-		delivery = 2 * time.Minute
+		delivery += producer
+		if c.DeliveryTimeout > 0 && c.DeliveryTimeout <= producer {
+			fault("DeliveryTimeout is %v and the bus's Producer.DeliveryTimeout %v: Unfenced, an event may be written until both are over, so the relay's must be longer: leave it out for %v, or make the bus's shorter", c.DeliveryTimeout, producer, delivery)
+		}
 	}
 	// Lease is not among these: its default depends on the DeliveryTimeout.
 	for _, d := range []struct {

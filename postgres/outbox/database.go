@@ -56,6 +56,21 @@ func checkBytes(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
+// checkPolicies refuses policies that hide rows of the tables from the role: the relay
+// would take them for sent.
+func checkPolicies(ctx context.Context, pool *pgxpool.Pool, n names) error {
+	var hidden []string
+	err := pool.QueryRow(ctx, `SELECT array_agg(name) FILTER (WHERE row_security_active(name)) FROM unnest($1::text[]) tables (name)`,
+		[]string{n.outbox, n.relay, n.run, n.parked, n.scheduled}).Scan(&hidden)
+	if err != nil {
+		return fmt.Errorf("row-level security of %s: %w", n.bare, err)
+	}
+	if len(hidden) > 0 {
+		return fmt.Errorf("%w: row-level security may hide rows of %s from the role, which would then not be sent: disable it there, or give the role BYPASSRLS", ErrServer, strings.Join(hidden, ", "))
+	}
+	return nil
+}
+
 // checkSequence refuses an id sequence that caches values in sessions: ids would not
 // increase in the order of the keys' locks.
 func checkSequence(ctx context.Context, pool *pgxpool.Pool, n names) error {

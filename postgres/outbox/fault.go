@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// SQLSTATEs that writeError adds advice to. Appendix A of PostgreSQL's documentation
+// SQLSTATEs whose errors get advice. Appendix A of PostgreSQL's documentation
 // lists the codes.
 const (
 	undefinedTable      = "42P01"
@@ -17,6 +17,7 @@ const (
 	insufficientRights  = "42501"
 	undefinedColumn     = "42703"
 	readOnlyTransaction = "25006"
+	uniqueViolation     = "23505"
 )
 
 // state returns the SQLSTATE of an error of any driver, or "" if there is none. It

@@ -100,15 +100,12 @@ type listener struct {
 // run listens until ctx ends. After an error it tries again. Behind a PgBouncer that
 // pools transactions nothing arrives.
 func (l *listener) run(ctx context.Context) {
-	for attempt := 0; ctx.Err() == nil; attempt++ {
+	for failed := failures(0); ctx.Err() == nil; {
 		began := time.Now()
 		err := l.listen(ctx)
-		if time.Since(began) > steady {
-			attempt = 0
-		}
 		if err != nil && ctx.Err() == nil {
 			l.logger.Debug("not listening, and trying again", "error", err)
-			wait(ctx, backoff(attempt))
+			wait(ctx, failed.next(time.Since(began)))
 		}
 	}
 }

@@ -44,24 +44,32 @@ func faultText(err error) *string {
 
 // loadParked reads which keys are parked. An operator may have removed rows since
 // the last time.
-func (r *Relay) loadParked(ctx context.Context) error {
-	found, err := r.pool.Query(ctx, r.names.sql(`SELECT DISTINCT topic, key FROM {parked} WHERE relay = $1 AND key IS NOT NULL`), r.config.Name)
-	if err != nil {
-		return err
-	}
+func (r *Relay) loadParked(ctx context.Context, l *lease) error {
 	// A new map replaces the old one, so that keys that are no longer parked are gone.
 	keys := make(map[string]struct{})
-	var x row
-	if _, err := pgx.ForEachRow(found, []any{&x.topic, &x.key}, func() error {
-		// keyID copies the key, which the next row overwrites.
-		id, _ := x.keyID()
-		keys[id] = struct{}{}
-		return nil
-	}); err != nil {
+	err := r.chore(ctx, l, func(ctx context.Context) error {
+		results, err := r.query(ctx, l.run, r.names.sql(`SELECT DISTINCT topic, key FROM {parked} WHERE relay = $1 AND key IS NOT NULL`), r.config.Name)
+		if err != nil {
+			return err
+		}
+		defer results.Close()
+		found, err := results.Query()
+		if err != nil {
+			return err
+		}
+		var x row
+		_, err = pgx.ForEachRow(found, []any{&x.topic, &x.key}, func() error {
+			// keyID copies the key, which the next row overwrites.
+			id, _ := x.keyID()
+			keys[id] = struct{}{}
+			return nil
+		})
 		return err
+	})
+	if err == nil {
+		r.parked = keys
 	}
-	r.parked = keys
-	return nil
+	return err
 }
 
 // sort divides rows into those to send and those that follow a parked one of their
@@ -104,9 +112,14 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 		// next_at is infinity if its first event was dropped: those that followed have
 		// no time of their own yet. The limit keeps parked keys from holding up new
 		// events for long.
-		found, err := r.pool.Query(ctx, r.names.sql(`
+		results, err := r.query(ctx, l.run, r.names.sql(`
 			SELECT topic, key, CASE WHEN key IS NULL THEN id ELSE 0 END AS one FROM {parked} WHERE relay = $1
 			GROUP BY 1, 2, 3 HAVING min(next_at) <= clock_timestamp() OR min(next_at) = 'infinity' ORDER BY min(id) LIMIT 100`), r.config.Name)
+		if err != nil {
+			return err
+		}
+		defer results.Close()
+		found, err := results.Query()
 		if err != nil {
 			return err
 		}
@@ -136,7 +149,7 @@ func (r *Relay) retryParked(ctx context.Context, l *lease) error {
 	}
 	// Keys that have been sent completely are no longer parked.
 	if len(due) > 0 {
-		return r.chore(ctx, l, r.loadParked)
+		return r.loadParked(ctx, l)
 	}
 	return nil
 }
@@ -158,9 +171,14 @@ func (r *Relay) retryKey(ctx context.Context, l *lease, of row) (refusal, err er
 	if err := r.chore(ctx, l, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		found, err := r.pool.Query(ctx, r.names.sql(`SELECT `+columns+` FROM {parked}
+		results, err := r.query(ctx, l.run, r.names.sql(`SELECT `+columns+` FROM {parked}
 			WHERE relay = $1 AND topic = $2 AND key IS NOT DISTINCT FROM $3 AND ($4 = 0 OR id = $4) ORDER BY id LIMIT $5`),
 			r.config.Name, of.topic, of.key, of.id, r.config.Batch)
+		if err != nil {
+			return err
+		}
+		defer results.Close()
+		found, err := results.Query()
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ BEGIN
 				LOCK TABLE {outbox} IN SHARE ROW EXCLUSIVE MODE;
 			END IF;
 			EXECUTE format('CREATE TABLE %s (LIKE {outbox} INCLUDING DEFAULTS)', part);
-			EXECUTE format('ALTER TABLE {outbox} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', part, day || ' 00:00:00+00', (day + 1) || ' 00:00:00+00');
+			EXECUTE format('ALTER TABLE {outbox} ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', part, to_char(day, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(day + 1, 'YYYY-MM-DD') || ' 00:00:00+00');
 		EXCEPTION WHEN lock_not_available OR check_violation OR duplicate_table THEN
 			NULL; -- rows of the day are in the overflow partition already, or another time
 		END;

@@ -17,6 +17,7 @@ import (
 
 	"github.com/eventbus-go/eventbus"
 	"github.com/eventbus-go/eventbus/kafka"
+	"github.com/eventbus-go/eventbus/kafkatest"
 	"github.com/eventbus-go/eventbus/transport"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -35,14 +36,27 @@ type relayProcess struct {
 
 const quickBatch = 200
 
+// quickDelivery is the Producer.DeliveryTimeout of a bus for an unfenced quickLease.
+const quickDelivery = time.Second
+
 // quickLease configures a relay with the shortest possible lease, so that tests need
 // not wait long for its end. A fenced batch may take longer than that.
 func quickLease(table Table, unfenced bool) Config {
 	c := Config{Table: table, Unfenced: unfenced, Batch: quickBatch, PollInterval: 5 * time.Millisecond, Lease: 3 * time.Second}
 	if unfenced {
-		c.DeliveryTimeout = time.Second
+		c.DeliveryTimeout = quickDelivery + 500*time.Millisecond
+		c.Lease = c.DeliveryTimeout + 2*margin
 	}
 	return c
+}
+
+// quickBus returns a bus for a relay of quickLease.
+func quickBus(t testing.TB, cluster *kafkatest.Cluster, unfenced bool) *eventbus.Bus {
+	return cluster.Bus(t, func(c *eventbus.Config) {
+		if unfenced {
+			c.Producer.DeliveryTimeout = quickDelivery
+		}
+	})
 }
 
 // run runs a relay until an interrupt.
@@ -57,9 +71,11 @@ func (p relayProcess) run() error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	config := quickLease(Table{Schema: p.Schema}, p.Unfenced)
 	config.Logger = logger
-	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: p.Brokers}), eventbus.Config{
-		Service: "relay", Environment: p.Environment, Logger: logger, Producer: transport.ProducerConfig{DeliveryTimeout: config.DeliveryTimeout},
-	})
+	var producer transport.ProducerConfig
+	if p.Unfenced {
+		producer.DeliveryTimeout = quickDelivery
+	}
+	bus, err := eventbus.New(kafka.New(kafka.Config{Brokers: p.Brokers}), eventbus.Config{Service: "relay", Environment: p.Environment, Logger: logger, Producer: producer})
 	if err != nil {
 		return err
 	}

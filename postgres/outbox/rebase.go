@@ -31,8 +31,8 @@ func (r *Relay) rebase(ctx context.Context, l *lease, c cursor, system int64) (c
 	}
 	var before time.Time
 	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		// The whole table is rewritten, which may exceed the role's timeout.
-		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+		// The whole table is rewritten, which may exceed the role's timeouts.
+		if _, err := tx.Exec(ctx, `SELECT `+noTimeouts); err != nil {
 			return err
 		}
 		// No relay may store a cursor of the old cluster while rows get new transaction ids.

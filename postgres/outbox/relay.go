@@ -55,12 +55,12 @@ type relayState struct {
 // NewRelay returns a relay from pool to bus. It owns neither. It does not connect to
 // anything until Run.
 func NewRelay(bus *eventbus.Bus, pool *pgxpool.Pool, config Config) (*Relay, error) {
-	c, n, err := config.resolve()
-	if err != nil {
-		return nil, err
-	}
 	if bus == nil || pool == nil {
 		return nil, errors.New("outbox: configure the relay: a bus and a pool are needed")
+	}
+	c, n, err := config.resolve(bus.DeliveryTimeout())
+	if err != nil {
+		return nil, err
 	}
 	// The lease may be renewed while a window is read and a chore runs.
 	if most := pool.Config().MaxConns; most < 3 {
@@ -106,18 +106,15 @@ func (r *Relay) Run(ctx context.Context) error {
 	// The checks cost a few statements, so they run only until they have succeeded
 	// once.
 	checked := false
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		err := error(nil)
+	var failed failures
+	for ctx.Err() == nil {
+		began, err := time.Now(), error(nil)
 		if !checked {
 			err = r.within(ctx, r.check)
 			checked = err == nil
 		}
 		if err == nil {
-			began := time.Now()
 			err = r.lead(ctx)
-			if time.Since(began) > steady {
-				attempt = 0
-			}
 		}
 		switch {
 		// The error comes from the end of ctx, which is not an error of Run.
@@ -127,13 +124,13 @@ func (r *Relay) Run(ctx context.Context) error {
 		// soon after a lease has ended.
 		case errors.Is(err, errNotLeading):
 			r.fail(nil)
-			attempt = 0
+			failed = 0
 			wait(ctx, min(time.Second, r.config.Lease/5))
 		case permanent(err):
 			return fmt.Errorf("outbox: relay %q of %s: %w", r.config.Name, r.names.bare, err)
 		case err != nil:
 			r.fail(err)
-			wait(ctx, backoff(attempt))
+			wait(ctx, failed.next(time.Since(began)))
 		}
 	}
 	return nil
@@ -144,8 +141,8 @@ func permanent(err error) bool {
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrSchema) || errors.Is(err, ErrCursorLost)
 }
 
-// check checks the server, the schema and the sequence. It takes no lease and writes
-// nothing.
+// check checks the server, the schema, its policies and the sequence. It takes no lease
+// and writes nothing.
 func (r *Relay) check(ctx context.Context) error {
 	if err := checkServer(ctx, r.pool); err != nil {
 		return err
@@ -154,6 +151,9 @@ func (r *Relay) check(ctx context.Context) error {
 		return err
 	}
 	if err := checkBytes(ctx, r.pool); err != nil {
+		return err
+	}
+	if err := checkPolicies(ctx, r.pool, r.names); err != nil {
 		return err
 	}
 	return checkSequence(ctx, r.pool, r.names)
@@ -225,7 +225,7 @@ func (r *Relay) open(ctx context.Context, l *lease, c cursor) (cursor, error) {
 	if err := r.fence(ctx, l, system, database); err != nil {
 		return c, err
 	}
-	return c, r.chore(ctx, l, r.loadParked)
+	return c, r.loadParked(ctx, l)
 }
 
 // fence makes the sender and, unless the relay is unfenced, fences all other relays of
@@ -236,6 +236,8 @@ func (r *Relay) fence(ctx context.Context, l *lease, system int64, database stri
 	term := *l // a copy, since the lease is renewed at the same time
 	r.sender = &sender{bus: r.bus, timeout: r.config.DeliveryTimeout, confirm: func(ctx context.Context) error { return r.extend(ctx, term) }}
 	if r.config.Unfenced {
+		// What the producer has accepted until then has its outcome within DeliveryTimeout.
+		r.sender.timeout -= r.bus.DeliveryTimeout()
 		return nil
 	}
 	if r.sender.id = r.config.TransactionalID; r.sender.id == "" {

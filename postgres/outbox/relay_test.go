@@ -120,14 +120,14 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
-func (c Config) resolve2() (Config, error) { c, _, err := c.resolve(); return c, err }
+func (c Config) resolve2() (Config, error) { c, _, err := c.resolve(0); return c, err }
 
 // TestLongReadKeepsTheLease: the first window of a large backlog takes longer than the
 // lease. It is kept meanwhile, so that no other relay begins the same read.
 func TestLongReadKeepsTheLease(t *testing.T) {
 	pool := openPool(t, dsn(t), 4)
 	table := newTable(t, pool)
-	r, err := NewRelay(kafkatest.NewMemory(t).Bus(t), pool, quickLease(table, true))
+	r, err := NewRelay(quickBus(t, kafkatest.NewMemory(t), true), pool, quickLease(table, true))
 	if err != nil {
 		t.Fatal(err)
 	}

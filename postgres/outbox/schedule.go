@@ -39,7 +39,7 @@ func moveDue(ctx context.Context, pool *pgxpool.Pool, n names, limit int) (moved
 		// A relay that does not get the lock has nothing to do, since another one is
 		// moving.
 		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockOf("eventbus due", n.bare)).Scan(&mine); err != nil || !mine {
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1), `+noTimeouts, lockOf("eventbus due", n.bare)).Scan(&mine, nil, nil); err != nil || !mine {
 			return err
 		}
 		tag, err := tx.Exec(ctx, n.sql(move), limit, maxBatchBytes)

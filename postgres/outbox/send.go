@@ -17,7 +17,7 @@ import (
 type sender struct {
 	bus     *eventbus.Bus
 	id      string                      // empty: unfenced
-	timeout time.Duration               // of one transaction
+	timeout time.Duration               // of one transaction; unfenced, of giving a batch to the producer
 	confirm func(context.Context) error // fails unless this process leads
 	tx      *eventbus.Transactor
 }
@@ -79,20 +79,43 @@ func (s *sender) send(ctx context.Context, envelopes []*eventbus.Envelope) (refu
 }
 
 // sendUnfenced sends envelopes without a transaction. If any error is not a refusal, the whole
-// batch is sent again, including the acknowledged events.
-func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelope, refusals map[int]error) error {
-	err := s.bus.PublishEnvelopes(ctx, envelopes)
-	var failed *eventbus.PublishBatchError
-	if !errors.As(err, &failed) {
-		return err
-	}
-	for i, cause := range failed.Errors {
-		if !refused(cause) {
-			return err
+// batch is sent again, including the acknowledged events. Unless ctx ends, nothing is under way
+// when it returns: what the producer has accepted may be written until its outcome is known.
+func (s *sender) sendUnfenced(ctx context.Context, envelopes []*eventbus.Envelope, refusals map[int]error) (failed error) {
+	accepting, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	receipts := make([]eventbus.Receipt, 0, len(envelopes))
+	for _, e := range envelopes {
+		receipt := s.bus.PublishEnvelopeAsync(accepting, e)
+		receipts = append(receipts, receipt)
+		// An event that the producer has not accepted is sent again. A later one of its key
+		// must not be written before it.
+		if err := failure(receipt); err != nil && !refused(err) {
+			break
 		}
-		refusals[i] = cause
 	}
-	return nil
+	for i, receipt := range receipts {
+		_, err := receipt.Wait(ctx)
+		switch {
+		case err == nil:
+		case refused(err):
+			refusals[i] = err
+		case failed == nil:
+			failed = err
+		}
+	}
+	return failed
+}
+
+// failure returns the error of a receipt, or nil while it has none. It does not wait.
+func failure(r eventbus.Receipt) error {
+	select {
+	case <-r.Done():
+		_, err := r.Wait(context.Background())
+		return err
+	default:
+		return nil
+	}
 }
 
 // transact sends envelopes in one transaction, within its timeout. A refusal concerns at least
@@ -220,6 +243,18 @@ func backoff(failures int) time.Duration {
 // steady is how long something must have worked before the next failure counts as the first in a
 // row.
 const steady = time.Minute
+
+// failures counts failures in a row.
+type failures int
+
+// next returns the wait after another failure, of something that worked for a time before it.
+func (f *failures) next(worked time.Duration) time.Duration {
+	if worked > steady {
+		*f = 0
+	}
+	*f++
+	return backoff(int(*f - 1))
+}
 
 // wait waits for d, and reports whether ctx had not ended by then.
 func wait(ctx context.Context, d time.Duration) bool {

@@ -144,7 +144,7 @@ func TestSettings(t *testing.T) {
 	for _, settings := range []string{
 		"default_query_exec_mode=cache_describe", "default_query_exec_mode=describe_exec", "default_query_exec_mode=exec", "default_query_exec_mode=simple_protocol",
 		"default_transaction_isolation=serializable", "default_transaction_isolation=repeatable%20read", "default_transaction_isolation=serializable&default_transaction_deferrable=on",
-		"DateStyle=SQL,%20MDY", "timezone=Pacific/Apia", "bytea_output=escape", "enable_indexscan=off", "row_security=off",
+		"DateStyle=SQL,%20YMD", "IntervalStyle=sql_standard&extra_float_digits=-15&quote_all_identifiers=on&session_replication_role=replica", "timezone=Pacific/Apia", "bytea_output=escape", "enable_indexscan=off", "row_security=off",
 	} {
 		t.Run(settings, func(t *testing.T) {
 			s := newSceneOn(t, dsn(t)+"&"+settings, Table{Partitioned: true})

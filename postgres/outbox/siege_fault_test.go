@@ -21,7 +21,7 @@ func TestBrokersDown(t *testing.T) {
 	for _, unfenced := range []bool{false, true} {
 		t.Run(fmt.Sprint("unfenced=", unfenced), func(t *testing.T) {
 			s := newSiege(t, dsn(t))
-			r, _ := runRelay(t, s.bus, s.pool, quickLease(s.table, unfenced))
+			r, _ := runRelay(t, quickBus(t, s.cluster, unfenced), s.pool, quickLease(s.table, unfenced))
 			s.begin(t)
 			s.more(t, 500)
 			reconnect := s.cluster.Disconnect(t)

@@ -121,15 +121,14 @@ func readPending(ctx context.Context, pool *pgxpool.Pool, n names, c cursor, x *
 		args = []any{c.to, farFuture, CountLimit, c.from, c.last}
 	}
 	var age float64
-	var b pgx.Batch
-	b.Queue(sessionSettings, "off")
+	b := pipeline("off")
 	b.Queue(n.sql(`SELECT least(count(*), $3), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM (`+rows+`) w`), args...)
-	results := pool.SendBatch(ctx, &b)
-	defer results.Close()
-	if _, err := results.Exec(); err != nil {
+	results, err := send(ctx, pool, b)
+	if err != nil {
 		return err
 	}
-	err := results.QueryRow().Scan(&x.Pending, &age)
+	defer results.Close()
+	err = results.QueryRow().Scan(&x.Pending, &age)
 	x.OldestAge = seconds(age)
 	return err
 }

@@ -147,17 +147,15 @@ func (r *Relay) walk(ctx context.Context, c cursor) ([]row, cursor, error) {
 // run is not the server's current run. The caller reads its result next, and closes
 // the results.
 func (r *Relay) query(ctx context.Context, run, statement string, args ...any) (pgx.BatchResults, error) {
-	var b pgx.Batch
-	b.Queue(sessionSettings, "off")
+	b := pipeline("off")
 	b.Queue(r.names.sql(`SELECT `+sameRun), r.config.Name, run)
 	b.Queue(statement, args...)
-	results := r.pool.SendBatch(ctx, &b)
-	var same bool
-	_, err := results.Exec()
-	if err == nil {
-		err = results.QueryRow().Scan(&same)
+	results, err := send(ctx, r.pool, b)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && !same {
+	var same bool
+	if err = results.QueryRow().Scan(&same); err == nil && !same {
 		err = errAnotherRun
 	}
 	if err != nil {

@@ -1,9 +1,10 @@
 package outbox
 
 import (
+	"errors"
+	"fmt"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
+	"time"
 )
 
 // TestBatchIsBoundedInBytes: a relay reads at most maxBatchBytes at a time, however
@@ -51,17 +52,39 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 }
 
 // TestSessionSettings: the costs of disabled plans do not make the server compile
-// statements, and a role's timeout does not apply.
+// statements, policies hide nothing, and a role's timeouts and isolation level do not
+// apply.
 func TestSessionSettings(t *testing.T) {
-	pool := openPool(t, dsn(t)+"&statement_timeout=60000", 4)
-	inTx(t, pool, func(tx pgx.Tx) {
-		var jit, timeout string
-		_, err := tx.Exec(t.Context(), sessionSettings, "off")
-		if err == nil {
-			err = tx.QueryRow(t.Context(), `SELECT current_setting('jit'), current_setting('statement_timeout')`).Scan(&jit, &timeout)
+	pool := openPool(t, dsn(t)+"&statement_timeout=60000&default_transaction_isolation=serializable"+transactionTimeout(t, time.Minute), 4)
+	for range 2 { // a setting lasts as long as its transaction
+		b := pipeline("off")
+		b.Queue(`SELECT current_setting('jit'), current_setting('row_security'), current_setting('statement_timeout'), current_setting('transaction_isolation'), coalesce(current_setting('transaction_timeout', true), '0')`)
+		results, err := send(t.Context(), pool, b)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err != nil || jit != "off" || timeout != "0" {
-			t.Errorf("jit %q, statement_timeout %q, %v", jit, timeout, err)
+		var got [5]string
+		err = results.QueryRow().Scan(&got[0], &got[1], &got[2], &got[3], &got[4])
+		if err = errors.Join(err, results.Close()); err != nil || got != [...]string{"off", "off", "0", "read committed", "0"} {
+			t.Errorf("%q, %v", got, err)
 		}
-	})
+		var isolation string
+		if err := pool.QueryRow(t.Context(), `SELECT current_setting('transaction_isolation')`).Scan(&isolation); err != nil || isolation != "serializable" {
+			t.Errorf("%q, %v in the next transaction", isolation, err)
+		}
+	}
+}
+
+// transactionTimeout returns a server's setting of transaction_timeout for the end of its
+// address, or nothing before PostgreSQL 17.
+func transactionTimeout(t *testing.T, d time.Duration) string {
+	t.Helper()
+	var number int
+	if err := openPool(t, dsn(t), 1).QueryRow(t.Context(), `SELECT current_setting('server_version_num')::int`).Scan(&number); err != nil {
+		t.Fatal(err)
+	}
+	if number < 170000 {
+		return ""
+	}
+	return fmt.Sprint("&transaction_timeout=", d.Milliseconds())
 }
