@@ -156,8 +156,9 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 func (p *partition) expected(b *transport.Batch) *transport.Batch {
 	late := p.late == (span{b.From, b.Next})
 	// From the previous log, polled before Skipped was called. What the new log has of it comes
-	// only now.
-	if p.overstarts && (late || b.From != p.startsAt) {
+	// only now. The new log may begin behind startsAt, at the tracker's end, if Skipped was called
+	// once more.
+	if p.overstarts && (late || b.From != p.startsAt && b.From != p.tracker.end) {
 		if !late {
 			return nil
 		}

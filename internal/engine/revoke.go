@@ -153,8 +153,11 @@ func (e *Engine) startOver(old *partition, from, at int64) {
 	e.mu.Unlock()
 	e.abandon([]*partition{old})
 	p.mu.Lock()
-	for _, l := range lanes {
-		p.setOff(l)
+	// A drain that could not wait may have dropped it again.
+	if p.state == partitionActive {
+		for _, l := range lanes {
+			p.setOff(l)
+		}
 	}
 	p.mu.Unlock()
 	e.wakeFlow()

@@ -379,3 +379,108 @@ func testEpochOfFinishedRecords(t *testing.T, first transport.Commit) {
 		wantCommit(t, s, 15)
 	})
 }
+
+// Retention, or an operator, may remove what a truncated log starts over with before it is
+// fetched: the first batch then begins behind it.
+func TestSkippedWhereATruncatedLogStartsOver(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		inBubble(t, func(t *testing.T) {
+			c := newCalls()
+			s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
+			s.assign(0, "")
+			s.fetch(0, "a", "b", "c")
+			for o := range int64(3) {
+				c.end(t, o, nil)
+			}
+			b := s.batch(p0, 3, "d", "e")
+			if late {
+				s.engine.Skipped(p0, 5, 2, errors.New("the log was truncated"))
+			} else {
+				s.engine.Skipped(p0, 3, 2, errors.New("the log was truncated"))
+			}
+			s.engine.Skipped(p0, 2, 4, errRemoved)
+			if late {
+				s.deliver(b)
+			}
+			wantRunning(t, c)
+			s.fetch(4, "f", "g")
+			wantRunning(t, c, 4, 5)
+			c.end(t, 4, nil)
+			c.end(t, 5, nil)
+			s.drain()
+			wantCommit(t, s, 6)
+		})
+	}
+}
+
+// What an earlier owner gave up, and this one has not fetched yet, may be of a later leader epoch
+// than the records that are: if its epoch is unknown, so is the commit's.
+func TestEpochOfRecordsGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		buried := 0
+		s := newScript(t, options{subs: []*Subscription{c.subscription(8)}, deadLetter: func(_ context.Context, _ *Failure, done func(error)) {
+			buried++
+			done(nil)
+		}})
+		assign := func(commit transport.Commit) {
+			s.epochs++
+			s.owned = []transport.Partition{p0}
+			s.engine.Assigned([]transport.Assignment{{Partition: p0, Epoch: s.epochs, Offset: commit.Offset, Metadata: commit.Metadata, LeaderEpoch: commit.LeaderEpoch, ClusterID: "c"}})
+		}
+		fetch := func(from int64, epoch int32, keys ...string) {
+			b := s.batch(p0, from, keys...)
+			for i := range b.Records {
+				b.Records[i].LeaderEpoch = epoch
+			}
+			s.deliver(b)
+		}
+		before := progress{cluster: "c", base: 9, epoch: 4, spent: []budget{{offset: 12, attempts: 3, first: time.Now(), decided: "exhausted"}}}
+		metadata, _ := before.encode(maxMetadata)
+		skipped, err := Finish(&transport.Assignment{Offset: 9, LeaderEpoch: 4, ClusterID: "c", Metadata: metadata}, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		assign(skipped)
+		fetch(10, 3, "a", "b")
+		c.end(t, 10, nil)
+		s.revokeWhile(t, c, 11)
+		assign(wantCommit(t, s, 12))
+		fetch(12, 4, "c", "d")
+		wantRunning(t, c, 13)
+		c.end(t, 13, nil)
+		s.drain()
+		wantCommit(t, s, 14)
+		if buried != 1 {
+			t.Errorf("%d dead letters, want 1", buried)
+		}
+	})
+}
+
+// A drain that could not wait may abandon a partition while its log starts over.
+func TestDrainWhileALogStartsOver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(8)
+		s := newScript(t, options{subs: []*Subscription{sub}})
+		handle := sub.Handle
+		sub.Handle = func(ctx context.Context, a *Attempt) error {
+			if a.Records[0].Offset == 2 {
+				ctx.(*attemptContext).AfterFunc(func() { s.engine.abandon(s.engine.owned()) })
+			}
+			return handle(ctx, a)
+		}
+		s.assign(0, "")
+		s.fetch(0, "a", "b", "c")
+		wantRunning(t, c, 0, 1, 2)
+		s.engine.Skipped(p0, 3, 2, errors.New("the log was truncated"))
+		wantRunning(t, c, 0, 1, 2) // none again
+		for o := range int64(3) {
+			c.end(t, o, nil)
+		}
+		s.drain()
+		if at := s.engine.Snapshot(); at.Records != 0 || at.Bytes != 0 {
+			t.Errorf("%d records of %d bytes left over", at.Records, at.Bytes)
+		}
+	})
+}
