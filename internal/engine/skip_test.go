@@ -484,3 +484,36 @@ func TestDrainWhileALogStartsOver(t *testing.T) {
 		}
 	})
 }
+
+// A log may start over while a batch of it is being taken in: what the batch has below the cut is
+// taken in all the same, since it is not delivered again.
+func TestTruncatedLogDuringIntake(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCalls()
+		sub := c.subscription(8)
+		var s *script
+		cut := false
+		s = newScript(t, options{subs: []*Subscription{sub}, route: func(r *transport.Record) Route {
+			if r.Offset == 2 && !cut {
+				cut = true
+				s.engine.Skipped(p0, 4, 3, errors.New("the log was truncated"))
+			}
+			return Route{Subscription: sub}
+		}})
+		s.assign(0, "")
+		s.fetch(0, "a", "b")
+		c.end(t, 0, nil)
+		c.end(t, 1, nil)
+		late := s.fetch(2, "c", "d")
+		wantRunning(t, c, 2)
+		s.fetch(3, "e")
+		wantRunning(t, c, 2, 3)
+		c.end(t, 2, nil)
+		c.end(t, 3, nil)
+		s.drain()
+		wantCommit(t, s, 4)
+		if n := s.released[late.From]; n != 1 {
+			t.Errorf("the batch was released %d times", n)
+		}
+	})
+}
