@@ -169,19 +169,20 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) bool {
 // expected returns the part of a batch that belongs to the log that the tracker is about, nil if
 // none does. The caller holds mu.
 func (p *partition) expected(b *transport.Batch) *transport.Batch {
-	late := p.late == (span{b.From, b.Next})
-	// From the previous log, polled before Skipped was called. What the new log has of it comes
-	// only now. The new log may begin behind startsAt, at the tracker's end, if Skipped was called
-	// once more.
-	if p.overstarts && (late || b.From != p.startsAt && b.From != p.tracker.end) {
-		if !late {
+	// The new log begins at startsAt or, if Skipped was called once more, at the tracker's end. Any
+	// other batch is from the previous log, polled before Skipped was called. What the new log has of
+	// it comes only now.
+	if p.overstarts {
+		late := b.From == p.late.from && b.Next <= p.late.to
+		switch {
+		case late && b.From < p.startsAt:
+			b = below(b, p.startsAt)
+		case late:
+			p.late = span{} // a batch of the new log may begin there too
+			return nil
+		case b.From != p.startsAt && b.From != p.tracker.end:
 			return nil
 		}
-		p.late = span{}
-		if b.From >= p.startsAt {
-			return nil
-		}
-		b = below(b, p.startsAt)
 	}
 	p.overstarts = false
 	// The usual case is consecutive batches. If neither batches nor Skipped accounted for

@@ -235,7 +235,7 @@ func TestTruncatedLogKeepsWhatIsUnfinished(t *testing.T) {
 // A batch that was polled and not taken in when its log was truncated counts up to the cut. The
 // batch that begins there is of the new log, whatever its length.
 func TestTruncatedLogBesideALateBatch(t *testing.T) {
-	for _, cut := range []int64{1, 3} {
+	for _, cut := range []int64{1, 2, 3} {
 		inBubble(t, func(t *testing.T) {
 			c := newCalls()
 			s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
@@ -483,6 +483,38 @@ func TestDrainWhileALogStartsOver(t *testing.T) {
 			t.Errorf("%d records of %d bytes left over", at.Records, at.Bytes)
 		}
 	})
+}
+
+// Behind a batch that was polled and not taken in, offsets may have been skipped when the log is
+// truncated.
+func TestTruncatedLogBehindALateBatch(t *testing.T) {
+	for _, cut := range []int64{2, 3, 5} {
+		inBubble(t, func(t *testing.T) {
+			c := newCalls()
+			s := newScript(t, options{subs: []*Subscription{c.subscription(8)}})
+			s.assign(0, "")
+			s.fetch(0, "a", "b")
+			c.end(t, 0, nil)
+			c.end(t, 1, nil)
+			late := s.batch(p0, 2, "c", "d")
+			s.engine.Skipped(p0, 4, 6, errRemoved)
+			s.engine.Skipped(p0, 6, cut, errors.New("the log was truncated"))
+			s.deliver(late)
+			var want []int64
+			for o := int64(2); o < min(cut, 4); o++ {
+				want = append(want, o)
+			}
+			wantRunning(t, c, want...)
+			s.fetch(cut, "e", "f")
+			want = append(want, cut, cut+1)
+			wantRunning(t, c, want...)
+			for _, o := range want {
+				c.end(t, o, nil)
+			}
+			s.drain()
+			wantCommit(t, s, cut+2)
+		})
+	}
 }
 
 // A log may start over while a batch of it is being taken in: what the batch has below the cut is
