@@ -49,8 +49,17 @@ func (p *partition) progressOf() *progress {
 // commitEpoch returns the highest leader epoch of a record that the commit is about, −1 if it is
 // unknown. The caller holds mu.
 func (p *partition) commitEpoch() int32 {
-	if len(p.finished) > 0 && p.ownerEpoch == math.MaxInt32 {
+	if p.ownerEpoch < math.MaxInt32 {
+		return p.leaderEpoch
+	}
+	// What is not fetched yet may have a higher one.
+	if len(p.finished) > 0 {
 		return -1
+	}
+	for offset := range p.budgets {
+		if offset >= p.tracker.end {
+			return -1
+		}
 	}
 	return p.leaderEpoch
 }

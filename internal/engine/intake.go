@@ -57,7 +57,19 @@ func (e *Engine) intake(b *transport.Batch) {
 		routes = append(routes, r)
 	}
 	in.routes = routes
-	p.append(b, in)
+	for !p.append(b, in) {
+		// It goes, or its log starts over, and another takes its place: then once startOver is done.
+		e.flowMu.Lock()
+		now := e.partition(b.Partition)
+		e.flowMu.Unlock()
+		if now == nil || now == p || now.epoch != b.Epoch {
+			if b.Release != nil {
+				b.Release()
+			}
+			break
+		}
+		p = now
+	}
 	for reason, n := range skipped {
 		e.observer.Skipped(b.Partition, reason, n)
 	}
@@ -85,8 +97,9 @@ func (e *Engine) meetForeign(r *Route) {
 }
 
 // append opens the batch's records in the tracker, adds them to lanes, and sets off lanes that
-// were idle.
-func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
+// were idle. It takes over the batch's memory, unless it returns false because the partition is no
+// longer active.
+func (p *partition) append(b *transport.Batch, in *intakeBuffers) bool {
 	now := time.Now()
 	// The append itself holds the batch, so that it is not released while items are added, and
 	// is released at once if none was.
@@ -95,10 +108,11 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	defer p.mu.Unlock()
 	defer mem.drop(0)
 	if p.state != partitionActive {
-		return // a drain has begun since intake checked
+		mem.release = nil
+		return false
 	}
 	if b = p.expected(b); b == nil {
-		return
+		return true
 	}
 	if p.records == 0 {
 		p.lastProgress = now // there was nothing to make progress with
@@ -149,23 +163,26 @@ func (p *partition) append(b *transport.Batch, in *intakeBuffers) {
 	// After adding to the counts, which workers subtract from.
 	in.setOff(p)
 	p.regather(now)
+	return true
 }
 
 // expected returns the part of a batch that belongs to the log that the tracker is about, nil if
 // none does. The caller holds mu.
 func (p *partition) expected(b *transport.Batch) *transport.Batch {
-	late := p.late == (span{b.From, b.Next})
-	// From the previous log, polled before Skipped was called. What the new log has of it comes
-	// only now.
-	if p.overstarts && (late || b.From != p.startsAt) {
-		if !late {
+	// The new log begins at startsAt or, if Skipped was called once more, at the tracker's end. Any
+	// other batch is from the previous log, polled before Skipped was called. What the new log has of
+	// it comes only now.
+	if p.overstarts {
+		late := b.From == p.late.from && b.Next <= p.late.to
+		switch {
+		case late && b.From < p.startsAt:
+			b = below(b, p.startsAt)
+		case late:
+			p.late = span{} // a batch of the new log may begin there too
+			return nil
+		case b.From != p.startsAt && b.From != p.tracker.end:
 			return nil
 		}
-		p.late = span{}
-		if b.From >= p.startsAt {
-			return nil
-		}
-		b = below(b, p.startsAt)
 	}
 	p.overstarts = false
 	// The usual case is consecutive batches. If neither batches nor Skipped accounted for

@@ -25,6 +25,7 @@ type partition struct {
 	state      partitionState
 	lanes      laneTable
 	free       *lane // emptied lanes, for other keys
+	begins     int64 // the assignment's offset
 	tracker    tracker
 	finished   []span           // beyond the assignment's offset, by an earlier owner
 	budgets    map[int64]budget // of records tried by an earlier owner, until they are finished
@@ -73,7 +74,7 @@ func newPartition(r *shared, a *transport.Assignment) *partition {
 	p := &partition{
 		id: a.Partition, shared: r, epoch: a.Epoch, cluster: a.ClusterID, topic: a.TopicID,
 		handled: make(chan struct{}), drained: make(chan struct{}),
-		leaderEpoch: a.LeaderEpoch, lastStable: -1, lastProgress: time.Now(),
+		begins: a.Offset, leaderEpoch: a.LeaderEpoch, lastStable: -1, lastProgress: time.Now(),
 		committed: a.Offset, committedMetadata: a.Metadata, ownerEpoch: math.MaxInt32,
 	}
 	p.tracker.start(a.Offset)

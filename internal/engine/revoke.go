@@ -118,7 +118,7 @@ func (e *Engine) Skipped(id transport.Partition, from, to int64, reason error) {
 	}
 	if to < from {
 		// This may concern an earlier assignment; a new one starts there in any case.
-		if !p.isAt(to) {
+		if !p.beginsAt(to) {
 			e.startOver(p, from, to)
 		}
 		return
@@ -153,8 +153,11 @@ func (e *Engine) startOver(old *partition, from, at int64) {
 	e.mu.Unlock()
 	e.abandon([]*partition{old})
 	p.mu.Lock()
-	for _, l := range lanes {
-		p.setOff(l)
+	// A drain that could not wait may have dropped it again.
+	if p.state == partitionActive {
+		for _, l := range lanes {
+			p.setOff(l)
+		}
 	}
 	p.mu.Unlock()
 	e.wakeFlow()
@@ -204,11 +207,11 @@ func (p *partition) inherit(old *partition, polled, below int64) (lanes []*lane)
 	return lanes
 }
 
-// isAt reports whether offset comes next and nothing below it is unfinished.
-func (p *partition) isAt(offset int64) bool {
+// beginsAt reports whether the assignment starts at offset, and nothing of it was taken in.
+func (p *partition) beginsAt(offset int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.tracker.base == offset && p.tracker.end == offset
+	return p.begins == offset && p.tracker.end == offset
 }
 
 // going returns the partitions that are here. Others were lost before, or started over.

@@ -94,6 +94,53 @@ func TestLeftOut(t *testing.T) {
 	})
 }
 
+// TestThrottled: when a client exceeds its quota, Kafka's brokers answer fetches with a wait and
+// nothing else. That is no failure of its partitions, and no reason to leave a replica.
+func TestThrottled(t *testing.T) {
+	bed.Bubble(t, 1, func(t *testing.T, b *bed.Bed) {
+		near := (b.LeaderFor("events", 0) + 1) % 3
+		b.SetFollowers("events", 0, []int32{near})
+		var fromLeader, throttled atomic.Int64
+		b.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			b.KeepControl()
+			asked := req.(*kmsg.FetchRequest)
+			resp := asked.ResponseKind().(*kmsg.FetchResponse)
+			offset := asked.Topics[0].Partitions[0].FetchOffset
+			if b.CurrentNode() == near && throttled.Add(1) <= 3 {
+				resp.ThrottleMillis = 1000
+				return resp, nil, true
+			}
+			topic := kmsg.NewFetchResponseTopic()
+			topic.Topic = "events"
+			part := kmsg.NewFetchResponseTopicPartition()
+			part.HighWatermark, part.LastStableOffset = 1, 1
+			switch {
+			case b.CurrentNode() != near:
+				fromLeader.Add(1)
+				part.PreferredReadReplica = near
+			case offset > 0:
+				return nil, nil, true // an idle broker holds the fetch
+			default:
+				part.RecordBatches = aBatch(0, "a")
+			}
+			topic.Partitions = append(topic.Partitions, part)
+			resp.Topics = append(resp.Topics, topic)
+			return resp, nil, true
+		})
+		f := startMember(b, "here", slog.New(slog.DiscardHandler), nobody{})
+		time.Sleep(1500 * time.Millisecond) // the clock is the bubble's
+		if err := f.Status()[0].Err; err != nil {
+			t.Errorf("the status says %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		batches, err := f.Await(ctx, f.Ctx.Done())
+		if err != nil || len(batches) != 1 || fromLeader.Load() != 1 {
+			t.Errorf("%+v, %v, and %d fetches from the leader", batches, err, fromLeader.Load())
+		}
+	}, bed.ThreeBrokers()...)
+}
+
 // TestReplicaBehind: a replica that answers but no longer follows its leader is left for it soon
 // after the leader has noticed.
 func TestReplicaBehind(t *testing.T) {

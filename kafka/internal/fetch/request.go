@@ -118,7 +118,8 @@ func (f *Fetcher) fetch(ctx context.Context, r *fetchRequest, req *kmsg.FetchReq
 			continue // answered, or requested elsewhere meanwhile
 		}
 		p.request = nil
-		if err == nil {
+		// When a client exceeds its quota, brokers answer with a wait and nothing else (KIP-219).
+		if throttled := resp.ThrottleMillis > 0 && len(resp.Topics) == 0; err == nil && !throttled {
 			f.leftOut(p, r, now)
 		}
 	}
