@@ -25,7 +25,8 @@ type scratch struct {
 	delivery  Delivery
 	envelopes []Envelope
 	events    []*Envelope
-	scopes    []scope // unused
+	all       []*Envelope // the same, where no middleware changes them
+	scopes    []scope     // unused
 	decoder   wire.Decoder
 }
 
@@ -50,11 +51,11 @@ func scratchFor(a *engine.Attempt, n int) *scratch {
 		a.Scratch = m
 	}
 	if cap(m.envelopes) < n {
-		m.envelopes, m.events = make([]Envelope, n), make([]*Envelope, n)
+		m.envelopes, m.events, m.all = make([]Envelope, n), make([]*Envelope, n), make([]*Envelope, n)
 	}
-	m.envelopes, m.events = m.envelopes[:n], m.events[:n]
+	m.envelopes, m.events, m.all = m.envelopes[:n], m.events[:n], m.all[:n]
 	for i := range m.events {
-		m.events[i] = &m.envelopes[i]
+		m.events[i], m.all[i] = &m.envelopes[i], &m.envelopes[i]
 	}
 	return m
 }
@@ -75,7 +76,7 @@ func (b *Bus) handle(ctx context.Context, g *group, h *handling, a *engine.Attem
 	m := scratchFor(a, len(a.Records))
 	// A worker waiting for its next attempt must not keep fetched memory.
 	defer func() { clear(m.envelopes) }()
-	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, all: m.events, batch: h.kind == batched, derive: h.derive}
+	m.delivery = Delivery{Topic: a.Records[0].Topic, Group: g.name, Attempt: a.Number, Replay: g.replay, Events: m.events, all: m.all, batch: h.kind == batched, derive: h.derive}
 	signals := g.signals.Topics[m.delivery.Topic]
 	var failed map[int]*attemptError
 	for i, r := range a.Records {
@@ -116,7 +117,7 @@ func handleRest(ctx context.Context, signals *telemetry.ProcessSignals, d *Deliv
 			rest.Events, at = append(rest.Events, e), append(at, i)
 		}
 	}
-	rest.all = rest.Events
+	rest.all = slices.Clone(rest.Events)
 	if len(rest.Events) > 0 {
 		s := newScope(ctx, &rest, late)
 		defer s.end()

@@ -40,7 +40,7 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 	if strings.Contains(err.Error(), "HandlerGrace") {
 		t.Error(err)
 	}
-	wantError(t, err, nil, "CommitInterval is 5ns: use a millisecond or more; a number without a unit counts nanoseconds", "RebalanceTimeout is 2562047h47m16.854775807s: Kafka has at most 596h31m23.647s", "FetchBytes is -1", "Bounds.Records is -1", "Bounds.Bytes is -2", "Bounds.MinRecords is -3", "Bounds.ParkedKeys is -4", "AutoProvision is 3", "topic 1 of Topics is nil",
+	wantError(t, err, nil, "CommitInterval is 5ns: use a millisecond or more; a number without a unit counts nanoseconds", "RebalanceTimeout is 2562047h47m16.854775807s: Kafka allows at most 596h31m23.647s", "FetchBytes is -1", "Bounds.Records is -1", "Bounds.Bytes is -2", "Bounds.MinRecords is -3", "Bounds.ParkedKeys is -4", "AutoProvision is 3", "topic 1 of Topics is nil",
 		"eventbus: configure", `Service "sales api"`, "Environment is empty", `Source "%zz" is not a URI-reference (RFC 3986): write a URI such as "urn:sales-api"`, "DrainTimeout is -1s", "HeartbeatInterval is 2s: at most a third")
 }
 

@@ -206,6 +206,29 @@ func TestCodecWhoseStartPanics(t *testing.T) {
 	})
 }
 
+// TestCodecsWhoseStartsDoNotReturn: once the context has ended no other is begun.
+func TestCodecsWhoseStartsDoNotReturn(t *testing.T) {
+	run(t, func(t *testing.T, cluster *memory.Cluster) {
+		stop := make(chan struct{})
+		defer close(stop)
+		codec := starting{eventbus.JSON(), func(context.Context) error { <-stop; return nil }}
+		bus := newBus(t, cluster, config())
+		for i := range 20 {
+			eventbus.NewPublisher(bus, eventbus.NewTopic(eventbus.TopicConfig[shipment]{Domain: "sales", Name: fmt.Sprintf("shipment-%d", i), Unkeyed: true, Codec: codec}))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		begin := time.Now()
+		if err := bus.Start(ctx); err == nil {
+			t.Error("Start returned nil")
+		}
+		if took := time.Since(begin); took > 7*time.Second {
+			t.Errorf("Start returned after %v", took)
+		}
+		closeBus(t, bus)
+	})
+}
+
 // TestCodecWhoseStartDoesNotReturn: neither the bus's Start nor its Close waits for a codec
 // that goes on when its context has ended, even if what it does is closing the bus.
 func TestCodecWhoseStartDoesNotReturn(t *testing.T) {

@@ -175,7 +175,7 @@ func (c Config) resolve() (resolved, error) {
 		case d > 0 && d < time.Millisecond && name != "HandlerGrace": // which may be next to none
 			fault("%s is %v: use a millisecond or more; a number without a unit counts nanoseconds", name, d)
 		case d > maxOnTheWire && (name == "SessionTimeout" || name == "RebalanceTimeout"):
-			fault("%s is %v: Kafka has at most %v", name, d, maxOnTheWire)
+			fault("%s is %v: Kafka allows at most %v", name, d, maxOnTheWire)
 		}
 	}
 	if s, h := c.SessionTimeout, c.HeartbeatInterval; s > 0 && h > 0 && h > s/3 {

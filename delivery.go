@@ -26,7 +26,7 @@ type Delivery struct {
 	Replay bool
 	Events []*Envelope
 
-	all    []*Envelope // Events as the bus has set them
+	all    []*Envelope // Events as the bus has set them, in memory of its own
 	batch  bool        // for an OnBatch handler, even with a single event
 	derive deriver     // from the option DerivedIDs; nil without it
 }
@@ -36,9 +36,9 @@ type Delivery struct {
 type Handler func(context.Context, *Delivery) error
 
 // Middleware wraps a Handler. It runs once per attempt, within the attempt's timeout; its
-// panics are caught. Where one passes on other events of a batch than it got, a [BatchError]
-// about these fails the whole batch, unless the middleware returns one with the indexes of
-// the batch instead.
+// panics are caught. Where one passes on other events of a batch than it got, or in another
+// order, a [BatchError] about these fails the whole batch, unless the middleware returns one
+// with the indexes of the batch instead. Copies, as of [Envelope.Clone], are the same events.
 type Middleware func(Handler) Handler
 
 // chain wraps h so that the first middleware is the outermost.

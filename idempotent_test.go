@@ -3,6 +3,7 @@ package eventbus_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,56 @@ func TestMiddlewareThatLeavesEventsOut(t *testing.T) {
 			}
 			if want := map[bool]int{false: 3, true: 1}[does == "translates"]; batches != want {
 				t.Errorf("a middleware that %s: handled in %d parts, want %d", does, batches, want)
+			}
+			closeBus(t, bus)
+		})
+	}
+}
+
+// TestMiddlewareThatPassesOnAllEvents: the indexes in the error of a handler that gets the events
+// in another order are not taken for those of the batch; those of copies are.
+func TestMiddlewareThatPassesOnAllEvents(t *testing.T) {
+	for _, c := range []struct {
+		does  string
+		parts int
+		pass  func(d *eventbus.Delivery) *eventbus.Delivery
+	}{
+		{"reverses them where they are", 4, func(d *eventbus.Delivery) *eventbus.Delivery {
+			slices.Reverse(d.Events)
+			return d
+		}},
+		{"copies them", 1, func(d *eventbus.Delivery) *eventbus.Delivery {
+			copied := *d
+			copied.Events = nil
+			for _, e := range d.Events {
+				copied.Events = append(copied.Events, e.Clone())
+			}
+			return &copied
+		}},
+	} {
+		run(t, func(t *testing.T, cluster *memory.Cluster) {
+			bus, topic := newBus(t, cluster, config()), orders(t)
+			batches := 0
+			must(t, bus.Add(eventbus.OnBatch(topic, func(_ context.Context, events []order) error {
+				batches++
+				for i, o := range events {
+					if o.Seq == 2 {
+						return &eventbus.BatchError{Errors: map[int]error{i: eventbus.Permanent(errBoom)}}
+					}
+				}
+				return nil
+			}, eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
+				return func(ctx context.Context, d *eventbus.Delivery) error { return next(ctx, c.pass(d)) }
+			}))))
+			must(t, eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []order{{"a", 0}, {"a", 1}, {"a", 2}}))
+			start(t, bus)
+			pass(time.Minute)
+			letters := cluster.Records(orderLetters)
+			if len(letters) != 1 || !strings.Contains(string(letters[0].Value), "2") {
+				t.Errorf("a middleware that %s: %d dead letters: %+v", c.does, len(letters), letters)
+			}
+			if batches != c.parts {
+				t.Errorf("a middleware that %s: handled in %d parts, want %d", c.does, batches, c.parts)
 			}
 			closeBus(t, bus)
 		})

@@ -313,7 +313,7 @@ func (b *Bus) senderOf(d *declare.Topic) (o *sender, isNew bool) {
 	return o, true
 }
 
-// startCodecs starts the codecs of all topics. Its error has every failure.
+// startCodecs starts the codecs of all topics. Its error has every failure until ctx ends.
 func (b *Bus) startCodecs(ctx context.Context) error {
 	b.mu.Lock()
 	// Codecs may ask registries, so start them without the lock.
@@ -323,6 +323,11 @@ func (b *Bus) startCodecs(ctx context.Context) error {
 	for id, d := range declarations {
 		if d.StartCodec == nil {
 			continue
+		}
+		// Each of the others might be waited for as well.
+		if ctx.Err() != nil {
+			faults = append(faults, fmt.Errorf("not all codecs have been started: %w", context.Cause(ctx)))
+			break
 		}
 		if err := startCodec(ctx, d, id[0]); err != nil {
 			faults = append(faults, fmt.Errorf("the codec of topic %s, type %s: %w", id[0], d.Typ, err))

@@ -234,7 +234,7 @@ func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, op
 			defer s.passOn(d)()
 		}
 		err := handle(ctx, d)
-		if err != nil && k == batched && s != nil && !slices.Equal(d.Events, s.delivery.all) && errtree.Contains[*BatchError](err) {
+		if err != nil && k == batched && s != nil && !slices.EqualFunc(d.Events, s.delivery.all, sameEvent) && errtree.Contains[*BatchError](err) {
 			err = errors.Join(err, errOtherEvents)
 		}
 		return err
@@ -249,9 +249,16 @@ func newSubscriptionOf(d *declare.Topic, of string, handlerless bool, k kind, op
 	return Subscription{s}
 }
 
+// sameEvent reports whether an envelope that a middleware has passed on is the bus's, or a copy
+// of it.
+func sameEvent(passed, own *Envelope) bool {
+	return passed == own || passed != nil && passed.Topic == own.Topic && passed.Partition == own.Partition && passed.Offset == own.Offset &&
+		passed.Source == own.Source && passed.ID == own.ID
+}
+
 // errOtherEvents joins an error that marks events by their indexes in what a middleware has
 // passed on: in the batch they are those of other events.
-var errOtherEvents = errors.New("the whole batch fails: a middleware has passed on other events than it got, so the indexes of a BatchError are not those of the batch")
+var errOtherEvents = errors.New("the whole batch fails: a middleware has passed on other events than it got, or in another order, so the indexes of a BatchError are not those of the batch")
 
 // undecodable marks an error that no retry can change, unless the codec has marked it
 // Unavailable.
@@ -283,7 +290,7 @@ func (s Subscription) Handle(ctx context.Context, events ...*Envelope) error {
 	if err = errors.Join(append(settings.faults, err)...); err != nil {
 		return &Error{Op: "handle", Topic: events[0].Topic, Err: err}
 	}
-	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, all: events, batch: s.s.kind == batched, derive: settings.derive}
+	d := &Delivery{Topic: events[0].Topic, Group: settings.group, Attempt: 1, Events: events, all: slices.Clone(events), batch: s.s.kind == batched, derive: settings.derive}
 	return call(newScope(ctx, d, nil), handler)
 }
 

@@ -201,6 +201,18 @@ func TestCompare(t *testing.T) {
 	if got := catalog.Compare(base(), base()); len(got) != 0 {
 		t.Errorf("no change: %v", got)
 	}
+	// The same numbers, written in another way.
+	for _, pair := range [][2]string{{`1.0`, `1`}, {`1e2`, `100`}, {`0.10`, `0.1`}, {`-0.0`, `0`}, {`1e999999999`, `1e999999999`}} {
+		number := schema(`{"const":"a"}`, `{"enum":["NUMBER"],"multipleOf":"NUMBER"}`)
+		old, now := base(), base()
+		for i, d := range []*catalog.Document{old, now} {
+			number(&d.Topics[0])
+			d.Topics[0].Events[0].Schema = json.RawMessage(strings.ReplaceAll(string(d.Topics[0].Events[0].Schema), `"NUMBER"`, pair[i]))
+		}
+		if got := catalog.Compare(old, now); len(got) != 0 {
+			t.Errorf("%s and %s: %v", pair[0], pair[1], got)
+		}
+	}
 	if len(changes) < 60 {
 		t.Errorf("the table has %d changes", len(changes))
 	}

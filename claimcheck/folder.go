@@ -209,11 +209,13 @@ func sweep(path string, before time.Time) (removed bool, err error) {
 	return removed, err
 }
 
-// finishSweep removes an object whose name was taken away, or gives the name back.
+// finishSweep removes an object whose name was taken away, or gives the name back. An object
+// that was put under the name meanwhile counts from then on, so it is not replaced.
 func finishSweep(name string, before time.Time) (removed bool, err error) {
-	if putBefore(name+sweptSuffix, before) {
+	again := exists(name)
+	if again || putBefore(name+sweptSuffix, before) {
 		err = os.Remove(name + sweptSuffix)
-		return err == nil, err
+		return err == nil && !again, err
 	}
 	return false, os.Rename(name+sweptSuffix, name)
 }

@@ -88,6 +88,32 @@ func TestPutAgain(t *testing.T) {
 	}
 }
 
+// TestSweepGivesNoOlderTimeBack: an object that was put again counts from then on, whatever a
+// sweep that did not end has left of it.
+func TestSweepGivesNoOlderTimeBack(t *testing.T) {
+	store, data := Dir(t.TempDir()), []byte("0123456789")
+	digest := sha256.Sum256(data)
+	reference, err := store.Put(t.Context(), digest, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, past := filepath.Join(store.path, filepath.FromSlash(reference)), time.Now().Add(-2*time.Hour)
+	if err := errors.Join(os.Chtimes(file, past, past), os.Rename(file, file+sweptSuffix)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Put(t.Context(), digest, data); err != nil {
+		t.Fatal(err)
+	}
+	for _, age := range []time.Duration{3 * time.Hour, time.Hour} {
+		if removed, err := store.Sweep(t.Context(), age); removed != 0 || err != nil {
+			t.Errorf("a sweep of %v: %d removed, %v", age, removed, err)
+		}
+	}
+	if got, err := store.Get(t.Context(), reference, 100); err != nil || string(got) != string(data) {
+		t.Errorf("it has %q, %v", got, err)
+	}
+}
+
 // TestSweepAgainstPut: an object that is put again while a sweep is about to remove it stays,
 // and can be read all the time, also if that sweep never goes on.
 func TestSweepAgainstPut(t *testing.T) {

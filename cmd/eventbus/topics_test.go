@@ -62,7 +62,7 @@ func TestDoctorFolds(t *testing.T) {
 		file, dead, retry := catalogFile(t), b.topic+".mailer.dlq", b.topic+".mailer.retry"
 		b.run(t, "topics", "provision", "--catalog", file, "--group", "mailer", "--yes").ok()
 		examined := b.run(t, "doctor", "--catalog", file, "--group", "mailer")
-		if n := strings.Count(examined.out, "has a single replica"); n != 1 || !strings.Contains(examined.out, "the same of ") {
+		if n := strings.Count(examined.out, "has a single replica"); n != 1 || !strings.Contains(examined.out, "the same for ") {
 			t.Errorf("%d lines: %s", n, examined.out)
 		}
 		var found []doctor.Finding

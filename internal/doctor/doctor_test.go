@@ -100,8 +100,8 @@ func TestFolded(t *testing.T) {
 		warnings = append(warnings, f.Check+" "+f.Finding+": "+f.Remedy)
 	}
 	if want := []string{
-		"a has a single replica (the same of 6 others: b, c, d, …): use replication 3",
-		"h acknowledges (the same of 1 other: i): set min.insync.replicas=2",
+		"a has a single replica (the same for 6 others: b, c, d, …): use replication 3",
+		"h acknowledges (the same for 1 other: i): set min.insync.replicas=2",
 		"j has a single replica: see why",
 	}; !slices.Equal(warnings, want) || rest != 12 {
 		t.Errorf("%q and %d others, want %q and 12", warnings, rest, want)

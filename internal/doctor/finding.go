@@ -67,7 +67,7 @@ func (f Findings) Folded() Findings {
 		if len(checks) > 1+named {
 			others += ", …"
 		}
-		all[i].Finding += fmt.Sprintf(" (the same of %s: %s)", counted(len(checks)-1, "other"), others)
+		all[i].Finding += fmt.Sprintf(" (the same for %s: %s)", counted(len(checks)-1, "other"), others)
 	}
 	return all
 }
