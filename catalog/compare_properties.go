@@ -1,9 +1,7 @@
 package catalog
 
 import (
-	"encoding/json"
 	"maps"
-	"math/big"
 	"reflect"
 	"slices"
 	"strings"
@@ -138,17 +136,6 @@ func (s *schemaComparison) bounds(path string, a, b map[string]any) {
 			s.add(path+"/"+keyword, "bound-widened", Dangerous, word(a[keyword]), word(b[keyword]), readerOld+" may refuse values beyond the old bound", "Keep values within the old bound until all readers know the new one")
 		}
 	}
-}
-
-// numeric returns a number of a schema, with more digits than a float64 has; zero and false
-// if it is none.
-func numeric(v any) (*big.Float, bool) {
-	n, _ := v.(json.Number)
-	f, _, err := big.ParseFloat(n.String(), 10, 512, big.ToNearestEven)
-	if err != nil {
-		return new(big.Float), false
-	}
-	return f, true
 }
 
 // names returns the strings in a list as a set.

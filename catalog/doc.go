@@ -13,6 +13,7 @@
 //	compare.go, compare_schema.go, compare_properties.go, compare_form.go,
 //	compare_avro.go, compare_layout.go, compare_protobuf.go, earlier.go
 //	             Compare: what changed, and whom it breaks
+//	number.go    numbers in schemas, by their digits
 //	golden.go    Golden: the test of a contracts package
 //
 // Documents made from it:
