@@ -203,7 +203,7 @@ func (m *membership) joinGroup(ctx context.Context) (*kmsg.JoinGroupResponse, er
 		// Not a rebalance, which JoinGroup would be part of: the coordinator could not store the
 		// group. Joining again at once would spin.
 		case kerr.RebalanceInProgress:
-			return nil, fmt.Errorf("%v in answer to JoinGroup: %w", code, kerr.CoordinatorNotAvailable)
+			return nil, fmt.Errorf("%s in answer to JoinGroup: %w", code.Error(), kerr.CoordinatorNotAvailable)
 		case inconsistentGroupProtocol:
 			return nil, fmt.Errorf("its members use another balancer than %q: all must use the same: %w", m.balancer.Name, code)
 		default:
