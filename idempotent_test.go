@@ -47,15 +47,7 @@ func TestMiddlewareThatLeavesEventsOut(t *testing.T) {
 		run(t, func(t *testing.T, cluster *memory.Cluster) {
 			bus, topic := newBus(t, cluster, config()), orders(t)
 			batches := 0
-			must(t, bus.Add(eventbus.OnBatch(topic, func(_ context.Context, events []order) error {
-				batches++
-				for i, o := range events {
-					if o.Seq == 2 {
-						return &eventbus.BatchError{Errors: map[int]error{i: eventbus.Permanent(errBoom)}}
-					}
-				}
-				return nil
-			}, eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
+			must(t, bus.Add(eventbus.OnBatch(topic, refusesSecond(&batches), eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
 				return func(ctx context.Context, d *eventbus.Delivery) error {
 					all, rest := d.Events, *d
 					passed := &rest
@@ -114,15 +106,7 @@ func TestMiddlewareThatPassesOnAllEvents(t *testing.T) {
 		run(t, func(t *testing.T, cluster *memory.Cluster) {
 			bus, topic := newBus(t, cluster, config()), orders(t)
 			batches := 0
-			must(t, bus.Add(eventbus.OnBatch(topic, func(_ context.Context, events []order) error {
-				batches++
-				for i, o := range events {
-					if o.Seq == 2 {
-						return &eventbus.BatchError{Errors: map[int]error{i: eventbus.Permanent(errBoom)}}
-					}
-				}
-				return nil
-			}, eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
+			must(t, bus.Add(eventbus.OnBatch(topic, refusesSecond(&batches), eventbus.Use(func(next eventbus.Handler) eventbus.Handler {
 				return func(ctx context.Context, d *eventbus.Delivery) error { return next(ctx, c.pass(d)) }
 			}))))
 			must(t, eventbus.NewPublisher(bus, topic).PublishBatch(t.Context(), []order{{"a", 0}, {"a", 1}, {"a", 2}}))
@@ -166,5 +150,19 @@ func TestIdempotentAndMarks(t *testing.T) {
 				t.Errorf("%+v, want %+v: %s", got, c.want, letters)
 			}
 		})
+	}
+}
+
+// refusesSecond returns a batch handler that counts its calls, and refuses the order of number 2
+// by its index.
+func refusesSecond(batches *int) func(context.Context, []order) error {
+	return func(_ context.Context, events []order) error {
+		*batches++
+		for i, o := range events {
+			if o.Seq == 2 {
+				return &eventbus.BatchError{Errors: map[int]error{i: eventbus.Permanent(errBoom)}}
+			}
+		}
+		return nil
 	}
 }

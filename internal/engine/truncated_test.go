@@ -38,9 +38,7 @@ func TestTruncatedLogKeepsWhatIsUnfinished(t *testing.T) {
 		tick()
 		wantCommit(t, s, 5)
 		s.drain()
-		if at := s.engine.Snapshot(); at.Records != 0 || at.Bytes != 0 {
-			t.Errorf("%d records of %d bytes left over", at.Records, at.Bytes)
-		}
+		wantNothingHeld(t, s)
 	})
 }
 
@@ -291,9 +289,7 @@ func TestDrainWhileALogStartsOver(t *testing.T) {
 			c.end(t, o, nil)
 		}
 		s.drain()
-		if at := s.engine.Snapshot(); at.Records != 0 || at.Bytes != 0 {
-			t.Errorf("%d records of %d bytes left over", at.Records, at.Bytes)
-		}
+		wantNothingHeld(t, s)
 	})
 }
 
@@ -360,4 +356,12 @@ func TestTruncatedLogDuringIntake(t *testing.T) {
 			t.Errorf("the batch was released %d times", n)
 		}
 	})
+}
+
+// wantNothingHeld checks that the engine holds no records and counts none of their bytes.
+func wantNothingHeld(t *testing.T, s *script) {
+	t.Helper()
+	if at := s.engine.Snapshot(); at.Records != 0 || at.Bytes != 0 {
+		t.Errorf("%d records of %d bytes left over", at.Records, at.Bytes)
+	}
 }
